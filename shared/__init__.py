@@ -1,0 +1,1 @@
+"""What the functions share: the domain's rules, the ports, the adapters, the codec and the edge."""

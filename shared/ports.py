@@ -1,0 +1,269 @@
+"""What a handler may ask of the world. Each port has a behavioural suite in tests/conformance/, run on every adapter."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+import msgspec
+
+from shared.domain.message import Message
+from shared.domain.principal import Grant, Principal
+from shared.domain.record import Accepted, Attempt, DeadLetter, Deliveries, Flush
+from shared.domain.snapshot import Snapshot
+
+# ---- the log: where a message becomes durable ---------------------------------------------------------------------------------
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What the log said of one message.
+
+    `outcome` is `new`, `duplicate` (accepted before, same digest), `conflict` (another digest) or `full` (over the org's or the log's
+    limit: nothing was written). `flush` and `index` are the place of the first copy, `revision` and `targets` those it was accepted
+    under. `known` marks a message whose publish must never join an atomic batch: a duplicate.
+    """
+
+    outcome: str
+    message: Message
+    targets: tuple[str, ...]
+    revision: int
+    shard: int
+    flush: int
+    index: int
+    undeliverable: str | None = None
+
+    @property
+    def known(self) -> bool:
+        return self.outcome == "duplicate"
+
+
+class LogQueue(Protocol):
+    """The door's side of the log. Conformance: tests/conformance/log_queue.py, run on memory and Redis."""
+
+    async def append(self, records: Sequence[Accepted]) -> list[Entry]:
+        """Write the records down; one entry each, in order. Returns once what is new is on disk where the operator asked for it.
+
+        Records of one call may land in different flushes. Raises Unavailable when the outcome can't be known.
+        """
+
+    async def seen(self, messages: Sequence[Message]) -> list[Entry | None]:
+        """The entry of each message accepted within the recent window (`duplicate` or `conflict`), None for the others. Writes nothing."""
+
+    async def refuse(self, attempts: Sequence[Attempt]) -> list[bool]:
+        """Record refusals, bounded per (org, principal, rule). Whether each was recorded (False: only counted). Never raises for load."""
+
+    def may_publish(self, entry: Entry, backbone: str) -> bool:
+        """Whether the door may publish this entry now: False while the backbone is held (the relay delivers it)."""
+
+    async def opened(self, entry: Entry, backbone: str) -> bool:
+        """Like may_publish, but waits out `closing` (1 s at most)."""
+
+    def delivered(self, entries: Sequence[Entry], deliveries: Deliveries) -> None:
+        """Note what a backbone took: rides on the next flush. The entries are no longer pending there. Never blocks."""
+
+    def hold(self, shard: int, backbone: str, reason: str) -> None:
+        """Stop this and every other door publishing to the backbone: a PubAck is missing. The relay takes over. Never blocks."""
+
+    def refused(self, entries: Sequence[Entry], deliveries: Deliveries) -> None:
+        """A reachable backbone refused these (deliveries.error says why): they move to its retry schedule. Never blocks."""
+
+
+# ---- backbones ----------------------------------------------------------------------------------------------------------------
+
+
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
+    """A message on its way to a stream. `revision` goes into `ce-sbrevision`; a `known` one is published alone, never in a batch."""
+
+    message: Message
+    revision: int
+    known: bool = False
+    nats_id: str | None = None  # Nats-Msg-Id; None: the message id. Replays have their own.
+
+
+class Published(msgspec.Struct, frozen=True, gc=False):
+    """What became of one Outgoing: taken (`sequence`), refused by a reachable backbone (`refused`), or unknown (`lost`: no PubAck)."""
+
+    sequence: int = 0
+    duplicate: bool = False
+    refused: str | None = None
+    lost: str | None = None
+
+
+class PublishedGroup(msgspec.Struct, frozen=True):
+    """One publish group on one stream: `results` in the order given. `created`: the stream's creation time, as NATS tells it."""
+
+    backbone: str
+    stream: str
+    created: str
+    subjects: tuple[str, ...]
+    results: tuple[Published, ...]
+
+
+class Backbones(Protocol):
+    """The NATS deployments this process can publish to. Conformance: tests/conformance/backbones.py, run on memory and NATS."""
+
+    async def publish(self, backbone: str, org: str, group: Sequence[Outgoing]) -> PublishedGroup:
+        """Publish a group of one org's messages to its stream `sb-<org>`, in order; every PubAck awaited, with a deadline.
+
+        The caller has one group in flight per (backbone, org). Makes the stream where it is missing. Never raises for the backbone's
+        state: a result says `lost`.
+        """
+
+    def reachable(self, backbone: str) -> bool:
+        """Whether there is a live connection to it now."""
+
+
+# ---- the logger's and the relay's side of the log -----------------------------------------------------------------------------
+
+
+class LogReader(Protocol):
+    """The logger's side of one shard. Conformance: tests/conformance/log_reader.py."""
+
+    async def take(self, limit_bytes: int, limit_flushes: int) -> list[Flush]:
+        """Move flush ids into this worker's processing list and read them; waits up to a second for the first. [] when none came."""
+
+    async def commit(self, flushes: Sequence[Flush]) -> None:
+        """The store has them: remove them from the processing list, and the flushes that no backbone still waits for."""
+
+    async def recover(self) -> list[Flush]:
+        """What this worker, or one whose heartbeat is gone, had taken and not committed."""
+
+    async def beat(self) -> None:
+        """Say that this worker lives."""
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """What a backbone still waits for, oldest first: the flush's records that go there and were not delivered."""
+
+    flush: int
+    logged_at: int
+    indexes: tuple[int, ...]
+
+
+class RelayLog(Protocol):
+    """The relay's side of one (shard, backbone), under a lease with a fencing number. Conformance: tests/conformance/relay_log.py."""
+
+    async def lease(self) -> bool:
+        """Take or renew the lease. False: another relay has it."""
+
+    async def state(self) -> str:
+        """`open`, `held` or `closing`; holds an open one whose oldest entry is older than 5 s."""
+
+    async def oldest(self, limit: int) -> list[Pending]:
+        """The oldest pending entries."""
+
+    async def flush(self, number: int) -> Flush | None:
+        """The flush, or None where it is gone from the log (its bodies are in the store)."""
+
+    async def done(self, pending: Sequence[Pending], deliveries: Sequence[Deliveries], dead: Sequence[DeadLetter] = ()) -> None:
+        """These were delivered (or are dead letters): no longer pending, and the records go into the log."""
+
+    async def close(self) -> int:
+        """Set `closing`; the number of the last flush logged before it."""
+
+    async def open(self) -> None:
+        """Set `open`: doors publish again."""
+
+
+# ---- the store ----------------------------------------------------------------------------------------------------------------
+
+
+class Search(msgspec.Struct, frozen=True, kw_only=True):
+    """What to look for. Times are microseconds since 1970. `readable` are the caller's read grants: only rows under one of them."""
+
+    org: str
+    readable: tuple[Grant, ...]
+    topic: str | None = None  # a NATS pattern
+    subject: str | None = None
+    source: str | None = None
+    event_id: str | None = None
+    type: str | None = None
+    verdict: str | None = None
+    since: int | None = None
+    until: int | None = None
+    limit: int = 100
+    before: tuple[int, bytes] | None = None  # (received_at, record id) of the last item of the page before
+
+
+class StoredDelivery(msgspec.Struct, frozen=True):
+    backbone: str
+    stream: str
+    sequence: int | None
+    error: str | None
+    time: int
+    attempt: int = 0
+    by: str = "door"
+
+
+class StoredMessage(msgspec.Struct, frozen=True):
+    """One row: an accepted message (its record id is the message id) or an attempt."""
+
+    record_id: bytes
+    message: Message
+    verdict: str
+    rule: str | None
+    detail: str | None
+    status: int
+    logged_at: int
+    targets: tuple[str, ...]
+    conflict: bool = False
+    cut: bool = False
+    undeliverable: str | None = None
+    redelivered: int = 0
+    deliveries: tuple[StoredDelivery, ...] = ()
+
+
+class History(msgspec.Struct, frozen=True):
+    """Everything the store knows of one message id: rows newest first, deliveries in time order."""
+
+    rows: tuple[StoredMessage, ...]
+    attempts: int
+    dead_letters: tuple[DeadLetter, ...] = ()
+
+
+class MessageStore(Protocol):
+    """TimescaleDB or plain PostgreSQL. Conformance: tests/conformance/message_store.py, run on memory and PostgreSQL."""
+
+    async def write(self, shard: int, flushes: Sequence[Flush]) -> None:
+        """Write every new record in one transaction; what is there already is not written twice. Raises Unavailable, or
+        NotProcessable when the store refuses a record (the caller bisects)."""
+
+    async def quarantine(self, shard: int, flush: int, index: int, packed: bytes, reason: str) -> None:
+        """Put a record the store refuses aside, with its bytes."""
+
+    async def history(self, org: str, id: bytes) -> History | None:
+        """All rows of one message id within the org; None when there is none."""
+
+    async def search(self, wanted: Search) -> list[StoredMessage]:
+        """Newest first, at most `limit`."""
+
+    async def delivered(self, backbone: str, ids: Sequence[bytes]) -> set[bytes]:
+        """Which of these message ids the backbone is recorded to have taken."""
+
+    async def bodies(self, ids: Sequence[bytes]) -> dict[bytes, Message]:
+        """The accepted messages of these ids, for redelivery after their flush is gone."""
+
+
+# ---- config -------------------------------------------------------------------------------------------------------------------
+
+
+class ConfigStore(Protocol):
+    """Where config is kept. Conformance: tests/conformance/config_store.py."""
+
+    async def snapshot(self) -> Snapshot:
+        """The config state in force. Raises Unavailable."""
+
+    def changes(self) -> AsyncIterator[Snapshot]:
+        """Each new snapshot within a second of its change; never ends, and waits out an unreachable store."""
+
+    async def put_principal(self, principal: Principal, author: str, reason: str = "") -> int:
+        """Create or replace a principal; the new config revision."""
+
+    async def principal(self, org: str, name: str) -> Principal | None: ...
+
+    async def create_key(self, org: str, name: str, author: str) -> tuple[str, str]:
+        """A new API key of a principal: (key id, the key itself, which is stored only as SHA-256)."""
+
+    async def keys(self, org: str, name: str | None = None) -> list[dict[str, str]]:
+        """Ids, principals and creation times; never a key."""
+
+    async def delete_key(self, org: str, name: str, key_id: str, author: str) -> bool:
+        """Whether there was such a key."""
