@@ -1,0 +1,43 @@
+"""Waiting for conditions: the one place in the tests where time passes."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+Found = TypeVar("Found")
+
+STEP = 0.02  # seconds between two looks
+
+
+async def eventually(check: Callable[[], Found | Awaitable[Found]], within: float = 5.0) -> Found:
+    """The first true value that `check` gives; it may be a plain or an async function, and may assert instead of returning False.
+
+    Raises AssertionError with the last answer, or check's own AssertionError, when `within` seconds have passed.
+    """
+    deadline = time.monotonic() + within
+    while True:
+        failure: AssertionError | None = None
+        answer: object = None
+        try:
+            outcome = check()
+            found = await outcome if inspect.isawaitable(outcome) else outcome
+            answer = found
+            if found:
+                return found
+        except AssertionError as error:
+            failure = error
+        if time.monotonic() > deadline:
+            raise failure or AssertionError(f"not within {within} s; the last answer was {answer!r}")
+        await asyncio.sleep(STEP)
+
+
+def eventually_now(check: Callable[[], Found], within: float = 5.0) -> Found:
+    """The same for tests without an event loop."""
+    deadline = time.monotonic() + within
+    while not (found := check()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within} s; the last answer was {found!r}")
+        time.sleep(STEP)
+    return found
