@@ -1,0 +1,31 @@
+"""What commands print."""
+
+import json
+
+import pytest
+
+from infra.cli.output import EXIT_CODES, Format, cell, print_error, print_rows
+from shared.domain import errors
+
+
+def test_control_characters_are_written_out_when_a_message_has_them() -> None:
+    assert cell("a\x1b[31mb\x9bc\x00") == "a\\x1b[31mb\\x9bc\\x00"
+
+
+def test_whole_rows_are_printed_when_json_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    print_rows([{"id": "1", "more": [1]}], ["id"], Format.JSON)
+    assert json.loads(capsys.readouterr().out) == [{"id": "1", "more": [1]}]
+
+
+def test_a_table_keeps_brackets_when_a_value_looks_like_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    print_rows([{"id": "[red]x"}], ["id"])
+    assert "[red]x" in capsys.readouterr().out
+
+
+def test_every_kind_of_error_has_its_own_exit_code_when_a_command_ends_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = errors.SwitchboardError.__subclasses__()
+    codes = [print_error(kind("said")) for kind in kinds]
+    assert codes == [EXIT_CODES[kind.kind] for kind in kinds]
+    assert len(set(codes)) == len(codes)
+    assert EXIT_CODES["misconfigured"] == errors.Misconfigured.EXIT_CODE
+    assert capsys.readouterr().err.count("switchboard: said") == len(kinds)
