@@ -1,0 +1,46 @@
+# The targets of docs: `make setup`, then whatever you like. Everything is installed into .venv, nothing into the system
+# (but `make test` installs the browser its tests need, where it may).
+SHELL := bash
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+ARGS ?=
+ONLY ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-unit lint bench fuzz soak images render deploy test-cluster
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST)
+
+setup: ## install everything that running and testing needs into .venv
+	@infra/local/setup dev
+
+run: ## start Switchboard here: make run ARGS="--port 9000 --state DIR"
+	@infra/local/setup run
+	@exec $(VENV)/bin/switchboard up $(ARGS)
+
+lint: setup ## style, types and import contracts
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy .
+	$(VENV)/bin/lint-imports
+
+test: lint ## everything: lint, then every test on real servers
+	@infra/local/system-packages chromium tzdata
+	$(PYTHON) -m pytest --ignore=tests/bench --ignore=tests/cluster $(ARGS)
+
+test-unit: setup ## the tests that need no server
+	$(PYTHON) -m pytest tests/unit $(ARGS)
+
+bench: setup ## the table of performance figures, and build/bench.json: make bench ONLY=P1,P4
+	$(PYTHON) -m tests.bench $(if $(ONLY),--only $(ONLY))
+
+# What has a name already and no content yet says so, and fails.
+fuzz: LACKS = the fuzzer of the doors
+soak: LACKS = the long run
+images: LACKS = the container images
+render: LACKS = the rendered manifests
+deploy: LACKS = the deployment to a cluster
+test-cluster: LACKS = the tests on a cluster
+fuzz soak images render deploy test-cluster:
+	@echo "make $@: $(LACKS) is not built yet" >&2; exit 1
