@@ -29,6 +29,7 @@ class Entry(msgspec.Struct, frozen=True):
     flush: int
     index: int
     undeliverable: str | None = None
+    logged: float = 0.0  # the event loop's clock when the log answered: what was logged long ago is the relay's
 
     @property
     def known(self) -> bool:
@@ -47,8 +48,11 @@ class LogQueue(Protocol):
     async def seen(self, messages: Sequence[Message]) -> list[Entry | None]:
         """The entry of each message accepted within the recent window (`duplicate` or `conflict`), None for the others. Writes nothing."""
 
-    async def refuse(self, attempts: Sequence[Attempt]) -> list[bool]:
-        """Record refusals, bounded per (org, principal, rule). Whether each was recorded (False: only counted). Never raises for load."""
+    async def first(self, entry: Entry) -> Message | None:
+        """The message that a `conflict` is in conflict with, while its flush is in the log. Raises Unavailable."""
+
+    def refuse(self, attempts: Sequence[Attempt]) -> list[bool]:
+        """Record refusals, bounded per (org, principal, rule). Whether each is recorded (False: only counted). Never blocks or raises."""
 
     def may_publish(self, entry: Entry, backbone: str) -> bool:
         """Whether the door may publish this entry now: False while the backbone is held (the relay delivers it)."""
@@ -57,7 +61,7 @@ class LogQueue(Protocol):
         """Like may_publish, but waits out `closing` (1 s at most)."""
 
     def delivered(self, entries: Sequence[Entry], deliveries: Deliveries) -> None:
-        """Note what a backbone took: rides on the next flush. The entries are no longer pending there. Never blocks."""
+        """Note what a backbone took: rides on the next flush. The entries, all of one shard, are no longer pending there. Never blocks."""
 
     def hold(self, shard: int, backbone: str, reason: str) -> None:
         """Stop this and every other door publishing to the backbone: a PubAck is missing. The relay takes over. Never blocks."""
@@ -163,6 +167,47 @@ class RelayLog(Protocol):
         """Set `open`: doors publish again."""
 
 
+# ---- the feed: what websocket pods read ---------------------------------------------------------------------------------------
+
+
+class FeedEntry(msgspec.Struct, frozen=True, gc=False):
+    """One flush as the feed keeps it: `packed` is what unpack_flush() reads, bodies over 16 KiB cut."""
+
+    shard: int
+    number: int
+    packed: bytes
+
+
+class FeedSpan(msgspec.Struct, frozen=True, gc=False):
+    """What one shard's feed holds: the numbers behind `lost`, the highest one trimmed away (0: none), and before `next`.
+
+    `epoch` is "" for a shard that never logged anything. Numbers of two epochs have nothing to do with each other.
+    """
+
+    epoch: str = ""
+    lost: int = 0
+    next: int = 0
+
+
+class FeedReader(Protocol):
+    """The feed's reader. Conformance: tests/conformance/feed_reader.py, run on memory and Redis. Every method raises Unavailable."""
+
+    async def spans(self) -> list[FeedSpan]:
+        """What each shard's feed holds now, by shard."""
+
+    async def follow(self, places: Sequence[int], wait_ms: int) -> tuple[list[FeedSpan], list[FeedEntry]]:
+        """The first entries of every shard with numbers of at least `places[shard]`, in order within a shard; waits `wait_ms` for one.
+
+        The spans are read after the entries: where an epoch is another than the caller's, the entries count for nothing. One caller.
+        """
+
+    async def page(self, shard: int, start: int, limit: int) -> tuple[FeedSpan, list[FeedEntry]]:
+        """At most `limit` entries of a shard from number `start` on, and the span as it was after that. Any number of callers."""
+
+    async def close(self) -> None:
+        """Let go of the connections; the next call makes new ones."""
+
+
 # ---- the store ----------------------------------------------------------------------------------------------------------------
 
 
@@ -258,6 +303,12 @@ class ConfigStore(Protocol):
         """Create or replace a principal; the new config revision."""
 
     async def principal(self, org: str, name: str) -> Principal | None: ...
+
+    async def principals(self, org: str) -> list[Principal]:
+        """All principals of an org, by name."""
+
+    async def delete_principal(self, org: str, name: str, author: str, reason: str = "") -> bool:
+        """Remove a principal and its keys. Whether there was one."""
 
     async def create_key(self, org: str, name: str, author: str) -> tuple[str, str]:
         """A new API key of a principal: (key id, the key itself, which is stored only as SHA-256)."""
