@@ -1,0 +1,1 @@
+"""| config_crud | function | `/v1/config/principals` | config store | config store, audit |"""

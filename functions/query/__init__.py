@@ -1,0 +1,1 @@
+"""| query | function | `GET /v1/messages` | config snapshot, store | |"""
