@@ -1,0 +1,1 @@
+"""PostgreSQL, with TimescaleDB or without: the store of messages and of config. Its SQL is in sql/ and migrations/."""
