@@ -1,5 +1,5 @@
 -- release(prefix, number): one holder of a flush lets go: the queue (the store has it) or a backbone (nothing of it is pending there).
--- The last one takes the flush with it and gives its bytes back. Put in front of each script that needs it (scripts.py).
+-- The last one takes the flush with it and gives its bytes back. Put in front of each script that needs it (scripts/__init__.py).
 --
 -- prefix   `sb:log:{n}:`, as in KEYS[1] of every script of the log
 -- number   the flush's number, decimal
@@ -17,7 +17,7 @@ local function release(prefix, number)
     redis.call('HSET', prefix .. 'held', number, holders .. shares)
     return holders
   end
-  redis.call('UNLINK', prefix .. 'flush:' .. number)
+  redis.call('UNLINK', prefix .. 'flush:' .. number, prefix .. 'index:' .. number)
   redis.call('HDEL', prefix .. 'held', number)
   local total = 0
   for org, bytes in string.gmatch(shares, ' ([^ =]+)=(%d+)') do
