@@ -1,0 +1,15 @@
+"""The ASGI edge every function is served by: authentication, errors, health, metrics, bounds, the request log line.
+
+| Module | What |
+|---|---|
+| `app` | `Edge`: the ASGI app around a function, and `standalone` for serving one function alone |
+| `asgi` | the types, and answers as ASGI messages |
+| `principals` | who asks: a bearer key to a principal |
+| `problems` | errors as problem+json, for answers that are not a message's |
+| `rest` | the FastAPI app of a REST function: the same errors, the same authentication |
+| `body` | reading a request's body within bounds of size and time |
+| `flight` | how much may be in flight; beyond it the answer is 429 |
+| `framework` | functions-framework's ASGI app with an API beside the function |
+| `metrics` | plain counters, and how Prometheus reads them |
+| `server` | uvicorn with our limits, shared sockets and graceful shutdown |
+"""

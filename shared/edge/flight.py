@@ -1,0 +1,22 @@
+"""How much may be in flight in one process. Memory is bounded here: beyond the bounds the answer is 429, not a queue."""
+
+from shared.domain.errors import Overloaded
+
+EVENTS = 4_096
+BYTES = 64 * 1024 * 1024
+
+
+class Flight:
+    """Counts events and bytes of bodies between their arrival and their answer."""
+
+    __slots__ = ("bytes", "events", "max_bytes", "max_events")
+
+    def __init__(self, max_events: int = EVENTS, max_bytes: int = BYTES) -> None:
+        self.max_events = max_events
+        self.max_bytes = max_bytes
+        self.events = 0
+        self.bytes = 0
+
+    def overloaded(self) -> Overloaded:
+        """What to refuse with when there is no room."""
+        return Overloaded("too many events are in flight here; send the same again a little later", retry_after_ms=1_000)

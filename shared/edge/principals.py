@@ -1,0 +1,62 @@
+"""Who asks: the bearer key of a request to its principal, under the snapshot in force (RFC 6750, 2.1)."""
+
+from typing import Protocol
+
+from shared.domain.errors import Unauthenticated
+from shared.domain.principal import Principal
+from shared.domain.snapshot import Snapshot
+from shared.edge.asgi import Scope
+
+CACHED = 10_000  # keys in use at once; one more, and the cache starts afresh
+
+
+class Snapshots(Protocol):
+    """What follows the config: `shared.resources.Resources.snapshots`, or anything with a snapshot in force."""
+
+    @property
+    def current(self) -> Snapshot:
+        """The snapshot in force. Raises Unavailable before the first."""
+
+
+class Principals:
+    """Finds principals by the raw `Authorization` header. What was found is kept while its snapshot is in force."""
+
+    def __init__(self, snapshots: Snapshots) -> None:
+        self._snapshots = snapshots
+        self._of: Snapshot | None = None
+        self._known: dict[bytes, Principal] = {}
+
+    def of(self, authorization: bytes | None) -> Principal:
+        """The principal. Raises Unauthenticated without a known key, Unavailable before the first snapshot."""
+        snapshot = self._snapshots.current
+        if snapshot is not self._of:
+            self._of, self._known = snapshot, {}
+        if authorization is None:
+            raise Unauthenticated("send an API key: `Authorization: Bearer <key>`")
+        found = self._known.get(authorization)
+        if found is None:
+            found = self._find(authorization, snapshot)
+            if len(self._known) >= CACHED:
+                self._known.clear()
+            self._known[authorization] = found
+        return found
+
+    def of_request(self, scope: Scope) -> Principal:
+        """The principal of an ASGI request or WebSocket. Two different credentials are refused."""
+        values = {value for name, value in scope["headers"] if name == b"authorization"}
+        if len(values) > 1:
+            raise Unauthenticated("there is more than one Authorization header")
+        return self.of(values.pop() if values else None)
+
+    @staticmethod
+    def _find(authorization: bytes, snapshot: Snapshot) -> Principal:
+        scheme, _, key = authorization.partition(b" ")
+        if scheme.lower() != b"bearer":
+            raise Unauthenticated("the Authorization header's scheme is not Bearer")
+        try:
+            found = snapshot.principal_of(key.strip().decode("ascii"))
+        except UnicodeDecodeError:
+            found = None
+        if found is None:
+            raise Unauthenticated("the key is not known, or no longer valid")
+        return found

@@ -1,0 +1,56 @@
+"""The FastAPI app of a REST function: errors as problem+json, the caller's principal, one way to say what is wrong with a request."""
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from shared.domain.errors import Fault, Malformed, SwitchboardError
+from shared.domain.principal import Principal
+from shared.edge.principals import Principals, Snapshots
+from shared.edge.problems import problem_document, problem_headers
+
+
+def rest_app(title: str, snapshots: Snapshots) -> FastAPI:
+    """An app whose routes have full paths (`/v1/messages/{id}`). Raise SwitchboardError anywhere in it.
+
+    Its own /docs and /openapi.json are off: the front serves those of all functions together, from `app.openapi()`.
+    """
+    app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.principals = Principals(snapshots)
+    app.add_exception_handler(SwitchboardError, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    return app
+
+
+def caller(request: Request) -> Principal:
+    """A dependency: who asks. Raises Unauthenticated."""
+    principals: Principals = request.app.state.principals
+    return principals.of_request(request.scope)
+
+
+def problem_response(error: SwitchboardError) -> Response:
+    """The error as a response."""
+    headers = {name.decode(): value.decode() for name, value in problem_headers(error)}
+    return JSONResponse(problem_document(error), status_code=error.status, headers=headers)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, SwitchboardError)
+    return problem_response(error)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = [Fault("/" + "/".join(map(str, found["loc"][1:])), str(found["msg"])) for found in error.errors()]
+    return problem_response(Malformed("the request is not as it should be", faults=faults))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    refusal = SwitchboardError(str(error.detail), status=error.status_code)
+    response = problem_response(refusal)
+    response.headers.update(error.headers or {})
+    return response

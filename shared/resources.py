@@ -1,0 +1,161 @@
+"""What one process holds of the outside: adapters, opened when first asked for and shared by all functions in it."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar, cast
+
+from shared.domain.errors import Unavailable
+from shared.edge.flight import Flight
+from shared.edge.metrics import Counters
+from shared.ports import Backbones, ConfigStore, LogQueue, MessageStore
+from shared.settings import Settings
+from shared.snapshots import SnapshotFollower
+
+log = logging.getLogger(__name__)
+Held = TypeVar("Held")
+Closing = Callable[[], Awaitable[None]]
+
+FIRST_SNAPSHOT = 3.0  # seconds to wait for the store before going on with the snapshot kept on disk
+OPENING = 5.0  # seconds a server has to answer when an adapter is opened
+# Last opened is not last closed: what still publishes goes first, then the log its delivery records ride on, then the store.
+DRAIN = ("backbones", "log", "store", "config")
+
+
+class Resources:
+    """Adapters by the settings. Every accessor raises Unavailable while its server can't be reached, and tries again when next asked."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.snapshots = SnapshotFollower(self.config, settings.state_dir / "snapshot")
+        self.counters = Counters()
+        self.flight = Flight()
+        self.draining = False
+        self._held: dict[str, object] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._closing: dict[str, Closing] = {}
+        self._lost: set[str] = set()
+
+    async def start(self) -> None:
+        """Wait for the first snapshot, and follow the config from then on."""
+        await self.snapshots.start(FIRST_SNAPSHOT)
+
+    async def stop(self) -> None:
+        """Close what was opened: whatever was made with once() first, then the adapters, in the order of DRAIN."""
+        self.draining = True
+        await self.snapshots.stop()
+        names = [name for name in reversed(self._closing) if name not in DRAIN] + [name for name in DRAIN if name in self._closing]
+        for name in names:
+            try:
+                await self._closing.pop(name)()
+            except Exception:
+                log.exception("closing %s failed", name)
+        self._held.clear()
+
+    @property
+    def ready(self) -> bool:
+        """Whether this process can give an honest answer, refusals included."""
+        return self.snapshots.ready and not self.draining
+
+    def degraded(self) -> list[str]:
+        """The names of the dependencies that are lost now."""
+        lost = set(self._lost)
+        if self.snapshots.lost:
+            lost.add("config")
+        backbones = cast("Backbones | None", self._held.get("backbones"))
+        home = self.snapshots.current.home if self.snapshots.ready else None
+        if backbones is not None and home is not None and not backbones.reachable(home):
+            lost.add(f"backbone:{home}")
+        return sorted(lost)
+
+    async def once(self, name: str, make: Callable[[], Awaitable[tuple[Held, Closing | None]]]) -> Held:
+        """What `make` returned when it was first called under this name: the thing, and how to close it.
+
+        A failed call is forgotten, so that the next one tries again. Raises what make() raises; Unavailable after OPENING seconds.
+        """
+        if name not in self._held:
+            async with self._locks.setdefault(name, asyncio.Lock()):
+                if name not in self._held:
+                    held, closing = await self._make(name, make)
+                    self._held[name] = held
+                    if closing is not None:
+                        self._closing[name] = closing
+        return cast("Held", self._held[name])
+
+    async def _make(self, name: str, make: Callable[[], Awaitable[tuple[Held, Closing | None]]]) -> tuple[Held, Closing | None]:
+        try:
+            made = await asyncio.wait_for(make(), OPENING)
+        except TimeoutError as error:
+            self._lost.add(name)
+            raise Unavailable(f"the {name} did not answer in {OPENING:g} s; retry with the same id") from error
+        except Unavailable:
+            self._lost.add(name)
+            raise
+        self._lost.discard(name)
+        return made
+
+    async def log(self) -> LogQueue:
+        """The log queue in Redis."""
+        return await self.once("log", self._open_log)
+
+    async def backbones(self) -> Backbones:
+        """The NATS backbones of this cluster."""
+        return await self.once("backbones", self._open_backbones)
+
+    async def store(self) -> MessageStore:
+        """The message store."""
+        return await self.once("store", self._open_store)
+
+    async def config(self) -> ConfigStore:
+        """The config store."""
+        return await self.once("config", self._open_config)
+
+    # Adapters are imported where they are opened: a process pays at its start for those it uses.
+
+    async def _open_log(self) -> tuple[LogQueue, Closing]:
+        from shared.adapters.redis import RedisLogQueue
+
+        wanted = self.settings
+        queue = RedisLogQueue(
+            wanted.required("redis_url"), shards=wanted.log_shards, limit_bytes=wanted.log_bytes, durability=wanted.log_durability
+        )
+        return await _started(queue), queue.stop
+
+    async def _open_backbones(self) -> tuple[Backbones, Closing]:
+        from shared.adapters.nats import NatsBackbones
+
+        backbones = NatsBackbones({"local": self.settings.required("nats_url")})
+        return await _started(backbones), backbones.stop
+
+    async def _open_store(self) -> tuple[MessageStore, Closing]:
+        from shared.adapters.postgres import PostgresMessageStore
+
+        store = PostgresMessageStore(self.settings.required("database_url"))
+        return await _started(store), store.stop
+
+    async def _open_config(self) -> tuple[ConfigStore, Closing]:
+        from shared.adapters.postgres import PostgresConfigStore
+
+        config = PostgresConfigStore(self.settings.required("database_url"))
+        return await _started(config), config.stop
+
+
+Startable = TypeVar("Startable", bound="Starts")
+
+
+class Starts(Protocol):
+    """An adapter that holds connections."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+async def _started(adapter: Startable) -> Startable:
+    """The adapter, started; stopped again where that fails, so that nothing of it stays behind."""
+    try:
+        await adapter.start()
+    except BaseException:
+        await adapter.stop()
+        raise
+    return adapter

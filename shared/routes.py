@@ -1,0 +1,51 @@
+"""The one route table: which function answers a method below a path.
+
+`switchboard up` serves it in one process (infra/local/front.py); a cluster's gateway configuration is made from it, since Knative has no
+path routing. A prefix is whole path segments, as in the Gateway API's `PathPrefix`: `/v1/config` takes `/v1/config/org`, never
+`/v1/configuration`. The first row that matches wins.
+"""
+
+from typing import NamedTuple
+
+ANY = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+class Route(NamedTuple):
+    """`exact` rows take the path alone and nothing below it. A WebSocket's opening request is a GET."""
+
+    methods: tuple[str, ...]
+    prefix: str
+    function: str
+    exact: bool = False
+
+
+ROUTES = (
+    Route(("POST", "OPTIONS"), "/v1/events", "ingest", exact=True),
+    Route(("POST", "OPTIONS"), "/", "ingest", exact=True),
+    Route(("GET",), "/v1/events", "websocket", exact=True),
+    Route(("GET",), "/v1/feed", "websocket", exact=True),
+    Route(ANY, "/v1/messages", "query"),
+    Route(ANY, "/v1/stats", "query"),
+    Route(ANY, "/v1/dead-letters", "query"),
+    Route(ANY, "/v1/replays", "query"),
+    Route(ANY, "/v1/config", "config_crud"),
+    Route(ANY, "/v1/session", "config_crud"),
+    Route(("GET", "HEAD"), "/", "websocket"),
+)
+
+
+def _covers(route: Route, path: str) -> bool:
+    if route.exact:
+        return path == route.prefix
+    return route.prefix == "/" or path == route.prefix or path.startswith(route.prefix + "/")
+
+
+def function_of(method: str, path: str) -> str | None:
+    """The function that answers, None where none does."""
+    return next((route.function for route in ROUTES if method in route.methods and _covers(route, path)), None)
+
+
+def methods_of(path: str) -> tuple[str, ...]:
+    """The methods that some function answers at a path: what 405 says in `Allow`. `/` covers everything, so it counts for itself alone."""
+    rows = [route for route in ROUTES if _covers(route, path) and (route.prefix != "/" or path == "/")]
+    return tuple(sorted({method for route in rows for method in route.methods}))

@@ -1,0 +1,117 @@
+"""Following the config: one immutable snapshot in force, replaced whole, and the last good one kept on disk."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from shared.domain.errors import Unavailable
+from shared.domain.snapshot import Snapshot
+from shared.ports import ConfigStore
+
+log = logging.getLogger(__name__)
+
+_PAUSE = 0.5  # seconds between two tries to reach the store
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Snapshot).decode
+
+
+class SnapshotFollower:
+    """The snapshot in force. `kept` is the file of the last good one: a process starts with it while the store can't be reached."""
+
+    def __init__(self, config: Callable[[], Awaitable[ConfigStore]], kept: Path) -> None:
+        self._config = config
+        self._kept = kept
+        self._current: Snapshot | None = None
+        self._first = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.lost = False  # the store could not be reached when last tried
+
+    @property
+    def current(self) -> Snapshot:
+        """The snapshot in force. Raises Unavailable before the first."""
+        if self._current is None:
+            raise Unavailable("the configuration has not been read yet; retry with the same id")
+        return self._current
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a snapshot."""
+        return self._current is not None
+
+    async def start(self, within: float) -> None:
+        """Begin to follow, and return with the first snapshot: the store's, or after `within` seconds the one kept on disk.
+
+        Where neither is to be had it returns as well: the first one comes when the store does.
+        """
+        self._task = asyncio.create_task(self._follow(), name="follow the config")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._first.wait(), within)
+        if self._current is None:
+            self.lost = True
+            self._current = await asyncio.to_thread(read, self._kept)
+            log.warning(
+                "the config store can't be reached: %s", f"going on with revision {self._current.revision}" if self._current else "waiting"
+            )
+
+    async def stop(self) -> None:
+        """Stop following; the snapshot stays in force."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                store = await self._config()
+                await self._take(await store.snapshot())
+                async for snapshot in store.changes():
+                    await self._take(snapshot)
+            except Unavailable as error:
+                if not self.lost:
+                    log.warning("the config store can't be reached: %s", error.detail)
+                self.lost = True
+            await asyncio.sleep(_PAUSE)
+
+    async def _take(self, snapshot: Snapshot) -> None:
+        self.lost = False
+        if self._current is not None and self._current == snapshot:
+            return
+        self._current = snapshot
+        self._first.set()
+        try:
+            await asyncio.to_thread(write, self._kept, snapshot)
+        except OSError as error:
+            log.warning("the snapshot can't be kept in %s: %s", self._kept, error.strerror)
+
+
+def write(path: Path, snapshot: Snapshot) -> None:
+    """Keep a snapshot (0600), so that a reader or a crash sees the old one or the new one, whole."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(_encode(snapshot))
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def read(path: Path) -> Snapshot | None:
+    """The kept snapshot; None where there is none, or none this release can read."""
+    try:
+        return _decode(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        log.warning("the kept snapshot %s can't be read: %s", path, error)
+        return None
