@@ -1,0 +1,173 @@
+"""What a flush is made of while it collects: records, the flush script's arguments, and who waits for the answer."""
+
+import asyncio
+import struct
+
+import msgspec
+
+from shared.domain.message import Message
+from shared.domain.record import CONFLICT, DUPLICATE, NEW, Accepted, Deliveries, Record, pack_records
+from shared.ports import Entry
+
+MAX_RECORDS, MAX_BYTES = 1_000, 8_388_608
+OVERHEAD = 400  # bytes a record takes beside its body: attributes, identity, places in lists
+FEED_BODY = 16_384  # bytes of a body that the feed carries; more is cut and fetched by id
+
+_meta = struct.Struct(">16s32sHHII").pack
+_hit = struct.Struct(">IIQH").unpack_from  # revision, second, flush, index: behind the 32 bytes of the digest
+_ZERO = bytes(32)
+
+
+class Batch:
+    """One flush before it is sent. Equal identities are merged here: one record, each sender its own answer."""
+
+    def __init__(self) -> None:
+        self.records: list[Accepted] = []
+        self.size = 0
+        self.waiters: list[asyncio.Future[None]] = []
+        self.error: Exception | None = None
+        self._places: dict[bytes, int] = {}
+        self._meta: list[bytes] = []
+        self._lookups: list[bytes] = []
+        self._orgs: dict[str, int] = {}
+        self._targets: dict[tuple[str, ...], int] = {}
+        self._cut = False
+        self.number = 0
+        self.logged = 0.0
+        self.mask = b""
+        self._hits: dict[int, bytes] = {}
+
+    @property
+    def full(self) -> bool:
+        return len(self.records) + len(self._lookups) >= MAX_RECORDS or self.size >= MAX_BYTES
+
+    def add(self, record: Accepted) -> tuple[int, bool]:
+        """The record's place in the flush, and True; or the place of its twin where the identity is there already, and False."""
+        message = record.message
+        place = len(self.records)
+        first = self._places.setdefault(message.id, place)
+        if first != place:
+            return first, False
+        body = len(message.body) if message.body is not None else 0
+        org = self._orgs.setdefault(message.org, len(self._orgs))
+        targets = self._targets.setdefault(record.targets, len(self._targets))
+        self._meta.append(_meta(message.id, message.digest, org, targets, body + OVERHEAD, message.revision))
+        self.records.append(record)
+        self.size += body + OVERHEAD
+        if body > FEED_BODY:
+            self._cut = True
+        return place, True
+
+    def look_up(self, message: Message) -> int:
+        """A place, counted from the first look-up, for an identity that is only asked for."""
+        self._lookups.append(_meta(message.id, message.digest, 0, 0, 0, 0))
+        return len(self._lookups) - 1
+
+    def arguments(self, extra: list[Record], limit: int, told: bytes, epoch: str) -> tuple[bytes | int | str, ...]:
+        """ARGV of flush.lua."""
+        records: list[Record] = [*self.records, *extra]
+        packed = pack_records(records) if records else b""
+        return (
+            b"".join(self._meta) + b"".join(self._lookups),
+            len(self.records),
+            len(self._lookups),
+            "".join(f"{org}\n" for org in self._orgs),
+            "".join(f"{','.join(targets)}\n" for targets in self._targets),
+            packed,
+            pack_records([cut_for_feed(record) for record in records]) if self._cut else b"",
+            limit,
+            sum(size_of(record) for record in extra),
+            told,
+            epoch,
+        )
+
+    def shift_clock(self, now: int) -> None:
+        """Give every record the time `now` (microseconds): the door's clock is more than 5 minutes off Redis TIME."""
+        self.records = [
+            msgspec.structs.replace(record, message=msgspec.structs.replace(record.message, received_at=now)) for record in self.records
+        ]
+
+    def answered(self, number: int, logged: float, mask: bytes, hits: list[bytes]) -> None:
+        """Note the script's answer. `logged`: the loop's clock when it came."""
+        self.number, self.logged, self.mask = number, logged, mask
+        answers = iter(hits)
+        self._hits = {place: next(answers) for place, said in enumerate(mask) if said in (DUPLICATE, CONFLICT)} if hits else {}
+
+    def entry(self, place: int, own: bool, record: Accepted, shard: int) -> Entry:
+        """What the log said of the record at that place, which is its `own` or its twin's."""
+        said = self.mask[place]
+        if said == NEW:
+            first = self.records[place]
+            if own:
+                return Entry(
+                    "new",
+                    record.message,
+                    record.targets,
+                    record.message.revision,
+                    shard,
+                    self.number,
+                    place,
+                    record.undeliverable,
+                    self.logged,
+                )
+            same = first.message.digest == record.message.digest
+            return Entry(
+                "duplicate" if same else "conflict",
+                record.message,
+                first.targets,
+                first.message.revision,
+                shard,
+                self.number,
+                place,
+                first.undeliverable,
+                self.logged,
+            )
+        if said in (DUPLICATE, CONFLICT):
+            return self._known(self._hits[place], record.message, shard)
+        return Entry("full", record.message, (), record.message.revision, shard, 0, 0)
+
+    def found(self, place: int, message: Message, shard: int) -> Entry | None:
+        """What the log knew of a look-up."""
+        hit = self._hits.get(len(self.records) + place)
+        return None if hit is None else self._known(hit, message, shard)
+
+    def _known(self, hit: bytes, message: Message, shard: int) -> Entry:
+        revision, _, flush, index = _hit(hit, 32)
+        targets = tuple(hit[50:].decode().split(",")) if len(hit) > 50 else ()
+        outcome = "duplicate" if hit[:32] == message.digest else "conflict"
+        return Entry(outcome, message, targets, revision, shard, flush, index, None if targets else "no-route", self.logged)
+
+    def new_by_backbone(self) -> dict[str, int]:
+        """How many new records of this flush each backbone gets."""
+        counts: dict[tuple[str, ...], int] = {}
+        for record, said in zip(self.records, self.mask, strict=False):
+            if said == NEW:
+                counts[record.targets] = counts.get(record.targets, 0) + 1
+        backbones: dict[str, int] = {}
+        for targets, count in counts.items():
+            for backbone in targets:
+                backbones[backbone] = backbones.get(backbone, 0) + count
+        return backbones
+
+    def settle(self, error: Exception | None = None) -> None:
+        """Wake everyone who waits for this flush."""
+        self.error = error
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+def cut_for_feed(record: Record) -> Record:
+    """The record with a long body cut, and marked by the extension `sbcut`."""
+    if not isinstance(record, Accepted):
+        return record
+    message = record.message
+    if message.body is None or len(message.body) <= FEED_BODY:
+        return record
+    marked = {**(message.extensions or {}), "sbcut": True}
+    return msgspec.structs.replace(record, message=msgspec.structs.replace(message, body=message.body[:FEED_BODY], extensions=marked))
+
+
+def size_of(record: Record) -> int:
+    """About how many bytes a record without identity takes in the log."""
+    return 200 + 90 * (len(record.ids) // 16) if isinstance(record, Deliveries) else 400

@@ -1,0 +1,122 @@
+"""A dedicated connection: one caller, commands in one go, thrown away after any failure.
+
+A cancelled call on a shared redis-py connection can cross replies between callers, so the flusher and the logger never share one.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from redis.asyncio.connection import Connection, parse_url
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from shared.adapters.redis.scripts import Script
+from shared.domain.errors import Misconfigured, Unavailable
+
+Argument = bytes | str | int
+log = logging.getLogger(__name__)
+
+
+class Link:
+    """One connection to the log's Redis. Not for two callers at once. `deadline`: seconds for one round trip."""
+
+    def __init__(self, url: str, *, deadline: float = 5.0, durability: str | None = None) -> None:
+        self._url = url
+        self._deadline = deadline
+        self._durability = durability
+        self._connection: Connection | None = None
+
+    async def connect(self) -> Connection:
+        """The connection, made now if there is none.
+
+        Raises Unavailable, and Misconfigured where the log needs a durability (`fsync`) that the server isn't set to.
+        """
+        if self._connection is not None:
+            return self._connection
+        settings: dict[str, Any] = dict(parse_url(self._url))
+        factory = settings.pop("connection_class", Connection)
+        connection: Connection = factory(
+            **settings,
+            protocol=2,
+            socket_timeout=self._deadline,
+            socket_connect_timeout=self._deadline,
+            client_name="switchboard",
+            driver_info=None,
+        )
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call]
+            if self._durability == "fsync":
+                await _check_durability(connection)
+        except (RedisError, OSError) as error:
+            await connection.disconnect(nowait=True)
+            raise Unavailable(f"the log's Redis can't be reached: {type(error).__name__}") from error
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        self._connection = connection
+        return connection
+
+    async def call(self, *commands: Sequence[Argument], deadline: float | None = None) -> list[Any]:
+        """Send the commands in one go and read a reply each; an error reply is returned, not raised.
+
+        Raises Unavailable when a reply is missing: then nobody knows what was done, and the connection is gone.
+        """
+        connection = await self.connect()
+        try:
+            async with asyncio.timeout(deadline or self._deadline):
+                await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+                replies: list[Any] = []
+                for _ in commands:
+                    try:
+                        replies.append(await connection.read_response())
+                    except ResponseError as error:
+                        replies.append(error)
+                return replies
+        except (RedisError, OSError, TimeoutError) as error:
+            await self.close()
+            raise Unavailable(f"the log's Redis did not answer: {type(error).__name__}") from error
+        except BaseException:
+            await self.close()
+            raise
+
+    async def one(self, *command: Argument, deadline: float | None = None) -> Any:
+        """One command's reply. Raises Unavailable on an error reply too."""
+        (reply,) = await self.call(command, deadline=deadline)
+        if isinstance(reply, ResponseError):
+            raise Unavailable(f"the log's Redis refused {command[0]!r}: {reply}")
+        return reply
+
+    async def run(self, script: Script, key: str, *arguments: Argument, then: Sequence[Argument] = ()) -> list[Any]:
+        """The script's reply, and that of the command `then` sent right behind it on the same connection.
+
+        Raises Unavailable, on the script's own error as well (a full or read-only server): it had no effect, or nobody knows.
+        """
+        behind = [then] if then else []
+        replies = await self.call((b"EVALSHA", script.sha, 1, key, *arguments), *behind)
+        if isinstance(replies[0], NoScriptError):
+            replies = await self.call((b"EVAL", script.text, 1, key, *arguments), *behind)
+        if isinstance(replies[0], ResponseError):
+            log.warning("script %s failed: %s", script.name, replies[0])
+            raise Unavailable("the log's Redis refused the write")
+        return replies
+
+    async def close(self) -> None:
+        """Throw the connection away; the next call makes a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)
+
+
+async def _check_durability(connection: Connection) -> None:
+    """Under `everysec` WAITAOF answers sooner than the disk can fsync (measured): the settings must be read, not the reply alone."""
+    found = {}
+    for name in ("appendonly", "appendfsync"):
+        await connection.send_command("CONFIG", "GET", name)
+        reply = await connection.read_response()
+        found[name] = reply[1].decode() if len(reply) > 1 else ""
+    if found != {"appendonly": "yes", "appendfsync": "always"}:
+        raise Misconfigured(
+            f"the log's Redis has appendonly={found['appendonly']} and appendfsync={found['appendfsync']}: set `appendonly yes` and "
+            "`appendfsync always`, or say SWITCHBOARD_LOG_DURABILITY=memory and accept that a crash loses messages"
+        )

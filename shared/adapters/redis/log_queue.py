@@ -1,0 +1,130 @@
+"""The door's side of the log on Redis or Valkey: shards, each with its flusher; refusals beside them."""
+
+import asyncio
+from collections.abc import Sequence
+
+from shared.adapters.redis.batch import Batch
+from shared.adapters.redis.flusher import Flusher
+from shared.adapters.redis.gates import OPEN
+from shared.adapters.redis.keys import prefix, shard_of
+from shared.adapters.redis.link import Link
+from shared.adapters.redis.refusals import Refusals
+from shared.domain.errors import Unavailable
+from shared.domain.message import Message
+from shared.domain.record import Accepted, Attempt, Deliveries, unpack_flush
+from shared.ports import Entry
+
+RELAYS_AFTER_S = 4.0  # the relay takes what is 5 s old: a door that was stopped for a while must not publish it too
+FIRST_RETRY_MS = 100
+
+
+class RedisLogQueue:
+    """The LogQueue port on Redis. `url` must be a server with `appendfsync always` unless `durability` is `memory`.
+
+    `limit_bytes` is a shard's; `replicas` must have fsynced besides the server itself; `wait_ms` bounds the wait for the disk.
+    """
+
+    def __init__(
+        self, url: str, *, shards: int = 1, limit_bytes: int = 1 << 30, durability: str = "fsync", replicas: int = 0, wait_ms: int = 2000
+    ) -> None:
+        self._url = url
+        self._flushers = [
+            Flusher(url, shard, limit=limit_bytes, durability=durability, replicas=replicas, wait_ms=wait_ms) for shard in range(shards)
+        ]
+        self._refusals = Refusals(url, limit=limit_bytes)
+        self._reader = Link(url)
+        self._reading = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Raises Misconfigured where the server would lose what it acknowledges."""
+        for flusher in self._flushers:
+            await flusher.start()
+        await self._refusals.start()
+
+    async def stop(self) -> None:
+        """Write down what has collected, and end."""
+        await self._refusals.stop()
+        for flusher in self._flushers:
+            await flusher.stop()
+        await self._reader.close()
+
+    async def append(self, records: Sequence[Accepted]) -> list[Entry]:
+        """See LogQueue.append."""
+        shards = len(self._flushers)
+        slots: list[tuple[Batch, int, bool, int]] = []
+        touched: list[Batch] = []
+        for record in records:
+            shard = shard_of(record.message.org, record.message.source, shards) if shards > 1 else 0
+            batch = self._flushers[shard].collecting()
+            place, own = batch.add(record)
+            if not touched or batch is not touched[-1]:
+                touched.append(batch)
+            slots.append((batch, place, own, shard))
+        await _settled(touched)
+        return [batch.entry(place, own, record, shard) for (batch, place, own, shard), record in zip(slots, records, strict=True)]
+
+    async def seen(self, messages: Sequence[Message]) -> list[Entry | None]:
+        """See LogQueue.seen."""
+        slots: list[tuple[Batch, int, int]] = []
+        for message in messages:
+            shard = shard_of(message.org, message.source, len(self._flushers))
+            batch = self._flushers[shard].collecting()
+            slots.append((batch, batch.look_up(message), shard))
+        await _settled([batch for batch, _, _ in slots])
+        return [batch.found(place, message, shard) for (batch, place, shard), message in zip(slots, messages, strict=True)]
+
+    async def first(self, entry: Entry) -> Message | None:
+        """See LogQueue.first."""
+        async with self._reading:
+            packed = await self._reader.one(b"GET", f"{prefix(entry.shard)}flush:{entry.flush}")
+        if packed is None:
+            return None
+        record = unpack_flush(entry.flush, packed).records[entry.index]
+        return record.message if isinstance(record, Accepted) else None
+
+    def refuse(self, attempts: Sequence[Attempt]) -> list[bool]:
+        """See LogQueue.refuse."""
+        return self._refusals.add(attempts)
+
+    def may_publish(self, entry: Entry, backbone: str) -> bool:
+        """See LogQueue.may_publish."""
+        if self._flushers[entry.shard].gates.state(backbone) != OPEN:
+            return False
+        if asyncio.get_running_loop().time() - entry.logged <= RELAYS_AFTER_S:
+            return True
+        self.hold(entry.shard, backbone, f"flush {entry.flush} waited {RELAYS_AFTER_S:.0f} s to be published")
+        return False
+
+    async def opened(self, entry: Entry, backbone: str) -> bool:
+        """See LogQueue.opened."""
+        return await self._flushers[entry.shard].may_publish(backbone) and self.may_publish(entry, backbone)
+
+    def delivered(self, entries: Sequence[Entry], deliveries: Deliveries) -> None:
+        """See LogQueue.delivered."""
+        flusher = self._flushers[entries[0].shard]
+        flusher.told.delivered(entries, deliveries)
+        flusher.carry_soon()
+
+    def refused(self, entries: Sequence[Entry], deliveries: Deliveries) -> None:
+        """See LogQueue.refused."""
+        flusher = self._flushers[entries[0].shard]
+        flusher.told.refused(entries, deliveries, FIRST_RETRY_MS)
+        flusher.carry_soon()
+
+    def hold(self, shard: int, backbone: str, reason: str) -> None:
+        """See LogQueue.hold."""
+        self._flushers[shard].hold(backbone, reason)
+
+
+async def _settled(batches: Sequence[Batch]) -> None:
+    """Wait for these flushes. Raises the Unavailable of the first that failed."""
+    waiters: list[tuple[Batch, asyncio.Future[None]]] = []
+    loop = asyncio.get_running_loop()
+    for batch in dict.fromkeys(batches):
+        waiter: asyncio.Future[None] = loop.create_future()
+        batch.waiters.append(waiter)
+        waiters.append((batch, waiter))
+    for batch, waiter in waiters:
+        await waiter
+        if batch.error is not None:
+            raise Unavailable(str(batch.error), retry_after_ms=1000) from batch.error

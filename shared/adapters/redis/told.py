@@ -1,0 +1,105 @@
+"""What a door was told by the backbones and has yet to tell the log: completions, holds, delivery records."""
+
+import struct
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from shared.domain.record import Deliveries, Record
+from shared.ports import Entry
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Carried(msgspec.Struct):
+    """What one flush carries besides messages."""
+
+    whole: dict[str, list[int]]
+    part: dict[tuple[str, int], list[int]]
+    retry: list[tuple[str, str, int]]
+    hold: set[str]
+    records: list[Record]
+
+    @property
+    def anything(self) -> bool:
+        return bool(self.records or self.whole or self.part or self.retry or self.hold)
+
+    def packed(self) -> bytes:
+        """As flush.lua reads it."""
+        return _encode(
+            {
+                "whole": [[backbone, *map(str, numbers)] for backbone, numbers in self.whole.items()],
+                "part": [
+                    [backbone, str(number), struct.pack(f">{len(indexes)}H", *indexes)] for (backbone, number), indexes in self.part.items()
+                ],
+                "retry": self.retry,
+                "hold": sorted(self.hold),
+            }
+        )
+
+
+class Told:
+    """Counts, for every flush of this process and backbone, what is still out; a flush that is complete is one entry, not hundreds."""
+
+    def __init__(self) -> None:
+        self._left: dict[tuple[str, int], int] = {}
+        self._done: dict[tuple[str, int], list[int]] = {}
+        self._whole: dict[str, list[int]] = {}
+        self._part: dict[tuple[str, int], list[int]] = {}
+        self._retry: list[tuple[str, str, int]] = []
+        self._records: list[Record] = []
+
+    def expect(self, number: int, counts: Iterable[tuple[str, int]]) -> None:
+        """A flush was logged, and this process publishes that many of its messages to each backbone."""
+        for backbone, count in counts:
+            self._left[backbone, number] = count
+
+    def delivered(self, entries: Sequence[Entry], deliveries: Deliveries) -> None:
+        """These are no longer pending on the deliveries' backbone."""
+        backbone = deliveries.backbone
+        self._records.append(deliveries)
+        for entry in entries:
+            key = (backbone, entry.flush)
+            left = self._left.get(key)
+            if entry.known or left is None:  # not ours, or handed to the relay: it must learn which ones
+                self._part.setdefault(key, []).append(entry.index)
+            elif left == 1:
+                del self._left[key]
+                self._done.pop(key, None)
+                self._whole.setdefault(backbone, []).append(entry.flush)
+            else:
+                self._left[key] = left - 1
+                self._done.setdefault(key, []).append(entry.index)
+
+    def refused(self, entries: Sequence[Entry], deliveries: Deliveries, delay_ms: int) -> None:
+        """A reachable backbone refused these: off the pending list, onto its retry schedule, counted as attempt 1."""
+        self._retry += [(deliveries.backbone, f"{entry.flush}:{entry.index}:1:{entry.message.id.hex()}", delay_ms) for entry in entries]
+        self.delivered(entries, deliveries)
+
+    def hand_over(self, backbone: str) -> None:
+        """The relay delivers from now on: tell it what of each flush is done, and forget the rest."""
+        for key in [key for key in self._left if key[0] == backbone]:
+            del self._left[key]
+            done = self._done.pop(key, None)
+            if done:
+                self._part.setdefault(key, []).extend(done)
+
+    @property
+    def anything(self) -> bool:
+        return bool(self._records or self._whole or self._part or self._retry)
+
+    def take(self, hold: set[str], most: int = 4_000) -> Carried:
+        """What the next flush carries; `most` records of it."""
+        records, self._records = self._records[:most], self._records[most:]
+        carried = Carried(self._whole, self._part, self._retry, hold, records)
+        self._whole, self._part, self._retry = {}, {}, []
+        return carried
+
+    def give_back(self, carried: Carried) -> None:
+        """The flush failed: carry it again. All of it may be applied twice without harm."""
+        for backbone, numbers in carried.whole.items():
+            self._whole.setdefault(backbone, []).extend(numbers)
+        for key, indexes in carried.part.items():
+            self._part.setdefault(key, []).extend(indexes)
+        self._retry = carried.retry + self._retry
+        self._records = carried.records + self._records
