@@ -118,53 +118,123 @@ class Backbones(Protocol):
 # ---- the logger's and the relay's side of the log -----------------------------------------------------------------------------
 
 
+class Unreadable(msgspec.Struct, frozen=True):
+    """A flush whose bytes this release can't read: it goes to quarantine whole."""
+
+    number: int
+    packed: bytes
+    reason: str
+
+
+Taken = Flush | Unreadable
+
+
 class LogReader(Protocol):
-    """The logger's side of one shard. Conformance: tests/conformance/log_reader.py."""
+    """The logger's side of one shard. Conformance: tests/conformance/log_reader.py. Every method raises Unavailable."""
 
-    async def take(self, limit_bytes: int, limit_flushes: int) -> list[Flush]:
-        """Move flush ids into this worker's processing list and read them; waits up to a second for the first. [] when none came."""
+    async def take(self, limit_bytes: int, limit_records: int) -> list[Taken]:
+        """Move flushes into this worker's processing list and read them, oldest first; waits up to a second for the first, [] when none
+        came. The limits are on the packed bytes and the records; one flush is taken whatever its size."""
 
-    async def commit(self, flushes: Sequence[Flush]) -> None:
-        """The store has them: remove them from the processing list, and the flushes that no backbone still waits for."""
+    async def commit(self, taken: Sequence[Taken]) -> None:
+        """The store has them: out of the processing list; and out of the log, unless a backbone still waits. Twice does no harm."""
 
-    async def recover(self) -> list[Flush]:
-        """What this worker, or one whose heartbeat is gone, had taken and not committed."""
+    async def recover(self) -> int:
+        """Take over what workers without a heartbeat for 5 s had taken and not committed: it is taken next. How many flushes."""
 
     async def beat(self) -> None:
-        """Say that this worker lives."""
+        """Say that this worker lives. take() and commit() say it too."""
+
+    async def leave(self) -> None:
+        """Give back what was taken and not committed, for another worker to take at once."""
+
+
+class Waiting(msgspec.Struct, frozen=True, gc=False):
+    """A message that a backbone waits for. `message` is None where its flush is gone from the log: the store has it."""
+
+    index: int
+    org: str
+    id: bytes
+    message: Message | None
 
 
 class Pending(msgspec.Struct, frozen=True):
-    """What a backbone still waits for, oldest first: the flush's records that go there and were not delivered."""
+    """A flush that a backbone waits for, and what of it. `lost`: neither flush nor index is in the log any more."""
 
     flush: int
     logged_at: int
-    indexes: tuple[int, ...]
+    waiting: tuple[Waiting, ...]
+    lost: bool = False
+
+
+class Oldest(msgspec.Struct, frozen=True):
+    """The oldest entries in log order. `all`: there is nothing behind them."""
+
+    entries: tuple[Pending, ...]
+    all: bool
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """What a reachable backbone refused `attempts` times. `due` is microseconds by Redis TIME; `message` as in Waiting."""
+
+    flush: int
+    index: int
+    attempts: int
+    id: bytes
+    due: int = 0
+    message: Message | None = None
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """How a backbone stands: `state` is `open`, `held` or `closing`, `turn` tells this one from every other time it stood so.
+
+    `now` is microseconds by Redis TIME; `pending` counts flushes, `due` the retries whose time has come.
+    """
+
+    state: str
+    turn: str
+    now: int
+    pending: int
+    due: int
+
+
+class Relayed(msgspec.Struct):
+    """What a relay did. `whole`: flushes of which nothing waits any more; `part`: indexes that don't, of others; `tried`: off the retry
+    schedule; `again`: onto it, after that many ms; `records`: what to write into the log of it all."""
+
+    whole: list[int] = []
+    part: list[tuple[int, tuple[int, ...]]] = []
+    tried: list[Retry] = []
+    again: list[tuple[Retry, int]] = []
+    records: list[Deliveries | DeadLetter] = []
 
 
 class RelayLog(Protocol):
-    """The relay's side of one (shard, backbone), under a lease with a fencing number. Conformance: tests/conformance/relay_log.py."""
+    """The relay's side of one (shard, backbone), under a lease with a fencing number. Conformance: tests/conformance/relay_log.py.
+
+    Every method raises Unavailable; those behind lease() raise Conflict when another relay has the lease.
+    """
 
     async def lease(self) -> bool:
-        """Take or renew the lease. False: another relay has it."""
+        """Take the lease, or renew it: it lasts 3 s. False: another relay has it."""
 
-    async def state(self) -> str:
-        """`open`, `held` or `closing`; holds an open one whose oldest entry is older than 5 s."""
+    async def leave(self) -> None:
+        """Give the lease up."""
 
-    async def oldest(self, limit: int) -> list[Pending]:
-        """The oldest pending entries."""
+    async def gate(self) -> Gate:
+        """How the backbone stands; an open one becomes held when its oldest entry is older than 5 s."""
 
-    async def flush(self, number: int) -> Flush | None:
-        """The flush, or None where it is gone from the log (its bodies are in the store)."""
+    async def turn(self, gate: Gate, state: str) -> tuple[bool, int]:
+        """Turn the gate, if it still stands as given: whether it did, and the number of the last flush logged before."""
 
-    async def done(self, pending: Sequence[Pending], deliveries: Sequence[Deliveries], dead: Sequence[DeadLetter] = ()) -> None:
-        """These were delivered (or are dead letters): no longer pending, and the records go into the log."""
+    async def oldest(self, limit: int, last: int | None = None) -> Oldest:
+        """The oldest entries, about `limit` messages, none logged after the flush `last`."""
 
-    async def close(self) -> int:
-        """Set `closing`; the number of the last flush logged before it."""
+    async def retries(self, limit: int) -> list[Retry]:
+        """What is due on the retry schedule."""
 
-    async def open(self) -> None:
-        """Set `open`: doors publish again."""
+    async def done(self, relayed: Relayed) -> None:
+        """Note all of it, in one step. After Unavailable the outcome is unknown: ask for the oldest again."""
 
 
 # ---- the feed: what websocket pods read ---------------------------------------------------------------------------------------
