@@ -1,0 +1,176 @@
+"""The way of a message: check, resolve, log, publish, receipt. Every door calls submit(); nothing else decides the order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from functions.check_constraints import handler as check_constraints
+from functions.route.handler import Route
+from shared.domain.errors import NotProcessable, SwitchboardError, Unavailable
+from shared.domain.message import Message
+from shared.domain.principal import Principal
+from shared.domain.record import Accepted, Attempt
+from shared.domain.routing import resolve
+from shared.domain.same import same_event
+from shared.domain.snapshot import Snapshot
+from shared.domain.uuid7 import uuid7
+from shared.domain.verdict import Delivery, Outcome, Receipt, Refusal
+from shared.ports import Backbones, Entry, LogQueue, MessageStore
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A stage as a Trigger sees it: which events it takes, and which it answers with."""
+
+    function: str
+    on: str
+    emits: tuple[str, ...]
+
+
+RECEIVED, ACCEPTED, REJECTED = "switchboard.message.received", "switchboard.message.accepted", "switchboard.message.rejected"
+DELIVERED, UNDELIVERABLE = "switchboard.message.delivered", "switchboard.message.undeliverable"
+
+STEPS = (
+    Step("check-constraints", on=RECEIVED, emits=(ACCEPTED, REJECTED)),
+    Step("route", on=ACCEPTED, emits=(DELIVERED, UNDELIVERABLE)),
+)
+
+
+class Check(Protocol):
+    """The check stage: a direct call, or the check-constraints Service."""
+
+    async def __call__(self, messages: Sequence[Message], principal: Principal, snapshot: Snapshot) -> list[SwitchboardError | None]: ...
+
+
+class Publish(Protocol):
+    """The route stage: a direct call, or the route Service."""
+
+    async def __call__(self, entries: Sequence[Entry]) -> list[tuple[Delivery, ...]]: ...
+
+
+class State(Protocol):
+    """The snapshot in force."""
+
+    @property
+    def current(self) -> Snapshot: ...
+
+
+class Bodies(Protocol):
+    """Where a first copy is found once its flush has left the log."""
+
+    async def bodies(self, ids: Sequence[bytes]) -> dict[bytes, Message]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The stages, as wired by a door's main."""
+
+    check: Check
+    log: LogQueue
+    route: Publish
+    state: State
+    store: Bodies
+
+    @classmethod
+    def inline(cls, log: LogQueue, backbones: Backbones, state: State, store: MessageStore) -> "Pipeline":
+        """Every stage a direct call: the default, and the fastest."""
+        return cls(check_constraints.handle, log, Route(backbones, log).handle, state, store)
+
+    async def submit(self, messages: Sequence[Message], principal: Principal) -> list[Outcome]:
+        """Judge, write down, deliver: an outcome for each message of one principal, in order.
+
+        Returns when every message is durable or refused. One whose outcome is unknown is refused as Unavailable: retry with the same id.
+        """
+        snapshot = self.state.current
+        verdicts = await self.check(messages, principal, snapshot)
+        records = [
+            Accepted(_stamped(message, snapshot.revision), targets := resolve(message, snapshot), None if targets else "no-route")
+            for message, verdict in zip(messages, verdicts, strict=True)
+            if verdict is None
+        ]
+        accepted = await self._accept(records) if records else []
+        if len(accepted) == len(messages):
+            return accepted
+        blocked = [(message, verdict) for message, verdict in zip(messages, verdicts, strict=True) if verdict is not None]
+        refused = iter(await self._refuse(blocked, snapshot.revision))
+        answers = iter(accepted)
+        return [next(answers) if verdict is None else next(refused) for verdict in verdicts]
+
+    async def _accept(self, records: Sequence[Accepted]) -> list[Outcome]:
+        """Write accepted messages down, then publish them: published is a part of logged, always."""
+        try:
+            entries = await self.log.append(records)
+        except Unavailable as error:
+            return [Refusal(error, record.message.id, record.message.revision) for record in records]
+        if all(entry.outcome in ("new", "duplicate") for entry in entries):
+            return await self._publish(entries)
+        entries, refusals = await self._sort_out(entries)
+        receipts = iter(await self._publish(entries) if entries else [])
+        return [next(receipts) if refusal is None else refusal for refusal in refusals]
+
+    async def _publish(self, entries: Sequence[Entry]) -> list[Outcome]:
+        deliveries = await self.route(entries)
+        return [
+            Receipt(entry.message, entry.revision, some, entry.outcome == "duplicate")
+            for entry, some in zip(entries, deliveries, strict=True)
+        ]
+
+    async def _sort_out(self, entries: Sequence[Entry]) -> tuple[list[Entry], list[Refusal | None]]:
+        """What may be published, and in the place of every other entry its refusal."""
+        good: list[Entry] = []
+        refusals: list[Refusal | None] = []
+        for entry in entries:
+            refusal = None
+            if entry.outcome == "full":
+                full = Unavailable("the org's share of the log is full: retry with the same id", rule="log-quota", retry_after_ms=1000)
+                refusal = Refusal(full, entry.message.id, entry.revision)
+            elif entry.outcome == "conflict":
+                entry, refusal = await self._settle_conflict(entry)
+            if refusal is None:
+                good.append(entry)
+            refusals.append(refusal)
+        return good, refusals
+
+    async def _settle_conflict(self, entry: Entry) -> tuple[Entry, Refusal | None]:
+        """The same identity with another digest: the same event where only the JSON's spelling differs, else a refusal, recorded."""
+        message = entry.message
+        try:
+            first = await self.log.first(entry) or (await self.store.bodies([message.id])).get(message.id)
+        except Unavailable as error:
+            return entry, Refusal(error, message.id, entry.revision)
+        if first is None:
+            unknown = Unavailable("the first event of this identity can't be read now: retry with the same id", retry_after_ms=1000)
+            return entry, Refusal(unknown, message.id, entry.revision)
+        if same_event(first, message):
+            return msgspec.structs.replace(entry, outcome="duplicate", message=first), None
+        conflict = NotProcessable(f"{message.source} {message.event_id} was accepted before with other content", rule="identity")
+        return entry, self._recorded(message, conflict, entry.revision)
+
+    async def _refuse(self, blocked: Sequence[tuple[Message, SwitchboardError]], revision: int) -> list[Outcome]:
+        """What check refuses is looked up first: a duplicate of an accepted message keeps the first verdict."""
+        try:
+            seen = await self.log.seen([message for message, _ in blocked])
+        except Unavailable as error:
+            return [Refusal(error, message.id, revision) for message, _ in blocked]
+        outcomes: list[Outcome] = []
+        for (message, verdict), entry in zip(blocked, seen, strict=True):
+            if entry is not None and entry.outcome == "conflict":
+                entry, refusal = await self._settle_conflict(entry)
+                outcomes += [refusal] if refusal is not None else await self._publish([entry])
+            elif entry is not None:
+                outcomes += await self._publish([entry])
+            else:
+                outcomes.append(self._recorded(message, verdict, revision))
+        return outcomes
+
+    def _recorded(self, message: Message, error: SwitchboardError, revision: int) -> Refusal:
+        attempt = Attempt(uuid7(), _stamped(message, revision), False, error.status, error.rule or error.kind, error.detail)
+        (recorded,) = self.log.refuse([attempt])
+        return Refusal(error, message.id, revision, recorded)
+
+
+def _stamped(message: Message, revision: int) -> Message:
+    """The message with the revision it is judged under; the door has usually set it already."""
+    return message if message.revision == revision else msgspec.structs.replace(message, revision=revision)

@@ -1,0 +1,119 @@
+"""A lane: one door process's way to one stream. One publish group in flight; what comes meanwhile is the next, in log order."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from shared.domain.record import Deliveries
+from shared.domain.verdict import Delivery
+from shared.ports import Backbones, Entry, LogQueue, Outgoing, Published, PublishedGroup
+
+MAX_GROUP = 1_000  # messages: what one atomic batch may have
+
+
+class Lane:
+    """Publishes one org's entries to its stream on one backbone."""
+
+    def __init__(self, backbones: Backbones, log: LogQueue, backbone: str, org: str) -> None:
+        self._backbones = backbones
+        self._log = log
+        self._backbone = backbone
+        self._org = org
+        self._pending = Delivery(backbone, status="pending")
+        self._waiting: list[tuple[Sequence[Entry], asyncio.Future[list[Delivery]]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def publish(self, entries: Sequence[Entry]) -> asyncio.Future[list[Delivery]]:
+        """A delivery for each entry, once the stream has answered or the relay has taken over. The future never fails."""
+        answer: asyncio.Future[list[Delivery]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((entries, answer))
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name=f"lane-{self._backbone}-{self._org}")
+        return answer
+
+    @property
+    def idle(self) -> bool:
+        return self._task is None
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                group = self._next_group()
+                entries = [entry for some, _ in group for entry in some]
+                deliveries = await self._deliver(entries)
+                start = 0
+                for some, answer in group:
+                    if not answer.done():
+                        answer.set_result(deliveries[start : start + len(some)])
+                    start += len(some)
+        finally:
+            self._task = None
+
+    def _next_group(self) -> list[tuple[Sequence[Entry], asyncio.Future[list[Delivery]]]]:
+        """The entries at the front of the lane, as many as one group takes."""
+        count = taken = 0
+        for some, _ in self._waiting:
+            if taken and count + len(some) > MAX_GROUP:
+                break
+            count += len(some)
+            taken += 1
+        group, self._waiting = self._waiting[:taken], self._waiting[taken:]
+        return group
+
+    async def _deliver(self, entries: list[Entry]) -> list[Delivery]:
+        """Publish what the gate lets through; the rest is pending, and the relay's."""
+        open_flushes: dict[tuple[int, int], bool] = {}
+        for entry in entries:
+            key = (entry.shard, entry.flush)
+            if key not in open_flushes:
+                open_flushes[key] = self._log.may_publish(entry, self._backbone) or await self._log.opened(entry, self._backbone)
+        ready = entries if all(open_flushes.values()) else [entry for entry in entries if open_flushes[entry.shard, entry.flush]]
+        if not ready:
+            return [self._pending] * len(entries)
+        outgoing = [Outgoing(entry.message, entry.revision, entry.outcome == "duplicate") for entry in ready]
+        published = await self._backbones.publish(self._backbone, self._org, outgoing)
+        self._note(ready, published)
+        made = [
+            Delivery(self._backbone, published.stream, result.sequence) if result.sequence else self._pending
+            for result in published.results
+        ]
+        if ready is entries:
+            return made
+        answers = iter(made)
+        return [next(answers) if open_flushes[entry.shard, entry.flush] else self._pending for entry in entries]
+
+    def _note(self, entries: list[Entry], published: PublishedGroup) -> None:
+        """Tell the log what became of a group: taken, refused, or lost, which holds the backbone."""
+        noted: dict[tuple[int, str | None], list[int]] = {}
+        for place, (entry, result) in enumerate(zip(entries, published.results, strict=True)):
+            if result.lost is not None:
+                self._log.hold(entry.shard, self._backbone, result.lost)
+            elif not (entry.outcome == "duplicate" and result.duplicate):  # a duplicate the stream had is no news
+                noted.setdefault((entry.shard, result.refused), []).append(place)
+        now = time.time_ns() // 1000
+        for (_, refused), places in noted.items():
+            some = [entries[place] for place in places]
+            deliveries = self._record(
+                some, [published.subjects[place] for place in places], [published.results[place] for place in places], published, now
+            )
+            if refused is None:
+                self._log.delivered(some, deliveries)
+            else:
+                self._log.refused(some, deliveries)
+
+    def _record(
+        self, entries: list[Entry], subjects: list[str], results: list[Published], published: PublishedGroup, now: int
+    ) -> Deliveries:
+        refused = results[0].refused
+        return Deliveries(
+            self._org,
+            self._backbone,
+            published.stream,
+            published.created,
+            now,
+            b"".join([entry.message.id for entry in entries]),
+            tuple(subjects),
+            tuple([result.sequence for result in results]),
+            refused,
+            0 if refused is None else 1,
+        )
