@@ -11,6 +11,9 @@ from shared.domain.principal import Grant, Principal
 from shared.domain.record import DeadLetter
 from shared.ports import MessageStore, Search, StoredMessage
 
+PART = 128  # rows fetched at once
+PAGE_BYTES = 16 * 1024 * 1024  # of bodies: a page ends with the part that goes over it
+
 
 class Found(msgspec.Struct, frozen=True):
     """What there is of one message id, as far as the caller may read it.
@@ -55,10 +58,22 @@ async def find(store: MessageStore, caller: Principal, org: str | None, id: byte
     )
 
 
-async def search(store: MessageStore, caller: Principal, wanted: Search) -> Page:
-    """Rows newest first, at most `wanted.limit`. `org` and `readable` of `wanted` are those that reach() gave for the caller."""
-    rows = await store.search(msgspec.structs.replace(wanted, limit=wanted.limit + 1))
-    return Page(rows[: wanted.limit], more=len(rows) > wanted.limit)
+async def search(store: MessageStore, wanted: Search) -> Page:
+    """Rows newest first, at most `wanted.limit`, and fewer where their bodies are big; `org` and `readable` are what reach() gave.
+
+    Rows are fetched in parts, so that a page of big bodies is cut before it fills the memory.
+    """
+    rows: list[StoredMessage] = []
+    size = 0
+    while len(rows) <= wanted.limit and size < PAGE_BYTES:
+        part = min(PART, wanted.limit + 1 - len(rows))
+        last = (rows[-1].message.received_at, rows[-1].record_id) if rows else wanted.before
+        found = await store.search(msgspec.structs.replace(wanted, limit=part, before=last))
+        rows += found
+        size += sum(len(row.message.body or b"") for row in found)
+        if len(found) < part:
+            return Page(rows[: wanted.limit], more=len(rows) > wanted.limit)
+    return Page(rows[: wanted.limit], more=True)
 
 
 def reach(caller: Principal, org: str | None) -> tuple[str, tuple[Grant, ...]]:

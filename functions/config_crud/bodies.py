@@ -1,0 +1,99 @@
+"""What the bodies of config requests look like, and which field of one is wrong."""
+
+import re
+from collections.abc import Iterable
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
+
+from shared.domain.errors import Fault, Malformed, NotFound
+from shared.domain.names import check_pattern
+from shared.domain.principal import Grant
+
+MAX_BODY = 256 * 1024  # bytes
+MAX_GRANTS = 100
+MAX_PATTERNS = 100  # of one grant
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:-]{0,63}")  # a NATS consumer is named after it: no dots
+
+
+def _pattern(value: str) -> str:
+    try:
+        check_pattern(_text(value))
+    except Malformed:
+        raise PydanticCustomError("pattern", "not a pattern: `*` stands for one token, `>` at the end for one or more") from None
+    return value
+
+
+def _text(value: str) -> str:
+    if not value or not value.isprintable():
+        raise PydanticCustomError("text", "must be text without control characters")
+    return value
+
+
+Pattern = Annotated[str, Field(max_length=1024), AfterValidator(_pattern)]
+Subject = Annotated[str, Field(max_length=1024), AfterValidator(_text)]
+Action = Literal["publish", "read", "config:read", "config:write", "registry:read", "registry:write", "redrive", "admin"]
+
+
+class GrantBody(BaseModel):
+    """One permission; `admin` implies every other action. `subjects`: `*` for all, else names."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    action: Action
+    topics: list[Pattern] = Field(default=[">"], min_length=1, max_length=MAX_PATTERNS)
+    subjects: list[Subject] = Field(default=["*"], min_length=1, max_length=MAX_PATTERNS)
+
+    def grant(self) -> Grant:
+        """The same in the domain's terms."""
+        return Grant(self.action, tuple(self.topics), tuple(self.subjects))
+
+
+class PrincipalBody(BaseModel):
+    """A principal without its name, which is in the path."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    grants: list[GrantBody] = Field(max_length=MAX_GRANTS)
+
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def parse(model: type[Body], body: bytes) -> Body:
+    """The body as a model. Raises Malformed with a JSON pointer for each field that is wrong."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        faults = [Fault(_pointer(one["loc"]), one["msg"]) for one in found[:20]]
+        raise Malformed(f"the body is not as it should be: {faults[0].pointer or 'JSON'}: {faults[0].detail}", faults=faults) from None
+
+
+def check_name(name: str) -> str:
+    """The principal's name itself. Raises Malformed naming `name`."""
+    if not _NAME.fullmatch(name):
+        detail = "1 to 64 letters, digits, '-', '_' and ':', the first a letter or digit"
+        raise Malformed(f"a principal's name is {detail}", faults=[Fault("name", detail)])
+    return name
+
+
+def check_key_id(key_id: str) -> str:
+    """The key's id itself. Raises NotFound for what can't be one."""
+    if not _NAME.fullmatch(key_id):
+        raise NotFound("no such key")
+    return key_id
+
+
+def schema() -> dict[str, object]:
+    """PrincipalBody for /openapi.json, with nothing in it that refers elsewhere."""
+    whole = PrincipalBody.model_json_schema()
+    whole["properties"]["grants"]["items"] = whole.pop("$defs")["GrantBody"]
+    return whole
+
+
+def _pointer(location: Iterable[int | str]) -> str:
+    """A JSON pointer (RFC 6901)."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)

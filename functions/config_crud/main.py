@@ -1,0 +1,25 @@
+"""config-crud as a deployable: its REST app inside functions-framework's, on the real store. `uvicorn functions.config_crud.main:app`."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from functions.config_crud.api import api
+from shared.domain.errors import NotFound
+from shared.edge.app import Edge
+from shared.edge.asgi import ASGIApp
+from shared.edge.framework import Beside, framework_app
+from shared.edge.rest import problem_response
+from shared.resources import Resources
+
+
+async def config_crud(request: Request) -> Response:
+    """The framework's function: takes what isn't REST, and this function answers nothing else."""
+    return problem_response(NotFound(f"nothing is at {request.url.path}"))
+
+
+def build(resources: Resources) -> ASGIApp:
+    """The function's ASGI app on a process's resources."""
+    return framework_app("config_crud", __name__, beside=Beside(["/v1/config"], api(resources)))
+
+
+app = Edge("config_crud", build)
