@@ -1,0 +1,144 @@
+"""The relay's side of one backbone of one shard on Redis or Valkey: every script compares the lease, whose number is the fence."""
+
+import asyncio
+import secrets
+from typing import Any
+
+import msgspec
+
+from shared.adapters.redis.batch import size_of
+from shared.adapters.redis.index import pack_indexes, waiting_in_flush, waiting_in_index
+from shared.adapters.redis.keys import prefix
+from shared.adapters.redis.link import Argument, Link
+from shared.adapters.redis.log_reader import unpacked
+from shared.adapters.redis.scripts import script
+from shared.domain.errors import Conflict
+from shared.domain.message import Message
+from shared.domain.record import Accepted, Flush, pack_records
+from shared.ports import Gate, Oldest, Pending, Relayed, Retry
+
+LEASE_MS = 3_000
+TOO_OLD_US = 5_000_000
+READ_BYTES = 8_388_608  # of flushes in one go
+NO_LAST = 1 << 53  # Lua's numbers end there
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class RedisRelayLog:
+    """The RelayLog port on Redis. `limit_bytes` is the shard's."""
+
+    def __init__(
+        self,
+        url: str,
+        shard: int,
+        backbone: str,
+        *,
+        limit_bytes: int = 1 << 30,
+        worker: str | None = None,
+        lease_ms: int = LEASE_MS,
+        too_old_us: int = TOO_OLD_US,
+    ) -> None:
+        self.backbone = backbone
+        self._worker = worker or secrets.token_hex(8)
+        self._prefix = prefix(shard)
+        self._limit = limit_bytes
+        self._lease_ms = lease_ms
+        self._too_old_us = too_old_us
+        self._lease = ""
+        self._link = Link(url)
+        self._one_caller = asyncio.Lock()
+
+    async def lease(self) -> bool:
+        """See RelayLog.lease."""
+        fence: int = await self._run("relay_lease", self._worker, self._lease_ms)
+        self._lease = f"{self._worker} {fence}" if fence else ""
+        return bool(fence)
+
+    async def leave(self) -> None:
+        """See RelayLog.leave."""
+        await self._run("relay_lease", self._worker, 0)
+        self._lease = ""
+
+    async def close(self) -> None:
+        """Let the connection go."""
+        await self._link.close()
+
+    async def gate(self) -> Gate:
+        """See RelayLog.gate."""
+        stands, seconds, microseconds, pending, due = await self._fenced("relay_state", self._too_old_us)
+        return Gate(_word(stands), stands.decode(), seconds * 1_000_000 + microseconds, pending, due)
+
+    async def turn(self, gate: Gate, state: str) -> tuple[bool, int]:
+        """See RelayLog.turn."""
+        stands, last = await self._fenced("relay_gate", gate.turn, state)
+        return _word(stands) == state and stands.decode() != gate.turn, last
+
+    async def oldest(self, limit: int, last: int | None = None) -> Oldest:
+        """See RelayLog.oldest."""
+        everything, *entries = await self._run("relay_oldest", limit, READ_BYTES, NO_LAST if last is None else last)
+        return Oldest(tuple(self._pending(*entry) for entry in entries), bool(everything))
+
+    def _pending(self, number: bytes, score: bytes, done: bytes | None, flush: bytes | None, index: bytes | None) -> Pending:
+        logged_at = int(float(score))
+        if flush is not None:
+            read = unpacked(int(number), flush)
+            if isinstance(read, Flush):
+                return Pending(int(number), logged_at, waiting_in_flush(read, self.backbone, done or b""))
+        if index is not None:
+            return Pending(int(number), logged_at, waiting_in_index(index, self.backbone, done or b""))
+        return Pending(int(number), logged_at, (), lost=True)
+
+    async def retries(self, limit: int) -> list[Retry]:
+        """See RelayLog.retries."""
+        found: list[Retry] = []
+        flushes: dict[int, Flush] = {}
+        for member, due, packed in await self._run("relay_retries", limit, READ_BYTES):
+            number, index, attempts, message_id = member.decode().split(":")
+            if packed is not None:
+                read = unpacked(int(number), packed)
+                if isinstance(read, Flush):
+                    flushes[int(number)] = read
+            message = _message(flushes.get(int(number)), int(index))
+            found.append(Retry(int(number), int(index), int(attempts), bytes.fromhex(message_id), int(float(due)) * 1000, message))
+        return found
+
+    async def done(self, relayed: Relayed) -> None:
+        """See RelayLog.done."""
+        told = _encode(
+            {
+                "whole": [str(number) for number in relayed.whole],
+                "part": [[str(number), pack_indexes(indexes)] for number, indexes in relayed.part],
+                "tried": [_member(retry) for retry in relayed.tried],
+                "retry": [[_member(retry), delay_ms] for retry, delay_ms in relayed.again],
+            }
+        )
+        packed = pack_records(relayed.records) if relayed.records else b""
+        weight = sum(size_of(record) for record in relayed.records)
+        await self._fenced("relay_done", told, packed, weight, self._limit, secrets.token_hex(8))
+
+    async def _run(self, name: str, *arguments: Argument) -> Any:
+        async with self._one_caller:
+            (reply,) = await self._link.run(script(name), self._prefix, self.backbone, *arguments)
+        return reply
+
+    async def _fenced(self, name: str, *arguments: Argument) -> Any:
+        """Raises Conflict when the lease isn't ours, or no longer."""
+        reply = await self._run(name, self._lease, *arguments)
+        if reply == 0:
+            self._lease = ""
+            raise Conflict(f"another relay has the lease of backbone {self.backbone}")
+        return reply
+
+
+def _word(stands: bytes) -> str:
+    return stands.decode().split(" ")[0]
+
+
+def _member(retry: Retry) -> str:
+    return f"{retry.flush}:{retry.index}:{retry.attempts}:{retry.id.hex()}"
+
+
+def _message(flush: Flush | None, index: int) -> Message | None:
+    record = flush.records[index] if flush is not None and index < len(flush.records) else None
+    return record.message if isinstance(record, Accepted) else None
