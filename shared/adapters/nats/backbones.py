@@ -1,0 +1,99 @@
+"""The Backbones port on NATS JetStream."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from shared.adapters.nats.connection import Connection
+from shared.adapters.nats.frames import Item, encode
+from shared.adapters.nats.link import Link
+from shared.adapters.nats.publishing import Step, plan, publish_step
+from shared.adapters.nats.replies import Lost
+from shared.adapters.nats.streams import MAX_BYTES, Stream, ensure, stream_name
+from shared.ports import Outgoing, Published, PublishedGroup
+
+TIMEOUT = 2.0  # seconds for a group; a message without a PubAck by then is lost
+FIRST_CONNECTION = 0.5  # seconds that start() gives the backbones to be connected, so that the first publish finds them
+
+
+class NatsBackbones:
+    """Publishes to NATS deployments, one connection each. `url_by_backbone` has `nats://user:password@host:port`, or several of one
+    deployment separated by commas. `stream_bytes` is the max_bytes of the streams it makes."""
+
+    def __init__(
+        self, url_by_backbone: Mapping[str, str], *, name: str = "switchboard", timeout: float = TIMEOUT, stream_bytes: int = MAX_BYTES
+    ) -> None:
+        self._links = {backbone: Link(backbone, url, name) for backbone, url in url_by_backbone.items()}
+        self._timeout = timeout
+        self._stream_bytes = stream_bytes
+
+    async def start(self) -> None:
+        """Connect in the background. Returns when all backbones are connected, and soon where one is missing."""
+        for link in self._links.values():
+            link.start()
+        first = [asyncio.create_task(link.connected.wait()) for link in self._links.values()]
+        if first:
+            _, missing = await asyncio.wait(first, timeout=FIRST_CONNECTION)
+            for task in missing:
+                task.cancel()
+
+    async def stop(self) -> None:
+        """Disconnect. What still waits for a PubAck is lost: let publish() calls end before."""
+        await asyncio.gather(*(link.stop() for link in self._links.values()))
+
+    def reachable(self, backbone: str) -> bool:
+        """Whether there is a live connection to it now."""
+        link = self._links.get(backbone)
+        return link is not None and link.live
+
+    async def publish(self, backbone: str, org: str, group: Sequence[Outgoing]) -> PublishedGroup:
+        """Publish a group as shared.ports.Backbones says. Where the backbone is unreachable all of it is lost, at once."""
+        link = self._links.get(backbone)
+        if link is None or link.connection is None or not link.live:
+            lost = Published(lost="no connection" if link else "no such backbone")
+            return PublishedGroup(backbone, stream_name(org), "", ("",) * len(group), (lost,) * len(group))
+        connection = link.connection
+        results: list[Published | None] = [None] * len(group)
+        subjects = [""] * len(group)
+        items: list[Item] = []
+        for place, outgoing in enumerate(group):
+            item = encode(place, outgoing, connection.max_payload)
+            if isinstance(item, str):
+                results[place] = Published(refused=item)
+            else:
+                items.append(item)
+                subjects[place] = item.subject
+        stream, reason = await self._publish(link, connection, org, items, results)
+        unsent = Published(lost=reason)
+        return PublishedGroup(
+            backbone, stream_name(org), stream.created if stream else "", tuple(subjects), tuple(result or unsent for result in results)
+        )
+
+    async def _publish(
+        self, link: Link, connection: Connection, org: str, items: list[Item], results: list[Published | None]
+    ) -> tuple[Stream | None, str]:
+        """Fill in the results; those left out are lost for the reason returned. The stream is None where there is none.
+
+        Nothing is sent after a message that was lost: whoever publishes it again does so in order.
+        """
+        deadline = asyncio.get_running_loop().time() + self._timeout
+        stream = link.streams.get(org)
+        made = False
+        try:
+            for step in plan(items):
+                if stream is None:
+                    stream, made = await self._ensure(link, connection, org, deadline), True
+                nobody = await publish_step(connection, stream, step, results, deadline)
+                if nobody and not made:
+                    stream, made = await self._ensure(link, connection, org, deadline), True
+                    await publish_step(connection, stream, Step(nobody, step.atomic and len(nobody) == len(step.items)), results, deadline)
+                if any((result := results[item.place]) is not None and result.lost for item in step.items):
+                    return stream, "not sent: a message before it is lost"
+        except Lost as lost:
+            return stream, str(lost)
+        return stream, ""
+
+    async def _ensure(self, link: Link, connection: Connection, org: str, deadline: float) -> Stream:
+        stream = await ensure(connection, org, self._stream_bytes, deadline)
+        if link.connection is connection:
+            link.streams[org] = stream
+        return stream

@@ -1,0 +1,161 @@
+"""A message as a NATS message, and back: CloudEvents NATS protocol binding 1.0.3-wip, binary mode (contracts.md, "On the backbone").
+
+Pure. What is the same for many messages (type, topic, source, subject) is written once and kept.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from shared.domain.errors import Fault, Malformed
+from shared.domain.message import Extension, Message, uuid_text
+
+STRUCTURED = "application/cloudevents"
+
+_NOT_IN_A_VALUE = re.compile(r"[^!#$&-~]")  # section 3.1.3.2: space, double quote, percent, and all outside U+0021 to U+007E
+_BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_QUOTED_PAIR = re.compile(r"\\(.)")
+_OURS = ("sbid", "sbrevision")  # a sender's extension of that name is left out: the header would be there twice
+_check_json = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+class NatsEvent(msgspec.Struct, frozen=True):
+    """A NATS message read as a CloudEvent: its attributes by name, extensions too, as text; and the payload, None where it is empty."""
+
+    attributes: dict[str, str]
+    data: bytes | None
+
+
+def header_lines(message: Message, revision: int, nats_id: str | None = None) -> str:
+    """The header block from `NATS/1.0` on, each line with its CR LF, without the empty line that ends it. ASCII.
+
+    `nats_id` is the Nats-Msg-Id; None: the message id. Raises UnicodeEncodeError where a text has lone surrogates.
+    """
+    uuid, event_id, time, content_type = uuid_text(message.id), message.event_id, message.time or "", message.datacontenttype
+    if _NOT_IN_A_VALUE.search(event_id + time):
+        event_id, time = encode_value(event_id), encode_value(time)
+    json_body = content_type is None and _is_json(message.body)
+    described = _described(message.type, message.topic, content_type, message.dataschema, json_body)
+    parties = _source(message.source) + _subject(message.subject)
+    extensions = _extension_lines(message.extensions) if message.extensions else ""
+    unique = f"ce-sbid: {uuid}\r\nce-sbrevision: {revision}\r\nNats-Msg-Id: {encode_value(nats_id) if nats_id else uuid}\r\n"
+    if time:
+        return f"{described}{parties}ce-id: {event_id}\r\nce-time: {time}\r\n{unique}{extensions}"
+    return f"{described}{parties}ce-id: {event_id}\r\n{unique}{extensions}"
+
+
+def encode_value(text: str) -> str:
+    """A header's value, percent-encoded (section 3.1.3.2). Raises UnicodeEncodeError for lone surrogates."""
+    return _NOT_IN_A_VALUE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), text)
+
+
+def decode_value(value: str) -> str:
+    """A header's value as it was before encode_value(), or in the quoted form of older versions of the binding.
+
+    Raises Malformed for a percent sign that encodes nothing, and for bytes that are not UTF-8.
+    """
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        value = _QUOTED_PAIR.sub(r"\1", value[1:-1])
+    if "%" not in value:
+        return value
+    if _BAD_PERCENT.search(value):
+        raise Malformed("a ce- header has a '%' that is not followed by two hexadecimal digits")
+    try:
+        return unquote_to_bytes(value).decode()
+    except UnicodeDecodeError as error:
+        raise Malformed("a ce- header's percent-encoded bytes are not UTF-8") from error
+
+
+def is_structured(headers: Mapping[str, str] | None) -> bool:
+    """Whether the payload is a whole event as JSON: it says so, or there are no headers at all."""
+    if not headers:
+        return True
+    return any(name.lower() == "content-type" and value.lower().startswith(STRUCTURED) for name, value in headers.items())
+
+
+def decode_nats(headers: Mapping[str, str], payload: bytes) -> NatsEvent:
+    """Read a binary-mode NATS message. Headers without `ce-` are not the event's, `content-type` aside.
+
+    Header names may be in any case. Raises Malformed, naming the header.
+    """
+    attributes: dict[str, str] = {}
+    content_type: str | None = None
+    for name, value in headers.items():
+        lowered = name.lower()
+        if lowered == "content-type":
+            content_type = value
+        elif lowered.startswith("ce-"):
+            try:
+                attributes[lowered[3:]] = decode_value(value)
+            except Malformed as error:
+                raise Malformed(error.detail, faults=[Fault(lowered, error.detail)]) from error
+    if content_type is not None:
+        attributes.setdefault("datacontenttype", content_type)
+    return NatsEvent(attributes, payload or None)
+
+
+def _line(name: str, value: str) -> str:
+    return f"{name}: {encode_value(value) if _NOT_IN_A_VALUE.search(value) else value}\r\n"
+
+
+@lru_cache(maxsize=4096)
+def _described(type: str, topic: str, content_type: str | None, schema: str | None, json_body: bool) -> str:
+    """What a producer's messages have in common, and the first line. `ce-topic` is left out where it is the type: that is its default.
+
+    The binding wants `ce-datacontenttype`; `content-type` says the same to readers that know no CloudEvents, except where it would
+    make the message look structured.
+    """
+    lines = ["NATS/1.0\r\nce-specversion: 1.0\r\n", _line("ce-type", type)]
+    if topic != type:
+        lines.append(_line("ce-topic", topic))
+    if content_type is not None:
+        lines.append(_line("ce-datacontenttype", content_type))
+        if not content_type.lower().startswith(STRUCTURED):
+            lines.append(_plain_line("content-type", content_type))
+    elif json_body:
+        lines.append("content-type: application/json\r\n")
+    if schema is not None:
+        lines.append(_line("ce-dataschema", schema))
+    return "".join(lines)
+
+
+@lru_cache(maxsize=16384)
+def _source(source: str) -> str:
+    return _line("ce-source", source)
+
+
+@lru_cache(maxsize=16384)
+def _subject(subject: str | None) -> str:
+    return "" if subject is None else _line("ce-subject", subject)
+
+
+def _extension_lines(extensions: Mapping[str, Extension]) -> str:
+    lines = [_line(f"ce-{name}", _canonical(value)) for name, value in extensions.items() if name not in _OURS]
+    if (trace := extensions.get("traceparent")) is not None:
+        lines.append(_plain_line("traceparent", _canonical(trace)))
+    return "".join(lines)
+
+
+def _plain_line(name: str, value: str) -> str:
+    """A header that isn't CloudEvents': as it is, and left out where a header can't hold it."""
+    return f"{name}: {value}\r\n" if value.isascii() and value.isprintable() else ""
+
+
+def _canonical(value: Extension) -> str:
+    """An attribute's text form (CloudEvents 1.0, "Type System")."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else str(value)
+
+
+def _is_json(body: bytes | None) -> bool:
+    if not body:
+        return False
+    try:
+        _check_json(body)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True

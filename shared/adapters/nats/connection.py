@@ -1,0 +1,106 @@
+"""One connection to a NATS server, for as long as it lasts. The only module that touches nats-py's internals.
+
+It rests on nats-py 2.16, where `_process_msg` is given each message the parser found, `_close` is called for every end of a
+connection, and `_pending` with `_pending_data_size` is what its flusher writes. tests/unit/test_nats_connection.py fails when that
+changes. A connection that ends is not mended by nats-py: it would send again what was declared lost, after what came later. link.py
+opens a new one.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from nats.aio.client import Client
+
+from shared.adapters.nats.replies import Inbox, Lost, Waiter
+
+MAX_BUFFERED = 32 * 1024 * 1024  # bytes written and not yet taken by the server; more than that is lost at once
+CONNECT_TIMEOUT = 2  # seconds
+RETRY_EVERY = 0.2  # seconds between two attempts to connect
+PING_EVERY = 2  # seconds; a server that leaves two pings unanswered is gone
+
+_log = logging.getLogger(__name__)
+
+
+class Connection(Client):
+    """A nats-py client whose publishes and replies take a short way: bytes we made, answers straight to who waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ended = asyncio.Event()
+        self._inbox: Inbox | None = None
+        self._inbox_sid = 0
+
+    async def open(self, servers: Sequence[str], name: str) -> None:
+        """Connect to one of the servers; tries until one answers. Raises OSError, TimeoutError or nats.errors.Error when it refuses us."""
+        await self.connect(
+            list(servers),
+            name=name,
+            error_cb=_note,
+            allow_reconnect=False,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=RETRY_EVERY,  # type: ignore[arg-type]  # declared int, used as a number of seconds
+            connect_timeout=CONNECT_TIMEOUT,
+            ping_interval=PING_EVERY,
+        )
+        prefix = self.new_inbox()
+        self._inbox = Inbox(prefix)
+        subscription = await self.subscribe(f"{prefix}.>")
+        self._inbox_sid = subscription._id
+        await self.flush()
+
+    @property
+    def live(self) -> bool:
+        """Whether something can be sent now."""
+        return self._inbox is not None and self._inbox.closed is None and self.is_connected
+
+    @property
+    def gone(self) -> str | None:
+        """Why the connection has ended; None while it lives."""
+        return self._inbox.closed if self._inbox is not None else "not connected"
+
+    @property
+    def domain(self) -> str:
+        """The JetStream domain of the server, empty where it has none."""
+        return str(self._server_info.get("domain", ""))
+
+    async def ask(self, waiter: Waiter, frames: Callable[[str], bytes], deadline: float) -> None:
+        """Send the frames that `frames` makes for a reply subject, and wait for the answers until `deadline` (loop time).
+
+        Returns early when the connection ends. Raises Lost when nothing can be sent.
+        """
+        if self._inbox is None:
+            raise Lost("not connected")
+        await self._inbox.ask(waiter, lambda reply: self.send(frames(reply)), deadline)
+
+    def send(self, frames: bytes) -> None:
+        """Write whole protocol frames in one go, behind what nats-py has pending. Raises Lost when they can't be."""
+        if not self.live or self._transport is None:
+            raise Lost(self.gone or "the connection is closing")
+        if self._buffered() + len(frames) > MAX_BUFFERED:
+            raise Lost("the backbone takes nothing: the connection's buffer is full")
+        self._pending.append(frames)
+        self._transport.writelines(self._pending)
+        self._pending = []
+        self._pending_data_size = 0
+
+    def _buffered(self) -> int:
+        writer = getattr(self._transport, "_io_writer", None)  # a WebSocket has none, and keeps nothing
+        return self._pending_data_size + (writer.transport.get_write_buffer_size() if writer else 0)
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        if sid == self._inbox_sid and self._inbox is not None:
+            self._inbox.deliver(subject, data, headers)
+        else:
+            await super()._process_msg(sid, subject, reply, data, headers)
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:
+        if self._inbox is not None:
+            self._inbox.close(f"connection lost: {self.last_error or 'closed'}")
+        self.ended.set()
+        await super()._close(status, do_cbs)
+
+
+async def _note(error: Exception) -> None:
+    """Nats-py reports each failed attempt; link.py says once that the backbone is gone."""
+    _log.debug("nats: %r", error)

@@ -1,0 +1,76 @@
+"""What goes over the wire for one message: its subject, headers and body, within the limits a NATS server closes connections over."""
+
+import msgspec
+
+from shared.adapters.nats.binding import header_lines
+from shared.domain.errors import Malformed
+from shared.domain.names import nats_subject
+from shared.ports import Outgoing
+
+MAX_HEADERS = 64 * 1024  # bytes, encoded
+ROOM_FOR_BATCH = 160  # bytes of headers that an atomic batch adds
+
+
+class Item(msgspec.Struct, frozen=True, gc=False):
+    """A message ready to be sent: `place` is its index in the group; `headers` lacks the empty line that ends it.
+
+    Two with the same `key` are one message to the stream.
+    """
+
+    place: int
+    subject: str
+    headers: str
+    body: bytes
+    key: bytes | str
+    known: bool
+
+    @property
+    def size(self) -> int:
+        """Bytes on the wire, without the command's line."""
+        return len(self.headers) + len(self.body)
+
+
+def encode(place: int, outgoing: Outgoing, max_payload: int) -> Item | str:
+    """The message as it is sent, or why no server can take it.
+
+    The limits are checked here because a server closes the connection over them, and with it fails everybody's publishes.
+    """
+    message = outgoing.message
+    try:
+        subject = nats_subject(message.org, message.subject, message.topic)
+        headers = header_lines(message, outgoing.revision, outgoing.nats_id)
+    except Malformed as error:
+        return error.detail
+    except UnicodeEncodeError:
+        return "a text with lone surrogates can't be written to NATS"
+    if len(headers) > MAX_HEADERS:
+        return f"the headers take {len(headers)} bytes; {MAX_HEADERS} are allowed"
+    body = message.body or b""
+    if len(headers) + len(body) + ROOM_FOR_BATCH > max_payload:
+        return f"headers and data take {len(headers) + len(body)} bytes; the backbone takes {max_payload - ROOM_FOR_BATCH}"
+    return Item(place, subject, headers, body, outgoing.nats_id or message.id, outgoing.known)
+
+
+def single_frames(items: list[Item], reply: str) -> bytes:
+    """Each item as a publish of its own, acknowledged on `<reply>.<index>`."""
+    parts: list[bytes] = []
+    for index, item in enumerate(items):
+        size = len(item.headers) + 2
+        head = f"HPUB {item.subject} {reply}.{index} {size} {size + len(item.body)}\r\n{item.headers}\r\n"
+        parts += (head.encode(), item.body, b"\r\n")
+    return b"".join(parts)
+
+
+def batch_frames(items: list[Item], batch_id: str, reply: str) -> bytes:
+    """The items as one atomic batch (ADR-50): all or none; only the last is acknowledged, on `<reply>.0`."""
+    parts: list[bytes] = []
+    membership = f"Nats-Batch-Id: {batch_id}\r\nNats-Batch-Sequence: "
+    for number, item in enumerate(items[:-1], 1):
+        headers = f"{item.headers}{membership}{number}\r\n\r\n"
+        size = len(headers)
+        parts += (f"HPUB {item.subject} {size} {size + len(item.body)}\r\n{headers}".encode(), item.body, b"\r\n")
+    last = items[-1]
+    headers = f"{last.headers}{membership}{len(items)}\r\nNats-Batch-Commit: 1\r\n\r\n"
+    size = len(headers)
+    parts += (f"HPUB {last.subject} {reply}.0 {size} {size + len(last.body)}\r\n{headers}".encode(), last.body, b"\r\n")
+    return b"".join(parts)

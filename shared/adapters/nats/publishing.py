@@ -1,0 +1,131 @@
+"""Publishing one group to one stream, in order: atomic batches where they pay, else one by one (log.md, "Publish, pending, relay").
+
+A step is sent in one go and its PubAcks awaited before the next, so nothing later passes a step that has to be sent again.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import msgspec
+
+from shared.adapters.nats.connection import Connection
+from shared.adapters.nats.frames import Item, batch_frames, single_frames
+from shared.adapters.nats.replies import NO_RESPONDERS, Acks, PubAck
+from shared.adapters.nats.streams import Stream
+from shared.ports import Published
+
+BATCH_FROM = 64  # messages to one stream; below, a batch's fixed cost is more than it saves
+MOST_MESSAGES = 1000  # in a step: a server's limit for a batch (ADR-50)
+MOST_BYTES = 8 * 1024 * 1024  # in a step: a server keeps a batch in memory until its commit
+BATCH_SHARE = 0.5  # of the time left is waited for a batch; the rest is for its messages one by one
+
+# nats-server, errors.json
+IN_PROCESS = 10158  # the same Nats-Msg-Id is being stored right now: again after a moment, and it is not an attempt
+RETRY_IN_PROCESS = 0.05  # seconds
+AWAY = frozenset({10008, 10009, 10039, 10076, 10118})  # JetStream or the stream's leader is not there: no refusal of the message
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What is sent in one go: an atomic batch, or messages on their own."""
+
+    items: list[Item]
+    atomic: bool
+
+
+def plan(items: Sequence[Item]) -> Iterator[Step]:
+    """The steps of a group, in order.
+
+    A batch with a message the stream knows is refused whole, so what is known to be a duplicate goes before it: it was logged
+    before. Only the copy of a message of this very group goes after it.
+    """
+    fresh = [item for item in items if not item.known]
+    if len(fresh) < BATCH_FROM:
+        yield from _cut(items, atomic=False)
+        return
+    before: list[Item] = []
+    after: list[Item] = []
+    if len(fresh) < len(items):
+        keys = {item.key for item in fresh}
+        for item in items:
+            if item.known:
+                (after if item.key in keys else before).append(item)
+    yield from _cut(before, atomic=False)
+    yield from _cut(fresh, atomic=True)
+    yield from _cut(after, atomic=False)
+
+
+def _cut(items: Sequence[Item], atomic: bool) -> Iterator[Step]:
+    piece: list[Item] = []
+    size = 0
+    for item in items:
+        if piece and (len(piece) == MOST_MESSAGES or size + item.size > MOST_BYTES):
+            yield Step(piece, atomic and len(piece) >= BATCH_FROM)
+            piece, size = [], 0
+        piece.append(item)
+        size += item.size
+    if piece:
+        yield Step(piece, atomic and len(piece) >= BATCH_FROM)
+
+
+async def publish_step(connection: Connection, stream: Stream, step: Step, results: list[Published | None], deadline: float) -> list[Item]:
+    """Send a step and note each message's result under its place. Returns the items that nobody was there to take: no stream.
+
+    Raises Lost when nothing can be sent.
+    """
+    if step.atomic and await _as_batch(connection, stream, step.items, results, deadline):
+        return []
+    return await _one_by_one(connection, stream, step.items, results, deadline)
+
+
+async def _as_batch(connection: Connection, stream: Stream, items: list[Item], results: list[Published | None], deadline: float) -> bool:
+    """Whether the batch was stored. If not (a duplicate in it, too many batches, no answer), its messages can go one by one:
+    should it be stored after all, their ids make them duplicates."""
+    now = asyncio.get_running_loop().time
+    limit = now() + (deadline - now()) * BATCH_SHARE
+    while True:
+        acks = Acks(1, stream.name, stream.domain)
+        await connection.ask(acks, partial(batch_frames, items, uuid.uuid4().hex), limit)
+        ack = acks.answers[0]
+        if ack is None or ack.error is None or ack.error.err_code != IN_PROCESS or now() + RETRY_IN_PROCESS > limit:
+            break
+        await asyncio.sleep(RETRY_IN_PROCESS)
+    if ack is None or ack.error is not None or ack.count != len(items):
+        return False
+    for sequence, item in enumerate(items, ack.seq - len(items) + 1):
+        results[item.place] = Published(sequence)
+    return True
+
+
+async def _one_by_one(
+    connection: Connection, stream: Stream, items: list[Item], results: list[Published | None], deadline: float
+) -> list[Item]:
+    now = asyncio.get_running_loop().time
+    waiting, nobody = items, []
+    while waiting:
+        acks = Acks(len(waiting), stream.name, stream.domain)
+        await connection.ask(acks, partial(single_frames, waiting), deadline)
+        silence = connection.gone or acks.foreign or "no PubAck in time"
+        again: list[Item] = []
+        for item, ack in zip(waiting, acks.answers, strict=True):
+            results[item.place] = _result(ack, silence)
+            if ack is NO_RESPONDERS:
+                nobody.append(item)
+            elif ack is not None and ack.error is not None and ack.error.err_code == IN_PROCESS:
+                again.append(item)
+        if not again or now() + RETRY_IN_PROCESS > deadline:
+            break
+        await asyncio.sleep(RETRY_IN_PROCESS)
+        waiting = again
+    return nobody
+
+
+def _result(ack: PubAck | None, silence: str) -> Published:
+    if ack is None:
+        return Published(lost=silence)
+    if ack.error is None:
+        return Published(ack.seq, ack.duplicate)
+    if ack is NO_RESPONDERS or ack.error.err_code in AWAY or ack.error.err_code == IN_PROCESS:
+        return Published(lost=ack.error.description)
+    return Published(refused=ack.error.description)

@@ -1,0 +1,82 @@
+"""The stream of an org on a backbone: what it must look like, and making it so (contracts.md, "On the backbone")."""
+
+import logging
+
+import msgspec
+
+from shared.adapters.nats.connection import Connection
+from shared.adapters.nats.replies import Answer, ApiError, Lost
+
+MAX_AGE = 7 * 24 * 3600  # seconds
+MAX_BYTES = 256 * 1024 * 1024  # reserved by the server: the sum over all orgs must fit its max_file_store
+DUPLICATE_WINDOW = 180  # seconds: longer than the log's recent window of 120 s
+NOT_FOUND = 10059  # nats-server, errors.json: JSStreamNotFoundErr
+
+_log = logging.getLogger(__name__)
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """A stream that is there. `created` is its creation time as the server tells it (RFC 3339); `domain` its JetStream domain."""
+
+    name: str
+    created: str
+    domain: str
+
+
+class _StreamAnswer(msgspec.Struct):
+    created: str = ""
+    domain: str = ""
+    config: dict[str, object] = {}  # msgspec copies it
+    error: ApiError | None = None
+
+
+_decode = msgspec.json.Decoder(_StreamAnswer).decode
+
+
+def stream_name(org: str) -> str:
+    """`sb-<org>`."""
+    return f"sb-{org}"
+
+
+def wanted(org: str, max_bytes: int) -> dict[str, object]:
+    """What we set of the stream's configuration, in the server's own names and units (nanoseconds). The rest is the operator's."""
+    return {
+        "name": stream_name(org),
+        "subjects": [f"sb.{org}.>"],
+        "retention": "limits",
+        "storage": "file",
+        "discard": "old",
+        "max_age": MAX_AGE * 1_000_000_000,
+        "max_bytes": max_bytes,
+        "duplicate_window": DUPLICATE_WINDOW * 1_000_000_000,
+        "allow_atomic": True,
+        "allow_direct": True,
+    }
+
+
+async def ensure(connection: Connection, org: str, max_bytes: int, deadline: float) -> Stream:
+    """The org's stream, made where it is missing and changed where it differs. Raises Lost where there is none in the end."""
+    name, ours = stream_name(org), wanted(org, max_bytes)
+    answer = await _ask(connection, f"STREAM.INFO.{name}", {}, deadline)
+    if answer.error is not None and answer.error.err_code == NOT_FOUND:
+        answer = await _ask(connection, f"STREAM.CREATE.{name}", ours, deadline)
+    elif answer.error is None and any(answer.config.get(key) != value for key, value in ours.items()):
+        changed = await _ask(connection, f"STREAM.UPDATE.{name}", answer.config | ours, deadline)
+        if changed.error is not None:  # it can be published to all the same
+            _log.warning("stream %s differs from what it should be, and can't be changed: %s", name, changed.error.description)
+    if answer.error is not None:
+        raise Lost(f"no stream {name}: {answer.error.description}")
+    return Stream(name, answer.created, answer.domain or connection.domain)
+
+
+async def _ask(connection: Connection, method: str, body: dict[str, object], deadline: float) -> _StreamAnswer:
+    payload, answer = msgspec.json.encode(body), Answer()
+    await connection.ask(answer, lambda reply: f"PUB $JS.API.{method} {reply}.0 {len(payload)}\r\n".encode() + payload + b"\r\n", deadline)
+    if answer.data is None:
+        raise Lost(connection.gone or "JetStream does not answer")
+    if not answer.data:
+        raise Lost("the server has no JetStream, or it is not up yet")
+    try:
+        return _decode(answer.data)
+    except msgspec.DecodeError as error:
+        raise Lost(f"JetStream's answer can't be read: {error}") from error
