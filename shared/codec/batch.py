@@ -1,0 +1,59 @@
+"""Many events as one JSON array (JSON format, section 4), and what doors without a Content-Type are sent: one event or an array."""
+
+import msgspec
+
+from shared.codec.event import MAX_BATCH_BYTES, MAX_EVENTS, Context, Decoded, malformed
+from shared.codec.json_text import BLANK, UNREADABLE, parts, reason
+from shared.codec.structured import decode_exactly
+from shared.domain.errors import Fault, Malformed, TooLarge
+from shared.domain.message import Message
+
+_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def decode_structured(data: bytes | memoryview, context: Context) -> Message:
+    """The Message of one event as JSON. Raises Malformed."""
+    return decode_exactly(bytes(data), context)
+
+
+def decode_event_or_array(data: bytes | memoryview, context: Context) -> Decoded:
+    """What a frame, list element or message holds: one structured event, or an array of them.
+
+    Raises Malformed where it is one event that can't be read, or neither; TooLarge where the array is over a batch's limits.
+    """
+    text = bytes(data)
+    if text.lstrip(BLANK).startswith(b"["):
+        return decode_batch(text, context)
+    return Decoded(True, [decode_structured(text, context)])
+
+
+def decode_batch(body: bytes, context: Context) -> Decoded:
+    """The events of a JSON array, each by itself. Raises Malformed where it is no array, TooLarge over 1,000 events or 8 MiB."""
+    if len(body) > MAX_BATCH_BYTES:
+        raise TooLarge(f"the batch has {len(body)} bytes; {MAX_BATCH_BYTES} are allowed", rule="size")
+    events = _split(body)
+    if len(events) > MAX_EVENTS:
+        raise TooLarge(f"the batch has {len(events)} events; {MAX_EVENTS} are allowed", rule="size")
+    return Decoded(False, [_message_or_error(event, context) for event in events])
+
+
+def _split(body: bytes) -> list[bytes]:
+    """The items of an array. One that is no JSON is told from its neighbours, as long as it keeps quotes and brackets in balance."""
+    try:
+        return [bytes(item) for item in _items(body)]
+    except msgspec.ValidationError:
+        raise malformed([Fault("", "is not a JSON array of events")]) from None
+    except UNREADABLE as error:
+        try:
+            if not body.lstrip(BLANK).startswith(b"["):
+                raise ValueError("not an array")
+            return list(parts(body))
+        except ValueError:
+            raise malformed([Fault("", reason(error))]) from None
+
+
+def _message_or_error(event: bytes, context: Context) -> Message | Malformed:
+    try:
+        return decode_structured(event, context)
+    except Malformed as error:
+        return error
