@@ -1,0 +1,86 @@
+"""What a batch of flushes holds, sorted by the table it goes to."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from shared.adapters.postgres.copy_rows import Key, Row, day_of
+from shared.domain.record import Accepted, Attempt, Audit, DeadLetter, Deliveries, Flush, RefusalCount, pack_records
+
+FlushId = tuple[int, int, bytes]  # number, logged_at, content
+
+
+@dataclass(slots=True)
+class Batch:
+    """The records that count, in log order."""
+
+    accepted: list[Key] = field(default_factory=list)
+    attempts: list[Row] = field(default_factory=list)
+    deliveries: list[Deliveries] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    counts: list[RefusalCount] = field(default_factory=list)
+    audits: list[Audit] = field(default_factory=list)
+
+    def days(self) -> set[int]:
+        """The days whose partitions it needs, since 1970."""
+        days = {key.day for key in self.accepted}
+        days.update(day_of(row.record.message.received_at) for row in self.attempts)
+        days.update(day_of(group.time) for group in self.deliveries)
+        return days
+
+
+def flush_id(flush: Flush) -> FlushId:
+    """What tells a flush from every other, and from the other parts of itself when it was bisected.
+
+    The parts differ in their first or last record or in their length, so those are hashed, not the whole.
+    """
+    hashed = blake2b(flush.mask, digest_size=16)
+    hashed.update(len(flush.records).to_bytes(4, "big"))
+    if flush.records:
+        hashed.update(pack_records((flush.records[0], flush.records[-1])))
+    return flush.number, flush.logged_at, hashed.digest()
+
+
+def sort_out(flushes: Iterable[Flush]) -> Batch:
+    """The records of the flushes, by kind."""
+    batch = Batch()
+    for flush in flushes:
+        logged_at = flush.logged_at
+        for _, record in flush.new():
+            match record:
+                case Accepted():
+                    message = record.message
+                    batch.accepted.append(Key(message.id, day_of(message.received_at), record, logged_at))
+                case Attempt():
+                    batch.attempts.append(Row(record, logged_at))
+                case Deliveries():
+                    batch.deliveries.append(record)
+                case DeadLetter():
+                    batch.dead_letters.append(record)
+                case RefusalCount():
+                    batch.counts.append(record)
+                case Audit():
+                    batch.audits.append(record)
+    return batch
+
+
+@dataclass(slots=True)
+class Round:
+    """Accepted messages of which each identity counts once: `first` by message id, sorted; `repeats` of those within the log window;
+    `later`: of the same id, but days apart, which are messages of their own."""
+
+    first: dict[bytes, Key]
+    repeats: list[Key]
+    later: list[Key]
+
+
+def next_round(accepted: Sequence[Key]) -> Round:
+    """Take the first of each identity. `later` is for the round after."""
+    first: dict[bytes, Key] = {}
+    repeats: list[Key] = []
+    later: list[Key] = []
+    for key in accepted:
+        known = first.setdefault(key.id, key)
+        if known is not key:
+            (repeats if abs(known.day - key.day) <= 1 else later).append(key)
+    return Round(dict(sorted(first.items())), repeats, later)

@@ -1,0 +1,1 @@
+SELECT ensure_partitions(%(days)s::date[])
