@@ -57,7 +57,7 @@ class Settings(BaseModel):
     cluster: Annotated[str, AfterValidator(_cluster)] = "local"
     state_dir: Path = Path(".switchboard")
     bind: str = "127.0.0.1"
-    port: int = Field(default=8080, ge=1, le=65535)
+    port: int = Field(default=8080, ge=0, le=65535)  # 0: any free one
     secret_file: Path | None = None
 
     log_shards: int = Field(default=1, ge=1, le=1024)

@@ -15,6 +15,7 @@ import redis
 from infra.local import child, nats, postgres, valkey
 from infra.local.server import Server
 from infra.local.state import State, open_state
+from shared.domain.errors import Unavailable
 
 START = 60.0  # seconds
 REDIS_DATABASES = 64
@@ -36,9 +37,15 @@ class LocalServer:
         return self.server.program.log
 
     def start(self) -> None:
-        """Run it, and return once it answers."""
-        self.process = child.spawn(self.server.program)
-        child.wait_until_ready(self.server.program, self.process, within=START)
+        """Run it, and return once it answers. A few tries: a killed PostgreSQL's last backends may still be there."""
+        for last in (False, False, False, False, True):
+            self.process = child.spawn(self.server.program)
+            try:
+                child.wait_until_ready(self.server.program, self.process, within=START)
+                break
+            except Unavailable:
+                if last or self.process.poll() is None:
+                    raise
         self.server.complete()
 
     def stop(self) -> None:

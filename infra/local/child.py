@@ -2,13 +2,15 @@
 
 import ctypes
 import functools
+import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,7 +44,7 @@ def spawn(program: Program) -> subprocess.Popen[bytes]:
     """Start the program in its own session, its output appended to its log.
 
     On Linux the kernel sends it `stop_signal` when the thread that called this ends, even by SIGKILL: nothing of ours
-    goes on without `up`. So call it from the main thread. Elsewhere the next start stops what was left (stop_leftover).
+    goes on without `up`. So call it from the main thread. Elsewhere the next start stops what was left (stop_leftovers).
     """
     if program.log.exists() and program.log.stat().st_size > LOG_LIMIT:
         os.replace(program.log, program.log.with_suffix(".log.1"))
@@ -124,6 +126,32 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def run_tool(
+    command: Sequence[str], pause: Pause, directory: Path | None = None, user: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, in a session of its own: Ctrl-C reaches it only through `pause`, which then ends it."""
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as complaints:
+        process = subprocess.Popen(
+            command,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=complaints,
+            start_new_session=True,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
+        )
+        try:
+            while process.poll() is None:
+                pause(TICK)
+        finally:
+            kill(process)
+        output.seek(0)
+        complaints.seek(0)
+        return subprocess.CompletedProcess(command, process.returncode, output.read(), complaints.read())
+
+
 def last_words(log: Path, lines: int = 5) -> str:
     """The end of a log, for a message to a person."""
     try:
@@ -170,27 +198,35 @@ def _ps(pid: int, column: str) -> str | None:
 
 
 def remember(run: Path, program: Program, pid: int) -> None:
-    """Write down which process is this program's, for stop_leftover in a later run."""
-    write_private(run / f"{program.name}.pid", f"{pid} {birth(pid)}\n")
+    """Write down which process is this program's, and how it is stopped, for stop_leftovers in a later run."""
+    note = {"pid": pid, "birth": birth(pid), "signal": int(program.stop_signal), "grace": program.grace}
+    write_private(run / f"{program.name}.json", json.dumps(note))
 
 
 def forget(run: Path, program: Program) -> None:
-    """The program ended in good order."""
-    (run / f"{program.name}.pid").unlink(missing_ok=True)
+    """The program ended."""
+    (run / f"{program.name}.json").unlink(missing_ok=True)
 
 
-def stop_leftover(run: Path, program: Program) -> bool:
-    """Stop this program's process of an earlier run that was killed, if it is still there. Returns whether it was."""
-    try:
-        pid, _, born = (run / f"{program.name}.pid").read_text().strip().partition(" ")
-    except FileNotFoundError:
-        return False
-    found = birth(int(pid)) == born
-    for number in (program.stop_signal, signal.SIGKILL):
-        deadline = time.monotonic() + program.grace
-        if birth(int(pid)) == born:
-            os.kill(int(pid), number)
-        while birth(int(pid)) == born and time.monotonic() < deadline:
+def stop_leftovers(run: Path) -> list[str]:
+    """Stop what is still there of an earlier run that was killed, the last started first. Returns the names.
+
+    Two servers on one data directory would ruin it, so this comes before anything is started.
+    """
+    notes = sorted(run.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    return [path.stem for path in notes if _stop_leftover(path)]
+
+
+def _stop_leftover(path: Path) -> bool:
+    note = json.loads(path.read_text())
+    pid, born = note["pid"], note["birth"]
+    found = born is not None and birth(pid) == born
+    for number in (note["signal"], signal.SIGKILL):
+        if born is None or birth(pid) != born:
+            break
+        os.kill(pid, number)
+        deadline = time.monotonic() + note["grace"]
+        while birth(pid) == born and time.monotonic() < deadline:
             time.sleep(TICK)
-    forget(run, program)
+    path.unlink()
     return found

@@ -5,7 +5,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from infra.local.child import Program
-from infra.local.server import Say, Server, listens, quoted, silent
+from infra.local.server import SILENT, Progress, Server, listens, quoted
 from infra.local.state import State, write_private
 from shared.domain.errors import Misconfigured
 
@@ -31,8 +31,8 @@ jetstream {{
 """
 
 
-def prepare(state: State, say: Say = silent) -> Server:
-    """Write its configuration. `say` is not needed: nothing here takes time."""
+def prepare(state: State, progress: Progress = SILENT) -> Server:
+    """Write its configuration. `progress` is not needed: nothing here takes time."""
     port, monitor, password = state.port("nats"), state.port("nats-monitor"), state.password("nats")
     home, store = state.folder("nats"), state.folder("nats", "data")
     configuration = home / "nats.conf"

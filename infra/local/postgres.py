@@ -8,9 +8,9 @@ from pathlib import Path
 
 from infra.local import postgres_tree
 from infra.local.account import Account, choose
-from infra.local.child import Program, birth, command_of
+from infra.local.child import Program, birth, command_of, run_tool
 from infra.local.postgres_tree import Tree
-from infra.local.server import Say, Server, silent
+from infra.local.server import SILENT, Progress, Server
 from infra.local.state import State, write_private
 from shared.domain.errors import Misconfigured
 
@@ -20,15 +20,15 @@ SMALL_SHM = 16 * 1024 * 1024  # bytes of /dev/shm below which PostgreSQL can't u
 SCHEMA = Path(__file__).with_name("database.sql")
 
 
-def prepare(state: State, say: Say = silent) -> Server:
+def prepare(state: State, progress: Progress = SILENT) -> Server:
     """Find its programs, and make its data directory when it is new. Raises Misconfigured when that can't be done."""
     flavour = _flavour_of(state)
-    tree = postgres_tree.find(say, flavour)
+    tree = postgres_tree.find(progress, flavour)
     account = choose(state, tree.bin)
     port, password = state.port("database"), state.password("database")
     if flavour is None:
-        say("Making the database ...")
-        _initialise(account, password)
+        progress.say("Making the database ...")
+        _initialise(account, password, progress)
         write_private(state.folder("postgres") / "flavour", f"{tree.flavour}\n")
     _check_version(account)
     _drop_stale_lock(account.home / "data" / "postmaster.pid")
@@ -40,6 +40,7 @@ def prepare(state: State, say: Say = silent) -> Server:
         ready=lambda: _ask(account.bin / "pg_isready", port, password, "--quiet", "--timeout=1").returncode == 0,
         stop_signal=signal.SIGINT,  # fast: SIGTERM would wait for every client to leave
         user=account.uid,
+        grace=30.0,  # its last checkpoint writes what is in shared_buffers
     )
     return Server(
         program,
@@ -89,7 +90,7 @@ def _small_shared_memory() -> bool:
         return False
 
 
-def _initialise(account: Account, password: str) -> None:
+def _initialise(account: Account, password: str, progress: Progress) -> None:
     """initdb beside the place, then move: a run that is killed halfway leaves nothing that looks like a database."""
     fresh, secret = account.home / "data.new", account.home / "password"
     shutil.rmtree(fresh, ignore_errors=True)
@@ -100,17 +101,11 @@ def _initialise(account: Account, password: str) -> None:
     command = [*account.prefix, str(account.bin / "initdb"), "-D", str(fresh), "-U", USER, "--auth=scram-sha-256", f"--pwfile={secret}"]
     if _small_shared_memory():
         command += ["-c", "dynamic_shared_memory_type=mmap"]
-    done = subprocess.run(
-        [*command, *LOCALE, "--data-checksums", "--no-instructions"],
-        cwd=account.home,
-        capture_output=True,
-        text=True,
-        check=False,
-        user=account.uid,
-        group=account.uid,
-        extra_groups=None if account.uid is None else [],
-    )
-    secret.unlink()
+    command += [*LOCALE, "--data-checksums", "--no-instructions"]
+    try:
+        done = run_tool(command, progress.pause, directory=account.home, user=account.uid)
+    finally:
+        secret.unlink()
     if done.returncode != 0:
         raise Misconfigured(f"initdb failed: {done.stderr.strip()}")
     fresh.rename(account.home / "data")

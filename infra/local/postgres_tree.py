@@ -3,19 +3,18 @@
 import importlib.util
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from infra.local.server import Say
+from infra.local.child import run_tool
+from infra.local.server import Progress
 from shared.domain.errors import Misconfigured
 
 Flavour = Literal["timescaledb", "plain"]
 RECIPE = Path(__file__).with_name("timescaledb")
 SHARED_CACHE = Path("/var/cache/switchboard")  # root's, outside its closed home; others may read it
-UNPACKING = 600.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +25,20 @@ class Tree:
     flavour: Flavour
 
 
-def find(say: Say, wanted: Flavour | None = None) -> Tree:
+def find(progress: Progress, wanted: Flavour | None = None) -> Tree:
     """The tree to run: the flavour the data was made with, if there is data, else TimescaleDB where it can be had.
 
     The first call on a machine unpacks TimescaleDB (10 to 20 s). Raises Misconfigured when the wanted one can't be had.
     """
     if wanted == "plain":
-        say("PostgreSQL without TimescaleDB: this state was made so, and time-series features are off.")
+        progress.say("PostgreSQL without TimescaleDB: this state was made so, and time-series features are off.")
         return plain()
-    bin_dir, reason = timescaledb(say)
+    bin_dir, reason = timescaledb(progress)
     if bin_dir is not None:
         return Tree(bin_dir, "timescaledb")
     if wanted == "timescaledb":
         raise Misconfigured(f"the data in this state directory needs TimescaleDB, which can't be had here: {reason}")
-    say(f"PostgreSQL without TimescaleDB: time-series features are off ({reason}).")
+    progress.say(f"PostgreSQL without TimescaleDB: time-series features are off ({reason}).")
     return plain()
 
 
@@ -50,18 +49,15 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "switchboard"
 
 
-def timescaledb(say: Say) -> tuple[Path | None, str]:
+def timescaledb(progress: Progress) -> tuple[Path | None, str]:
     """The programs' folder, unpacked when it is new; or None, and why."""
     if not sys.platform.startswith("linux") or shutil.which("apt-get") is None:
         return None, "it comes from Debian's packages, and there is no apt here"
     target = cache() / "timescaledb"
     if not (target / ".complete").exists():
-        say("Unpacking PostgreSQL with TimescaleDB, once on this machine: 10 to 20 seconds ...")
+        progress.say("Unpacking PostgreSQL with TimescaleDB, once on this machine: 10 to 20 seconds ...")
         target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    try:
-        done = subprocess.run([RECIPE, target], capture_output=True, text=True, check=False, timeout=UNPACKING)
-    except subprocess.TimeoutExpired:
-        return None, f"unpacking took more than {UNPACKING:.0f} s"
+    done = run_tool([str(RECIPE), str(target)], progress.pause)
     if done.returncode != 0:
         return None, (done.stderr.strip().splitlines() or ["the recipe failed"])[-1]
     return Path(done.stdout.split()[-1]), ""

