@@ -1,0 +1,1 @@
+"""| log_batch | function | `switchboard.log.batch` (logger) | | store |"""

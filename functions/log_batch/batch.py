@@ -1,0 +1,54 @@
+"""`switchboard.log.batch` on the wire: the body, and the proof that it comes from a logger of ours (contracts.md, "Events between functions")."""
+
+import hmac
+import struct
+from collections.abc import Iterable, Sequence
+
+from shared.domain.errors import Malformed, Unauthenticated
+from shared.domain.record import Flush, unpack_flush
+from shared.ports import Taken, Unreadable
+
+EVENT_TYPE = "switchboard.log.batch"
+PROOF, SHARD = "ce-sbproof", "ce-sbshard"  # headers
+MAX_BYTES = 48 * 1024 * 1024  # of a body: a batch's 16 MiB, and one flush of whatever size
+
+_entry = struct.Struct(">QI")  # flush number, bytes that follow
+
+
+def pack_batch(flushes: Iterable[tuple[int, bytes]]) -> bytes:
+    """The body: for each flush its number (u64), its length (u32) and the bytes that unpack_flush() reads; big-endian."""
+    return b"".join(part for number, packed in flushes for part in (_entry.pack(number, len(packed)), packed))
+
+
+def unpack_batch(body: bytes) -> list[Taken]:
+    """The flushes of a body. Raises Malformed where its lengths don't add up; a flush that can't be read is Unreadable."""
+    taken: list[Taken] = []
+    place = 0
+    while place < len(body):
+        if len(body) - place < _entry.size:
+            raise Malformed("the batch ends inside a flush's header")
+        number, length = _entry.unpack_from(body, place)
+        place += _entry.size
+        if len(body) - place < length:
+            raise Malformed(f"the batch ends inside flush {number}")
+        taken.append(_unpacked(number, body[place : place + length]))
+        place += length
+    return taken
+
+
+def _unpacked(number: int, packed: bytes) -> Flush | Unreadable:
+    try:
+        return unpack_flush(number, packed)
+    except (ValueError, struct.error) as error:
+        return Unreadable(number, packed, f"{type(error).__name__}: {error}")
+
+
+def proof_of(key: bytes, shard: int, body: bytes) -> str:
+    """HMAC-SHA-256 over event type, shard and body, in hex."""
+    return hmac.new(key, b"%s\n%d\n" % (EVENT_TYPE.encode(), shard) + body, "sha256").hexdigest()
+
+
+def check_proof(keys: Sequence[bytes], shard: int, body: bytes, proof: str) -> None:
+    """Raises Unauthenticated unless one of the keys made the proof."""
+    if not any(hmac.compare_digest(proof_of(key, shard, body).encode(), proof.encode()) for key in keys):
+        raise Unauthenticated("the batch's proof (extension sbproof) is missing or wrong")
