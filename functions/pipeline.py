@@ -17,7 +17,7 @@ from shared.domain.same import same_event
 from shared.domain.snapshot import Snapshot
 from shared.domain.uuid7 import uuid7
 from shared.domain.verdict import Delivery, Outcome, Receipt, Refusal
-from shared.ports import Backbones, Entry, LogQueue, MessageStore
+from shared.ports import Backbones, Entry, LogQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Pipeline:
     store: Bodies
 
     @classmethod
-    def inline(cls, log: LogQueue, backbones: Backbones, state: State, store: MessageStore) -> "Pipeline":
+    def inline(cls, log: LogQueue, backbones: Backbones, state: State, store: Bodies) -> "Pipeline":
         """Every stage a direct call: the default, and the fastest."""
         return cls(check_constraints.handle, log, Route(backbones, log).handle, state, store)
 

@@ -1,6 +1,7 @@
 """Reading a request's body within bounds of size, memory and time."""
 
 import asyncio
+import contextlib
 from time import monotonic
 
 from shared.domain.errors import Malformed, TooLarge
@@ -117,10 +118,8 @@ async def refuse_unread(receive: Receive, send: Send, status: int, body: bytes, 
     start = [*headers, (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": body, "more_body": True})
-    try:
+    with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(_throw_away(receive), LINGER)
-    except TimeoutError:
-        pass
     await send({"type": "http.response.body", "body": b""})
 
 

@@ -17,7 +17,7 @@ class Beside(BaseRoute):
     """Hands every path below the prefixes to an app, the path unchanged (starlette's Mount would cut the prefix off)."""
 
     def __init__(self, prefixes: Sequence[str], app: ASGIApp) -> None:
-        self._prefixes, self._app = tuple(prefixes), app
+        self._prefixes, self.app = tuple(prefixes), app
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Full for a path that is a prefix or below one."""
@@ -27,7 +27,7 @@ class Beside(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the app answer."""
-        await self._app(scope, receive, send)
+        await self.app(scope, receive, send)
 
     def url_path_for(self, name: str, /, **path_params: object) -> URLPath:
         """There are no names here."""

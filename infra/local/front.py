@@ -1,0 +1,99 @@
+"""All HTTP functions in one process, by the route table: what `switchboard up` runs. `python -m infra.local.front`.
+
+Listens on the inherited socket of SWITCHBOARD_FRONT_FD, which several fronts may share (connections that come while one restarts wait
+in its backlog), else on SWITCHBOARD_BIND and the port of the settings.
+"""
+
+import json
+import sys
+from contextlib import AsyncExitStack
+from importlib import import_module
+from importlib import resources as files
+
+from fastapi import FastAPI
+from starlette.applications import Starlette
+
+from shared.domain.errors import Misconfigured, NotFound, SwitchboardError
+from shared.edge import openapi
+from shared.edge.app import Edge, WithEvents
+from shared.edge.asgi import JSON, ASGIApp, Receive, Scope, Send, answer, json_bytes
+from shared.edge.framework import Beside
+from shared.edge.lifespan import lifespan_of
+from shared.edge.problems import answer_problem
+from shared.edge.server import serve
+from shared.resources import Resources
+from shared.routes import ROUTES, function_of, methods_of
+from shared.settings import Settings
+
+HTML = (b"content-type", b"text/html; charset=utf-8")
+
+
+class Front:
+    """The ASGI app that hands each request to the function of its route. `apps` has one by function name."""
+
+    def __init__(self, apps: dict[str, ASGIApp]) -> None:
+        self._apps = apps
+        document = openapi.merged(_described(apps))
+        self._own = {"/openapi.json": (json_bytes(document), JSON), "/docs": (openapi.page(document), HTML)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or let the function answer."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        path, method = scope["path"], scope.get("method", "GET")
+        own = self._own.get(path)
+        if own is not None and method in ("GET", "HEAD"):
+            await answer(send, 200, own[0], (own[1],))
+            return
+        name = function_of(method, path)
+        if name is not None:
+            await self._apps[name](scope, receive, send)
+        elif allowed := methods_of(path):
+            allow = (b"allow", ", ".join(allowed).encode())
+            await answer_problem(send, SwitchboardError(f"{method} is not for {path}", status=405), [allow])
+        else:
+            raise NotFound(f"nothing is at {path}")
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        """Start every function, and stop them in the reverse order."""
+        async with AsyncExitStack() as stack:
+            await receive()
+            for app in self._apps.values():
+                await stack.enter_async_context(lifespan_of(app))
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def _described(apps: dict[str, ASGIApp]) -> list[dict[str, object]]:
+    """The OpenAPI documents of the functions: FastAPI's of those that have one, and ingest's, which is written by hand."""
+    parts = [json.loads(files.files("functions.ingest").joinpath("openapi.json").read_text())]
+    for app in apps.values():
+        if isinstance(app, Starlette):
+            parts += [route.app.openapi() for route in app.router.routes if isinstance(route, Beside) and isinstance(route.app, FastAPI)]
+    return parts
+
+
+def build(resources: Resources) -> WithEvents:
+    """Every function of the route table on one process's resources."""
+    apps: dict[str, ASGIApp] = {}
+    for name in dict.fromkeys(route.function for route in ROUTES):
+        apps[name] = import_module(f"functions.{name}.main").build(resources)
+    ingest = apps["ingest"]
+    assert isinstance(ingest, WithEvents)
+    return WithEvents(Front(apps), ingest.events)
+
+
+def main() -> int:
+    """Serve; the exit status."""
+    try:
+        settings = Settings.from_env()
+        return serve(Edge("front", build, Resources(settings)), settings.bind, settings.port, settings.front_fd)
+    except Misconfigured as error:
+        print(f"switchboard: {error.detail}", file=sys.stderr)
+        return error.EXIT_CODE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""uvicorn as we run it: uvloop and httptools, bounded headers, shared sockets, and an end that loses nothing it accepted."""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from shared.edge import logs
+from shared.edge.app import Edge
+
+log = logging.getLogger(__name__)
+
+HEAD_BYTES = 64 * 1024  # a request's line and headers
+HEAD_SECONDS = 10.0  # from its first byte to its last
+GRACE = 20  # seconds that what was accepted has to finish; below Kubernetes' 30
+BACKLOG = 2_048
+_PROBLEM = b'{"type":"urn:switchboard:malformed","title":"Malformed","status":431,"detail":"the headers are over 65536 bytes"}'
+HEAD_REFUSED = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/problem+json\r\nconnection: close\r\n"
+    b"content-length: %d\r\n\r\n%b" % (len(_PROBLEM), _PROBLEM)
+)
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with a bound on the size and the time of a request's head: llhttp has neither.
+
+    It rests on uvicorn 0.54: `scope` gets its `path` when the head is complete, and is made anew when a request begins.
+    """
+
+    _head = 0  # bytes of a head that is not complete yet
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._late = self.loop.call_later(HEAD_SECONDS, self._too_late)
+
+    def data_received(self, data: bytes) -> None:
+        if self._head + len(data) > HEAD_BYTES and self._between_heads() and data.find(b"\r\n\r\n", 0, HEAD_BYTES - self._head) < 0:
+            self._refuse_head()
+            return
+        super().data_received(data)
+        if self.scope is None or "path" not in self.scope:
+            self._head += len(data)
+            if self._late is None:
+                self._late = self.loop.call_later(HEAD_SECONDS, self._too_late)
+        elif self._late is not None:
+            self._head = 0
+            self._late.cancel()
+            self._late = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._late is not None:
+            self._late.cancel()
+        super().connection_lost(exc)
+
+    def _between_heads(self) -> bool:
+        """Whether the next bytes belong to a head: none is complete, or the last request was answered."""
+        return self.scope is None or "path" not in self.scope or self.cycle is None or not self.cycle.more_body
+
+    def _refuse_head(self) -> None:
+        self.transport.write(HEAD_REFUSED)
+        self.transport.close()
+
+    def _too_late(self) -> None:
+        self._late = None
+        if not self.transport.is_closing():
+            self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server that says at once that it drains, and ends with status 0 when it was told to stop."""
+
+    def __init__(self, edge: Edge, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._edge = edge
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """SIGTERM and SIGINT: not ready any more. A second SIGINT ends at once."""
+        if self._edge.resources is not None:
+            self._edge.resources.draining = True
+        super().handle_exit(sig, frame)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle the signals while serving; uvicorn's own would raise them again at the end."""
+        loop = asyncio.get_running_loop()
+        for sig in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(sig, self.handle_exit, sig, None)
+        try:
+            yield
+        finally:
+            for sig in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(sig)
+
+
+def configuration(edge: Edge, **more: Any) -> uvicorn.Config:
+    """How every process of ours serves HTTP."""
+    return uvicorn.Config(
+        edge,
+        loop="uvloop",
+        http=BoundedProtocol,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=GRACE,
+        ws="websockets-sansio",
+        ws_max_size=2 * 1024 * 1024,
+        ws_per_message_deflate=False,
+        **more,
+    )
+
+
+def serve(edge: Edge, host: str, port: int, descriptor: int | None = None) -> int:
+    """Serve until SIGTERM; the exit status. `descriptor` is a listening socket that other processes may share."""
+    logs.configure()
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    listening = socket.socket(fileno=descriptor) if descriptor is not None else listen(host, port)
+    server = Server(edge, configuration(edge))
+    try:
+        server.run(sockets=[listening])
+    except SystemExit:
+        if edge.misconfigured is None:
+            raise
+        log.critical("misconfigured: %s", edge.misconfigured.detail)
+        return edge.misconfigured.EXIT_CODE
+    return 0
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    listening.setblocking(False)
+    return listening
