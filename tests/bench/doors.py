@@ -1,0 +1,95 @@
+"""P1, P2, P3: what a request costs the door's process, beside its reference in the same run."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.bench import traffic
+from tests.bench.figure import Figure
+from tests.bench.load import Load, send
+from tests.bench.processes import cpu_seconds, product, served
+
+IN_FLIGHT = 256
+UVICORN = [
+    sys.executable,
+    "-m",
+    "uvicorn",
+    "--port",
+    "{port}",
+    "--loop",
+    "uvloop",
+    "--http",
+    "httptools",
+    "--no-access-log",
+    "--log-level",
+    "warning",
+]
+LITERAL = [
+    sys.executable,
+    "-m",
+    "functions_framework",
+    "--target",
+    "literal",
+    "--source",
+    "tests/bench/literal.py",
+    "--port",
+    "{port}",
+    "--asgi",
+]
+
+
+async def _cost(url: str, pid: int, requests: Any, connections: int, expect: int) -> tuple[float, Load]:
+    """CPU microseconds a request of process `pid`. Raises RuntimeError when a request was not answered with `expect`."""
+    before = cpu_seconds(pid)
+    load = await send(url, requests, connections=connections)
+    if set(load.statuses) != {expect}:
+        raise RuntimeError(f"{url} answered {load.statuses}, wanted {expect} only")
+    return (cpu_seconds(pid) - before) / load.requests * 1e6, load
+
+
+async def single_events(state: Path, runs: int = 3, count: int = 20_000) -> Figure:
+    """P1: CPU of a bare ASGI echo over CPU of ingest, a request."""
+    ratios, walls, ours, echoes = [], [], [], []
+    with product(state) as endpoints, served([*UVICORN, "tests.bench.echo:app"]) as (echo_url, echo_pid):
+        url, key, pid = endpoints["http"] + "/v1/events", endpoints["key"], endpoints["processes"]["front"]
+        await send(url, traffic.single(url, key, 4_000), connections=IN_FLIGHT)
+        await send(echo_url, traffic.single(echo_url, key, 4_000), connections=IN_FLIGHT)
+        for _ in range(runs):
+            echo, echo_load = await _cost(echo_url, echo_pid, traffic.single(echo_url, key, count), IN_FLIGHT, 202)
+            cost, load = await _cost(url, pid, traffic.single(url, key, count), IN_FLIGHT, 202)
+            ratios.append(echo / cost)
+            walls.append(load.per_second / echo_load.per_second)
+            ours.append(cost)
+            echoes.append(echo)
+    notes = {"us_ingest": ours, "us_echo": echoes, "wall_ratio": walls}
+    return Figure("P1", "x bare ASGI echo (CPU a request)", ratios, gate=0.40, goal=0.5, notes=notes)
+
+
+async def batches_of_50(state: Path, runs: int = 3, count: int = 2_000) -> Figure:
+    """P2: events a core-second of the door's process, in batches of 50."""
+    rates, walls = [], []
+    with product(state) as endpoints:
+        url, key, pid = endpoints["http"] + "/v1/events", endpoints["key"], endpoints["processes"]["front"]
+        await send(url, traffic.batches(url, key, 200, 50), connections=16)
+        for _ in range(runs):
+            cost, load = await _cost(url, pid, traffic.batches(url, key, count, 50), 16, 202)
+            rates.append(50e6 / cost)
+            walls.append(load.per_second * 50)
+    return Figure("P2", "events a core-second", rates, gate=120_000, goal=150_000, notes={"events_a_second": walls})
+
+
+async def literal_stack(state: Path, runs: int = 3, count: int = 20_000, literal_count: int = 1_000) -> Figure:
+    """P3: events a second through the door, over events a second through the literal stack."""
+    ratios, ours, literals = [], [], []
+    with product(state) as endpoints:
+        url, key = endpoints["http"] + "/v1/events", endpoints["key"]
+        servers = {"SWITCHBOARD_REDIS_URL": endpoints["redis"], "SWITCHBOARD_NATS_URL": endpoints["nats"]}
+        with served(LITERAL, servers) as (literal_url, literal_pid):
+            await send(literal_url, traffic.single(literal_url, key, 200), connections=IN_FLIGHT)
+            for _ in range(runs):
+                _, slow = await _cost(literal_url, literal_pid, traffic.single(literal_url, key, literal_count), IN_FLIGHT, 200)
+                _, load = await _cost(url, endpoints["processes"]["front"], traffic.single(url, key, count), IN_FLIGHT, 202)
+                ratios.append(load.per_second / slow.per_second)
+                ours.append(load.per_second)
+                literals.append(slow.per_second)
+    return Figure("P3", "x the literal stack", ratios, gate=25, goal=None, notes={"ours": ours, "literal": literals})
