@@ -29,7 +29,7 @@ def free_port() -> int:
 @contextmanager
 def product(state: Path) -> Iterator[dict[str, Any]]:
     """`switchboard up` in a state directory of its own: its endpoints.json, with `key` added."""
-    command = [Path(sys.executable).with_name("switchboard"), "up", "--state", str(state), "--port", str(free_port())]
+    command = [str(Path(sys.executable).with_name("switchboard")), "up", "--state", str(state), "--port", str(free_port())]
     with open(state.with_suffix(".log"), "wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
             _wait(lambda: (state / "endpoints.json").exists(), process, 120)
