@@ -1,0 +1,70 @@
+"""A `switchboard up` of the test's own, as a child process."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.waiting import eventually_now
+
+READY = 60.0  # seconds: the first start makes a database
+STOPPED = 30.0
+
+
+class RunningUp:
+    """One `up` on a state directory, with small processes (small_up.py). `environment` is added to ours."""
+
+    def __init__(self, state: Path, **environment: str) -> None:
+        self.state = state
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("SWITCHBOARD_")}
+        told = {"SWITCHBOARD_STATE_DIR": str(state), "PORT": "0", **environment}
+        self.output = state.parent / f"{state.name}.output"
+        with self.output.open("ab") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.integration.small_up"], env={**ours, **told}, stdout=file, stderr=file, start_new_session=True
+            )
+
+    def ready(self) -> dict[str, Any]:
+        """The content of endpoints.json, once this run has written it; a run that was killed may have left its own."""
+        path = self.state / "endpoints.json"
+
+        def settled() -> bool:
+            with contextlib.suppress(FileNotFoundError):
+                return f'"pid": {self.process.pid},' in path.read_text() or self.process.poll() is not None
+            return self.process.poll() is not None
+
+        eventually_now(settled, within=READY)
+        assert self.process.poll() is None, self.output.read_text()
+        return self.endpoints()
+
+    def endpoints(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((self.state / "endpoints.json").read_text())
+        return content
+
+    def front(self, path: str = "/") -> dict[str, Any]:
+        """What the front answers."""
+        content: dict[str, Any] = httpx.get(self.endpoints()["http"] + path).json()
+        return content
+
+    def ended(self) -> int:
+        """The exit code, once it has ended by itself."""
+        return self.process.wait(timeout=READY)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Ask it to stop; the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(timeout=STOPPED)
+
+    def kill_everything(self) -> None:
+        """SIGKILL to `up` and to all it started, at once."""
+        endpoints = self.endpoints()
+        for pid in (self.process.pid, *endpoints["processes"].values(), *endpoints["servers"].values()):
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
