@@ -2,7 +2,7 @@
 
 import re
 from calendar import monthrange
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from shared.domain.message import Extension
 
@@ -30,6 +30,9 @@ _TIME = re.compile(
 # What a header value is not percent-encoded for: printable ASCII but space, `"` and `%` (HTTP binding, 3.1.3.2).
 _PLAIN = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
 
+_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
+_QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
+
 
 def shown(text: str) -> str:
     """The sender's own text, cut to what an error may repeat."""
@@ -51,6 +54,18 @@ def header_value(value: Extension) -> str:
     if value is True or value is False:
         return "true" if value else "false"
     return quote(str(value), safe=_PLAIN)
+
+
+def header_text(value: bytes) -> str:
+    """A header's value as the attribute's: double quotes undone, then one round of percent-decoding (HTTP binding, 3.1.3.2).
+
+    A `%` that begins no escape stands for itself, and bytes beyond ASCII are read as UTF-8: senders exist that encode neither.
+    Raises UnicodeDecodeError.
+    """
+    value = value.strip(b" \t")
+    if quoted := _QUOTED.fullmatch(value):
+        value = _QUOTED_PAIR.sub(rb"\1", quoted[1])
+    return unquote_to_bytes(value).decode()
 
 
 def is_name(name: str) -> bool:

@@ -5,6 +5,7 @@ import msgspec
 from shared.codec.event import MAX_BATCH_BYTES, MAX_EVENTS, Context, Decoded, malformed
 from shared.codec.json_text import BLANK, UNREADABLE, parts, reason
 from shared.codec.structured import decode_exactly
+from shared.codec.usual import UNUSUAL, decode_envelope, decode_envelopes, messages_of
 from shared.domain.errors import Fault, Malformed, TooLarge
 from shared.domain.message import Message
 
@@ -13,7 +14,11 @@ _items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 def decode_structured(data: bytes | memoryview, context: Context) -> Message:
     """The Message of one event as JSON. Raises Malformed."""
-    return decode_exactly(bytes(data), context)
+    text = bytes(data)
+    try:
+        return messages_of((decode_envelope(text),), text, context)[0]
+    except UNUSUAL:
+        return decode_exactly(text, context)
 
 
 def decode_event_or_array(data: bytes | memoryview, context: Context) -> Decoded:
@@ -31,6 +36,12 @@ def decode_batch(body: bytes, context: Context) -> Decoded:
     """The events of a JSON array, each by itself. Raises Malformed where it is no array, TooLarge over 1,000 events or 8 MiB."""
     if len(body) > MAX_BATCH_BYTES:
         raise TooLarge(f"the batch has {len(body)} bytes; {MAX_BATCH_BYTES} are allowed", rule="size")
+    try:
+        envelopes = decode_envelopes(body)
+        if len(envelopes) <= MAX_EVENTS:
+            return Decoded(False, [*messages_of(envelopes, body, context)])
+    except UNUSUAL:
+        pass  # at least one of them is: each by itself, then
     events = _split(body)
     if len(events) > MAX_EVENTS:
         raise TooLarge(f"the batch has {len(events)} events; {MAX_EVENTS} are allowed", rule="size")

@@ -1,18 +1,13 @@
 """Binary mode: attributes in `ce-` headers, data as the body (HTTP binding, 3.1)."""
 
-import re
 from collections.abc import Sequence
-from urllib.parse import unquote_to_bytes
 
-from shared.codec.attributes import header_name, shown
+from shared.codec.attributes import header_name, header_text, shown
 from shared.codec.event import Context, compose, malformed
 from shared.domain.errors import Fault, Malformed
 from shared.domain.message import Extension, Message
 
 Headers = Sequence[tuple[bytes, bytes]]
-
-_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
-_QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 
 
 def decode_binary(content_type: bytes | None, headers: Headers, body: bytes, context: Context) -> Message:
@@ -39,18 +34,6 @@ def decode_binary(content_type: bytes | None, headers: Headers, body: bytes, con
     if faults:
         raise malformed(faults)
     return compose(attributes, body, context, header_name)
-
-
-def header_text(value: bytes) -> str:
-    """A header's value as the attribute's: double quotes undone, then one round of percent-decoding (HTTP binding, 3.1.3.2).
-
-    A `%` that begins no escape stands for itself, and bytes beyond ASCII are read as UTF-8: senders exist that encode neither.
-    Raises UnicodeDecodeError.
-    """
-    value = value.strip(b" \t")
-    if quoted := _QUOTED.fullmatch(value):
-        value = _QUOTED_PAIR.sub(rb"\1", quoted[1])
-    return unquote_to_bytes(value).decode()
 
 
 def refuse_binary_headers(headers: Headers) -> None:

@@ -73,7 +73,7 @@ def compose(attributes: Mapping[str, Extension], body: bytes | None, context: Co
     if len(extensions) > MAX_EXTENSIONS:
         raise malformed([Fault("", f"{len(extensions)} extension attributes; {MAX_EXTENSIONS} are allowed")])
     topic = str(extensions.pop("topic", texts["type"]))
-    _check_address(context.org, texts.get("subject"), topic, pointer)
+    check_address(context.org, texts.get("subject"), topic, pointer)
     body = body or None
     datacontenttype, dataschema = texts.get("datacontenttype"), texts.get("dataschema")
     digest_type = "application/json" if datacontenttype is None and body is not None and is_json(body) else datacontenttype
@@ -124,7 +124,7 @@ _RULES: dict[str, tuple[Callable[[str], bool], str]] = {
 }
 
 
-def _check_address(org: str, subject: str | None, topic: str, pointer: Callable[[str], str]) -> None:
+def check_address(org: str, subject: str | None, topic: str, pointer: Callable[[str], str]) -> None:
     """Refuse what has no NATS subject. Long ones are refused first: names' caches must not be filled with them."""
     for name, text in (("subject", subject), ("topic", topic)):
         if text is not None and len(text) > MAX_NATS_SUBJECT:

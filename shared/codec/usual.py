@@ -1,0 +1,167 @@
+"""The usual event, fast: what nearly all traffic looks like takes no dict, no list of faults and no second look.
+
+Whatever is out of the ordinary raises one of UNUSUAL, good or bad, and is decoded again by the exact path. So a shortcut here may
+pass on too much, and must never accept what the exact path would not, or another way: a test holds the two against each other.
+
+What many events share (source; type, subject, topic, datacontenttype, dataschema) is checked once and kept, with its part of the
+identity and of the digest. The caches hold short texts only, so that no sender can fill the memory with long ones.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+import msgspec
+
+from shared.codec.attributes import (
+    forbidden_character,
+    header_name,
+    is_json_type,
+    is_media_type,
+    is_time,
+    is_uri,
+    is_uri_reference,
+)
+from shared.codec.event import Context, check_address
+from shared.codec.json_text import MAX_DEPTH, UNREADABLE, too_deep
+from shared.domain.errors import Malformed
+from shared.domain.message import Extension, Message, digest_prefix, digested, identified, identity_prefix
+
+MAX_CHARACTERS = 512  # of an id, a source, a trace, and an address's texts together: all of them are far below 64 KiB as headers
+
+_BINARY_HEADERS = frozenset(
+    b"ce-" + name for name in (b"specversion", b"id", b"source", b"type", b"subject", b"time", b"dataschema", b"topic")
+)
+_PLAIN_HEADER = re.compile(rb"[!#$&-~]{1,512}")  # printable ASCII without space, `"` and `%`: its own text
+_FRACTION_AND_ZONE = re.compile(r"(?:\.[0-9]{1,9})?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])")
+
+
+class Unusual(Exception):
+    """The exact path must look at this event."""
+
+
+UNUSUAL = (Unusual, *UNREADABLE)
+
+
+class Envelope(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A structured event without extensions but topic and trace."""
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    subject: str | None = None
+    time: str | None = None
+    datacontenttype: str | None = None
+    dataschema: str | None = None
+    topic: str | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
+    data: msgspec.Raw = msgspec.Raw()
+
+
+decode_envelope = msgspec.json.Decoder(Envelope).decode
+decode_envelopes = msgspec.json.Decoder(list[Envelope]).decode
+
+
+def messages_of(envelopes: Sequence[Envelope], text: bytes, context: Context) -> list[Message]:
+    """The Messages of the events that `text` was parsed to. Raises one of UNUSUAL where any of them is."""
+    if not text.isascii():
+        text.decode()  # a parser skips data without reading it
+    messages = [_message(event, context) for event in envelopes]
+    if text.count(b'"') != sum(map(_quotes, envelopes, messages)):
+        raise Unusual  # a name is there twice, or is null, or a text has a quote
+    return messages
+
+
+def _message(event: Envelope, context: Context) -> Message:
+    event_id, subject, time, datacontenttype = event.id, event.subject, event.time, event.datacontenttype
+    body = bytes(event.data) or None
+    if body is not None and datacontenttype is None:
+        datacontenttype = "application/json"
+    is_json, topic, prefix = _address(context.org, event.type, subject, event.topic, datacontenttype, event.dataschema)
+    if event.specversion != "1.0" or not event_id.isprintable() or not 0 < len(event_id) <= MAX_CHARACTERS:
+        raise Unusual
+    if body is not None and (not is_json or (len(body) > MAX_DEPTH and too_deep(body))):
+        raise Unusual
+    if time is not None and not is_usual_time(time):
+        raise Unusual
+    return Message(
+        identified(_sender(context.org, event.source), event_id),
+        digested(prefix, body),
+        context.org,
+        topic,
+        subject,
+        event.source,
+        event_id,
+        event.type,
+        time,
+        datacontenttype,
+        event.dataschema,
+        None if event.traceparent is None and event.tracestate is None else _trace(event),
+        body,
+        context.received_at,
+        context.door,
+        context.principal,
+    )
+
+
+def _quotes(event: Envelope, message: Message) -> int:
+    """The quotes an event has when each of its names is there once and no text has a quote: two a name, two a text, and the data's."""
+    count = 16 + 4 * (
+        (event.subject is not None) + (event.time is not None) + (event.datacontenttype is not None) + (event.topic is not None)
+    )
+    if event.dataschema is not None:
+        count += 4
+    if message.extensions is not None:
+        count += 4 * len(message.extensions)
+    return count if message.body is None else count + 2 + message.body.count(b'"')
+
+
+def _trace(event: Envelope) -> dict[str, Extension]:
+    """The extensions of an event with a trace."""
+    trace: dict[str, Extension] = {}
+    for name, text in (("traceparent", event.traceparent), ("tracestate", event.tracestate)):
+        if text is not None:
+            if not text.isprintable() or len(text) > MAX_CHARACTERS:
+                raise Unusual
+            trace[name] = text
+    return trace
+
+
+def is_usual_time(text: str) -> bool:
+    """Whether it is a timestamp: some second that was checked before, a fraction and a zone."""
+    rest = text[19:]
+    return _is_second(text[:19]) and (rest == "Z" or _FRACTION_AND_ZONE.fullmatch(rest) is not None)
+
+
+@lru_cache(maxsize=4096)
+def _is_second(text: str) -> bool:
+    return len(text) == 19 and is_time(text + "Z") and not text.endswith("60")
+
+
+@lru_cache(maxsize=8192)
+def _sender(org: str, source: str) -> bytes:
+    """What the identities of a source's events begin with."""
+    if not 0 < len(source) <= MAX_CHARACTERS or not is_uri_reference(source):
+        raise Unusual
+    return identity_prefix(org, source)
+
+
+@lru_cache(maxsize=8192)
+def _address(
+    org: str, type: str, subject: str | None, topic: str | None, datacontenttype: str | None, dataschema: str | None
+) -> tuple[bool, str, bytes]:
+    """Whether data is JSON, the topic, and what the digests of such events begin with. Raises Unusual where anything is wrong."""
+    texts = [text for text in (type, subject, topic, datacontenttype, dataschema) if text is not None]
+    if not all(texts) or sum(map(len, texts)) > MAX_CHARACTERS or forbidden_character("".join(texts)):
+        raise Unusual
+    if (datacontenttype is not None and not is_media_type(datacontenttype)) or (dataschema is not None and not is_uri(dataschema)):
+        raise Unusual
+    topic = type if topic is None else topic
+    try:
+        check_address(org, subject, topic, header_name)
+    except Malformed:
+        raise Unusual from None
+    prefix = digest_prefix(type, subject, topic, datacontenttype, dataschema)
+    return datacontenttype is None or is_json_type(datacontenttype), topic, prefix
