@@ -224,8 +224,8 @@ class RelayLog(Protocol):
     async def gate(self) -> Gate:
         """How the backbone stands; an open one becomes held when its oldest entry is older than 5 s."""
 
-    async def turn(self, gate: Gate, state: str) -> tuple[bool, int]:
-        """Turn the gate, if it still stands as given: whether it did, and the number of the last flush logged before."""
+    async def turn(self, gate: Gate, state: str) -> tuple[Gate | None, int]:
+        """Turn the gate, if it still stands as given: how it stands then, else None; and the number of the last flush logged before."""
 
     async def oldest(self, limit: int, last: int | None = None) -> Oldest:
         """The oldest entries, about `limit` messages, none logged after the flush `last`."""

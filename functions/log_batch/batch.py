@@ -1,4 +1,4 @@
-"""`switchboard.log.batch` on the wire: the body, and the proof that it comes from a logger of ours (contracts.md, "Events between functions")."""
+"""`switchboard.log.batch` on the wire: the body, and the proof that it comes from a logger of ours (contracts.md)."""
 
 import hmac
 import struct

@@ -69,10 +69,11 @@ class RedisRelayLog:
         stands, seconds, microseconds, pending, due = await self._fenced("relay_state", self._too_old_us)
         return Gate(_word(stands), stands.decode(), seconds * 1_000_000 + microseconds, pending, due)
 
-    async def turn(self, gate: Gate, state: str) -> tuple[bool, int]:
+    async def turn(self, gate: Gate, state: str) -> tuple[Gate | None, int]:
         """See RelayLog.turn."""
         stands, last = await self._fenced("relay_gate", gate.turn, state)
-        return _word(stands) == state and stands.decode() != gate.turn, last
+        turned = _word(stands) == state and stands.decode() != gate.turn
+        return (msgspec.structs.replace(gate, state=state, turn=stands.decode()) if turned else None), last
 
     async def oldest(self, limit: int, last: int | None = None) -> Oldest:
         """See RelayLog.oldest."""

@@ -1,0 +1,234 @@
+"""The relay: what is logged and not delivered goes to its backbone, in log order, whatever its age (log.md, "Publish, pending, relay").
+
+One works for each (shard, backbone), under a lease. An open gate costs it a look every 500 ms. A held one it empties from the oldest
+entry on; with fewer than 1,000 messages left it sets `closing`, so that doors log and wait, and opens when what was logged before is done.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+from functions.logger.outcome import Item, Round, Schedule
+from shared.domain.errors import Conflict, SwitchboardError, Unavailable
+from shared.domain.message import Message
+from shared.ports import Backbones, Gate, MessageStore, Pending, RelayLog
+
+OPEN, HELD, CLOSING = "open", "held", "closing"
+GROUP = 1_000  # messages of one org in flight
+RETRIES = 100  # tried in one go
+LOOKED_UP_AFTER_US = 120_000_000
+CLOSING_AT_MOST_S = 1.0
+LEASE_EVERY_S = 1.0
+LOOK_FOR_EXPIRED_S = 60.0
+
+log = logging.getLogger(__name__)
+
+
+class Relay:
+    """One worker's relay for one backbone of one shard. Only the holder of the lease publishes."""
+
+    def __init__(
+        self, relay_log: RelayLog, backbone: str, backbones: Backbones, store: MessageStore, schedule: Schedule | None = None
+    ) -> None:
+        self.backbone = backbone
+        self.delivered = 0  # messages
+        self.leased = False
+        self.state = ""  # of the gate, as last seen
+        self._log = relay_log
+        self._backbones = backbones
+        self._store = store
+        self._schedule = schedule or Schedule()
+        self._failures = 0  # in a row: rounds that lost something, or could not be done
+        self._expired_at = 0.0  # when to look for expired entries again, by the loop's clock
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set; then the lease is given up, for another relay to take at once."""
+        keeping = asyncio.create_task(self._keep_lease(), name=f"relay-lease-{self.backbone}")
+        try:
+            while not stop.is_set():
+                pause = await self._step_or_pause()
+                try:
+                    async with asyncio.timeout(pause):
+                        await stop.wait()
+                except TimeoutError:
+                    pass
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+            self.leased = False
+            try:
+                await self._log.leave()
+            except Unavailable:
+                log.info("the relay's lease on %s ends by itself", self.backbone)
+
+    async def _keep_lease(self) -> None:
+        """Renewed beside the work: a publish may take most of the time that a lease lasts."""
+        while True:
+            try:
+                self.leased = await self._log.lease()
+            except Exception as error:
+                self.leased = False
+                self._note(error)
+            await asyncio.sleep(LEASE_EVERY_S)
+
+    async def _step_or_pause(self) -> float:
+        """One step; the seconds until the next."""
+        if not self.leased:
+            return self._schedule.look_s / 5
+        try:
+            return await self.step()
+        except Conflict:
+            self.leased = False
+            return self._schedule.look_s
+        except Exception as error:
+            self._note(error)
+            return self._pause()
+
+    def _note(self, error: Exception) -> None:
+        self._failures += 1
+        if not isinstance(error, SwitchboardError):
+            log.exception("the relay to %s failed, and tries again", self.backbone)
+        elif self._failures == 1:
+            log.warning("the relay to %s waits: %s", self.backbone, error.detail)
+
+    def _pause(self) -> float:
+        return min(self._schedule.look_s * 2.0 ** min(self._failures - 1, 10), self._schedule.longest_pause_s)
+
+    async def step(self) -> float:
+        """Look at the gate, and do what there is to do; the seconds until there may be more. Raises Conflict without the lease."""
+        gate = await self._log.gate()
+        if gate.state != self.state:
+            log.info("backbone %s is %s, %d flushes pending", self.backbone, gate.state, gate.pending)
+            self.state = gate.state
+        reachable = self._backbones.reachable(self.backbone)
+        if gate.state != OPEN and (self._failures or not reachable):
+            await self._give_up(gate)
+        if not reachable:
+            if gate.state == CLOSING:
+                await self._log.turn(gate, HELD)
+            return self._schedule.look_s
+        if gate.due:
+            await self._retry(gate)
+        if gate.state == CLOSING:  # somebody stopped half-way
+            await self._log.turn(gate, HELD)
+            return 0.0
+        return self._schedule.look_s if gate.state == OPEN else await self._drain(gate)
+
+    async def _drain(self, gate: Gate) -> float:
+        """One round of a held backbone; after a failed one a single message, to see whether it answers."""
+        most = 1 if self._failures else GROUP
+        oldest = await self._log.oldest(most)
+        count = sum(len(entry.waiting) for entry in oldest.entries)
+        if oldest.all and count < GROUP and not self._failures:
+            return await self._close(gate)
+        return 0.0 if await self._deliver(oldest.entries, gate, most) else self._pause()
+
+    async def _close(self, gate: Gate) -> float:
+        """Doors log and wait: finish what was logged before, then open. Where that takes over a second, it is held again."""
+        closing, last = await self._log.turn(gate, CLOSING)
+        if closing is None:
+            return 0.0
+        until = asyncio.get_running_loop().time() + CLOSING_AT_MOST_S
+        good = True
+        while good and asyncio.get_running_loop().time() < until:
+            oldest = await self._log.oldest(GROUP, last)
+            if not oldest.entries:
+                await self._log.turn(closing, OPEN)
+                return self._schedule.look_s
+            good = await self._deliver(oldest.entries, closing, GROUP)
+        await self._log.turn(closing, HELD)
+        return 0.0 if good else self._pause()
+
+    async def _deliver(self, entries: Sequence[Pending], gate: Gate, most: int) -> bool:
+        """Publish what the entries wait for, each org's in order, and note it. False where something got no PubAck: it stays pending."""
+        made = Round(self.backbone, self._schedule, _now())
+        bodies = await self._bodies([waiting.id for entry in entries for waiting in entry.waiting if waiting.message is None])
+        taken = await self._taken_before(entries, gate)
+        groups: dict[str, list[Item]] = {}
+        for entry in entries:
+            if entry.lost:
+                log.error("flush %d is gone from the log and was not delivered to %s", entry.flush, self.backbone)
+            for waiting in entry.waiting:
+                message = waiting.message or bodies.get(waiting.id)
+                if waiting.id in taken:
+                    made.finish_pending(entry.flush, waiting.index)
+                elif message is None:
+                    made.bury(waiting.org, waiting.id, "neither the log nor the store has the message any more")
+                    made.finish_pending(entry.flush, waiting.index)
+                else:
+                    groups.setdefault(waiting.org, []).append(Item(entry.flush, waiting.index, message))
+        return await self._publish(made, {org: items[:most] for org, items in groups.items()}, entries)
+
+    async def _publish(self, made: Round, groups: dict[str, list[Item]], entries: Sequence[Pending] = ()) -> bool:
+        """One group in flight for each org, then one step in the log for all of them."""
+        published = await asyncio.gather(
+            *(self._backbones.publish(self.backbone, org, [item.outgoing() for item in items]) for org, items in groups.items())
+        )
+        for (org, items), group in zip(groups.items(), published, strict=True):
+            made.note(org, items, group)
+        await self._log.done(made.settle(entries))
+        self.delivered += made.delivered
+        if made.lost is None:
+            self._failures = 0
+            return True
+        self._note(Unavailable(made.lost))
+        return False
+
+    async def _retry(self, gate: Gate) -> None:
+        """Try again what is due; where its body can't be had now, the next time. What waits in order does not wait for this."""
+        retries = await self._log.retries(RETRIES)
+        try:
+            bodies = await self._bodies([retry.id for retry in retries if retry.message is None])
+        except Unavailable as error:
+            log.info("the retries of %s wait for the store: %s", self.backbone, error.detail)
+            retries, bodies = [retry for retry in retries if retry.message is not None], {}
+        made = Round(self.backbone, self._schedule, _now())
+        groups: dict[str, list[Item]] = {}
+        for retry in retries:
+            message = retry.message or bodies.get(retry.id)
+            if message is None:
+                log.error("what %s refused is in neither the log nor the store any more: flush %d", self.backbone, retry.flush)
+                made.relayed.tried.append(retry)
+            else:
+                groups.setdefault(message.org, []).append(Item(retry.flush, retry.index, message, retry))
+        if retries:
+            await self._publish(made, groups)
+
+    async def _give_up(self, gate: Gate) -> None:
+        """What waited for an unreachable backbone longer than `give_up_after` becomes a dead letter; looked for once a minute."""
+        clock = asyncio.get_running_loop().time()
+        if clock < self._expired_at:
+            return
+        oldest_kept = gate.now - int(self._schedule.give_up_after_s * 1e6)
+        expired: list[Pending] = []
+        if any(entry.logged_at < oldest_kept for entry in (await self._log.oldest(1)).entries):
+            expired = [entry for entry in (await self._log.oldest(GROUP)).entries if entry.logged_at < oldest_kept]
+        if not expired:
+            self._expired_at = clock + min(LOOK_FOR_EXPIRED_S, self._schedule.give_up_after_s / 4)
+            return
+        made = Round(self.backbone, self._schedule, _now())
+        for entry in expired:
+            for waiting in entry.waiting:
+                made.bury(waiting.org, waiting.id, f"not reachable for {self._schedule.give_up_after_s / 3600:g} h")
+                made.finish_pending(entry.flush, waiting.index)
+        log.error("giving up on %d flushes for %s: it was not reachable for too long", len(expired), self.backbone)
+        await self._log.done(made.settle(expired))
+
+    async def _bodies(self, ids: Sequence[bytes]) -> dict[bytes, Message]:
+        return await self._store.bodies(ids) if ids else {}
+
+    async def _taken_before(self, entries: Sequence[Pending], gate: Gate) -> set[bytes]:
+        """Which of the messages the stream's own memory may have forgotten were delivered before, by the delivery records."""
+        old = [waiting.id for entry in entries if gate.now - entry.logged_at > LOOKED_UP_AFTER_US for waiting in entry.waiting]
+        if not old:
+            return set()
+        try:
+            return await self._store.delivered(self.backbone, old)
+        except Unavailable as error:  # twice is allowed so late, never is not
+            log.info("relaying to %s without a look at the delivery records: %s", self.backbone, error.detail)
+            return set()
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
