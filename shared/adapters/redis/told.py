@@ -1,6 +1,5 @@
 """What a door was told by the backbones and has yet to tell the log: completions, holds, delivery records."""
 
-import struct
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -29,9 +28,7 @@ class Carried(msgspec.Struct):
         return _encode(
             {
                 "whole": [[backbone, *map(str, numbers)] for backbone, numbers in self.whole.items()],
-                "part": [
-                    [backbone, str(number), struct.pack(f">{len(indexes)}H", *indexes)] for (backbone, number), indexes in self.part.items()
-                ],
+                "part": [[backbone, str(number), indexes] for (backbone, number), indexes in self.part.items()],
                 "retry": self.retry,
                 "hold": sorted(self.hold),
             }

@@ -5,7 +5,7 @@
 -- ARGV[4] orgs, ARGV[5] sets of targets (backbones with commas between): each by lines
 -- ARGV[6] the packed records; ARGV[7] the same cut for the feed, or "" where nothing was cut
 -- ARGV[8] the limit of the shard in bytes; ARGV[9] bytes of the records that have no identity (deliveries), 0 for none
--- ARGV[10] MessagePack: {whole = {{backbone, number, ...}, ...}, part = {{backbone, number, indexes}, ...}, retry = {{backbone, member, ms}, ...}, hold = {backbone, ...}}
+-- ARGV[10] MessagePack: {whole = {{backbone, number, ...}, ...}, part = {{backbone, number, {index, ...}}, ...}, retry = {{backbone, member, ms}, ...}, hold = {backbone, ...}}
 -- ARGV[11] an epoch, in case the shard is new
 -- Answers {number, seconds, microseconds, mask, hits, gates}: a hit for each record of the mask that is no 'n' or 'f', in order.
 local prefix, meta = KEYS[1], ARGV[1]
@@ -96,7 +96,9 @@ for _, entry in ipairs(told.part) do
   local backbone, number, indexes = entry[1], entry[2], entry[3]
   if redis.call('ZSCORE', prefix .. 'pending:' .. backbone, number) then
     local before = redis.call('HGET', prefix .. 'done:' .. backbone, number) or ''
-    redis.call('HSET', prefix .. 'done:' .. backbone, number, before .. indexes)
+    local packed = {}
+    for place, index in ipairs(indexes) do packed[place] = struct.pack('>I2', index) end
+    redis.call('HSET', prefix .. 'done:' .. backbone, number, before .. table.concat(packed))
   end
 end
 for _, entry in ipairs(told.retry) do
