@@ -1,0 +1,31 @@
+"""Who opens a feed: a program with its key in the header, or a browser with its session's cookie. Asked again while it watches."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from functions.websocket.socket import Who
+from shared.domain.errors import Unauthenticated
+from shared.domain.principal import Principal
+from shared.edge.asgi import Scope, header
+from shared.edge.principals import Principals, Snapshots
+from shared.session import Session, check_same_origin, session_of
+
+
+def identify(scope: Scope, principals: Principals, snapshots: Snapshots, keys: Sequence[bytes]) -> Who:
+    """A function that says who the client is now, and raises Unauthenticated once its key or session is over.
+
+    Raises Unauthenticated without credentials, and Forbidden for a cookie that a page of another host makes a browser send.
+    """
+    authorization = header(scope, b"authorization")
+    if authorization is not None:
+        principals.of_request(scope)
+        return partial(principals.of, authorization)
+    session = session_of(scope, keys)
+    if session is None:
+        raise Unauthenticated("send an API key: `Authorization: Bearer <key>`; a browser signs in at / first")
+    check_same_origin(scope)
+    return partial(_of_session, session, snapshots)
+
+
+def _of_session(session: Session, snapshots: Snapshots) -> Principal:
+    return session.principal(snapshots.current)

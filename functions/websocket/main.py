@@ -1,0 +1,63 @@
+"""The websocket pod: wires the feed and its page to the real adapters. `app` serves it alone; `build` puts it into the front process.
+
+Serve it with `functions.websocket.protocol:BoundedProtocol` and without permessage-deflate, as shared/edge/server.py does.
+"""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from functions.websocket.identity import identify
+from functions.websocket.live import Feed
+from functions.websocket.page import routes
+from functions.websocket.session import Sessions
+from functions.websocket.socket import Limits, serve
+from shared.adapters.redis.feed import RedisFeedReader
+from shared.domain.errors import NotFound, SwitchboardError
+from shared.edge.app import Edge
+from shared.edge.asgi import ASGIApp, Receive, Scope, Send
+from shared.edge.principals import Principals
+from shared.edge.rest import problem_response, rest_app
+from shared.resources import Resources
+
+FEED = "/v1/feed"
+
+
+def build(resources: Resources, limits: Limits | None = None) -> ASGIApp:
+    """The pod's ASGI app on a process's resources: `/v1/feed`, `/v1/session` and the page. Raises Misconfigured."""
+    settings, snapshots = resources.settings, resources.snapshots
+    keys = settings.secret_keys()
+    feed = Feed(RedisFeedReader(settings.required("redis_url"), settings.log_shards), settings.log_shards)
+    resources.counters.gauges["feed_clients"] = lambda: float(len(feed.clients))
+    principals, bounds = Principals(snapshots), limits or Limits()
+
+    sessions = Sessions(snapshots, keys)
+    http = rest_app("Feed", snapshots)
+    http.router.routes += [
+        Route("/v1/session", sessions.who, methods=["GET"]),
+        Route("/v1/session", sessions.sign_in, methods=["POST"]),
+        Route("/v1/session", sessions.sign_out, methods=["DELETE"]),
+        Route(FEED, _upgrade, methods=["GET"]),
+        *routes(),
+    ]
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "websocket":
+            await http(scope, receive, send)
+        elif scope["path"] == FEED:
+            who = identify(scope, principals, snapshots, keys)
+            await serve(scope, receive, send, feed, keys, who, bounds)
+        else:
+            raise NotFound(f"no WebSocket is at {scope['path']}")
+
+    return app
+
+
+async def _upgrade(request: Request) -> Response:
+    """A plain GET of the feed (RFC 9110, 15.5.22)."""
+    response = problem_response(SwitchboardError("the feed is a WebSocket: send an upgrade", status=426))
+    response.headers["upgrade"] = "websocket"
+    return response
+
+
+app = Edge("websocket", build)

@@ -1,0 +1,72 @@
+"""`/v1/session`: a browser signs in with an API key and gets a cookie for it (contracts.md, "Config")."""
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from shared.domain.errors import Fault, Forbidden, Malformed, TooLarge, Unauthenticated
+from shared.domain.principal import Principal
+from shared.edge.principals import Snapshots
+from shared.session import LIFETIME, Session, check_same_origin, open_session, seal, session_of, set_cookie
+
+LONGEST = 4_096  # bytes of a sign-in
+
+
+class _SignIn(msgspec.Struct, forbid_unknown_fields=True):
+    key: str
+
+
+_decode = msgspec.json.Decoder(_SignIn).decode
+
+
+class Sessions:
+    """The three methods of `/v1/session`. `keys` sign the cookie."""
+
+    def __init__(self, snapshots: Snapshots, keys: tuple[bytes, ...]) -> None:
+        self._snapshots, self._keys = snapshots, keys
+
+    async def sign_in(self, request: Request) -> Response:
+        """POST `{"key"}`: 200 with the cookie and `{principal, org, system, expires}`; 401 for a key that isn't known."""
+        if "origin" in request.headers:  # another site must not sign a browser in as somebody
+            check_same_origin(request.scope)
+        key = await _key_of(request)
+        if self._snapshots.current.principal_of(key) is None:
+            raise Unauthenticated("the key is not known, or no longer valid")
+        session = open_session(key)
+        response = self._answer(session)
+        response.headers["set-cookie"] = set_cookie(seal(session, self._keys), LIFETIME, request.scope)
+        return response
+
+    async def who(self, request: Request) -> Response:
+        """GET: the same answer for the cookie's session; 401 without one."""
+        session = session_of(request.scope, self._keys)
+        if session is None:
+            raise Unauthenticated("nobody is signed in here")
+        return self._answer(session)
+
+    async def sign_out(self, request: Request) -> Response:
+        """DELETE: 204, and the cookie is gone. A page of this host sends it, with `X-Requested-With`."""
+        check_same_origin(request.scope)
+        if "x-requested-with" not in request.headers:
+            raise Forbidden("the header X-Requested-With is missing", rule="origin")
+        return Response(status_code=204, headers={"set-cookie": set_cookie("", 0, request.scope), "cache-control": "no-store"})
+
+    def _answer(self, session: Session) -> JSONResponse:
+        principal: Principal = session.principal(self._snapshots.current)
+        body = {"principal": principal.name, "org": principal.org, "system": principal.system, "expires": session.expires}
+        return JSONResponse(body, headers={"cache-control": "no-store"})
+
+
+async def _key_of(request: Request) -> str:
+    """The key of a sign-in's body. JSON only: no HTML form of another site can send that."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise Malformed("send the key as application/json", faults=[Fault("Content-Type", "not application/json")], status=415)
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > LONGEST:
+            raise TooLarge(f"a sign-in is at most {LONGEST} bytes")
+    try:
+        return _decode(body).key
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed('the body is {"key": "<API key>"}', faults=[Fault("/key", "missing, or not text")]) from error

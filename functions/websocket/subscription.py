@@ -1,0 +1,115 @@
+"""What a client wants to see, and what it may (contracts.md, "Watching")."""
+
+import weakref
+from collections.abc import Iterable
+
+import msgspec
+
+from functions.websocket.items import ACCEPTED, BLOCKED, Item
+from shared.domain.errors import Fault, Forbidden, Malformed
+from shared.domain.names import check_org, check_pattern, subject_matches
+from shared.domain.names import matches as topic_matches
+from shared.domain.principal import Grant, Principal
+
+REMEMBERED = 10_000  # decisions a view keeps
+
+
+class Subscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The query's parameters, or the `subscribe` member of a client's frame. Empty: no such restriction."""
+
+    topic: str = ""
+    subject: str = ""
+    verdict: str = ""
+    filter: str = ""
+    cursor: str = ""
+    org: str = ""
+
+
+class _FirstFrame(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    subscribe: Subscription
+
+
+_decode_frame = msgspec.json.Decoder(_FirstFrame).decode
+_MEMBERS = frozenset(Subscription.__struct_fields__)
+
+
+def from_query(pairs: Iterable[tuple[str, str]]) -> Subscription | None:
+    """The subscription of a query string's pairs; None where there are none. Raises Malformed."""
+    given: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in _MEMBERS:
+            raise Malformed(f"the feed has no parameter {name!r}", faults=[Fault(name[:100], "unknown")])
+        if name in given:
+            raise Malformed(f"the parameter {name!r} is there twice", faults=[Fault(name, "given twice")])
+        given[name] = value
+    return _checked(Subscription(**given)) if given else None
+
+
+def from_frame(text: str) -> Subscription:
+    """The subscription of a client's frame. Raises Malformed."""
+    try:
+        return _checked(_decode_frame(text).subscribe)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeEncodeError, RecursionError) as error:
+        raise Malformed(
+            f'the feed takes frames like {{"subscribe":{{"topic":"orders.>"}}}}: {error}', faults=[Fault("/subscribe", str(error)[:200])]
+        ) from error
+
+
+def _checked(wanted: Subscription) -> Subscription:
+    if wanted.filter:
+        raise Malformed("CEL filters do not work yet: filter by topic, subject and verdict", faults=[Fault("/filter", "not yet")])
+    if wanted.topic:
+        check_pattern(wanted.topic)
+    if wanted.verdict not in ("", ACCEPTED, BLOCKED):
+        raise Malformed(f"a verdict is {ACCEPTED!r} or {BLOCKED!r}", faults=[Fault("/verdict", "neither accepted nor blocked")])
+    if wanted.org:
+        check_org(wanted.org)
+    return wanted
+
+
+class View:
+    """What one kind of client is shown: an org's messages under its read grants and its subscription. Clients of a kind share it.
+
+    `frames` keeps the last frames made for it, by where they start (handler.py).
+    """
+
+    def __init__(self, org: str, grants: tuple[Grant, ...], wanted: Subscription) -> None:
+        self.org = org
+        self._reader = Principal("", org, grants)
+        self._topic, self._subject, self._verdict = wanted.topic or ">", wanted.subject or "*", wanted.verdict
+        self._seen: dict[tuple[str, str | None], bool] = {}
+        self.frames: dict[object, object] = {}
+
+    def shows(self, item: Item) -> bool:
+        """Whether the client may, and wants to, see this."""
+        if item.org != self.org or (self._verdict and item.verdict != self._verdict):
+            return False
+        place = item.topic, item.subject
+        known = self._seen.get(place)
+        if known is None:
+            if len(self._seen) >= REMEMBERED:
+                self._seen.clear()
+            known = self._seen[place] = self._decide(*place)
+        return known
+
+    def _decide(self, topic: str, subject: str | None) -> bool:
+        return (
+            topic_matches(self._topic, topic) and subject_matches(self._subject, subject) and self._reader.may_touch("read", topic, subject)
+        )
+
+
+_views: "weakref.WeakValueDictionary[tuple[object, ...], View]" = weakref.WeakValueDictionary()
+
+
+def view_of(principal: Principal, wanted: Subscription) -> View:
+    """The view of a principal's subscription. Raises Forbidden without a read grant, or for another org's feed."""
+    if not principal.may("read"):
+        raise Forbidden("this key has no grant to read", rule="grant")
+    org = wanted.org or principal.org
+    if org != principal.org and not principal.system:
+        raise Forbidden("only a system admin may watch another org", rule="grant")
+    key = (org, principal.grants, wanted.topic, wanted.subject, wanted.verdict)
+    view = _views.get(key)
+    if view is None:
+        view = _views[key] = View(org, principal.grants, wanted)
+    return view

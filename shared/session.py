@@ -1,0 +1,97 @@
+"""The browser's session: a signed cookie that stands for an API key (contracts.md, "Config", POST /v1/session).
+
+The cookie holds the key's SHA-256 and an expiry, never the key. Whoever uses it looks the hash up in the snapshot in force, so a
+key that is deleted ends its sessions everywhere within a second.
+"""
+
+import base64
+import hmac
+import time
+from collections.abc import Sequence
+from hashlib import sha256
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import urlsplit
+
+import msgspec
+
+from shared.domain.errors import Forbidden, Unauthenticated
+from shared.domain.principal import Principal
+from shared.domain.snapshot import Snapshot
+from shared.edge.asgi import Scope, header
+
+COOKIE = "switchboard_session"
+LIFETIME = 12 * 3600  # seconds
+_PURPOSE = b"switchboard.session.1\0"  # the same keys sign other things too
+_MAC = 32  # bytes
+_OVER = "the session is over: sign in again"
+
+
+class Session(msgspec.Struct, frozen=True, array_like=True):
+    """`key` is the SHA-256 of an API key, `expires` seconds since 1970."""
+
+    key: bytes
+    expires: int
+
+    def principal(self, snapshot: Snapshot) -> Principal:
+        """Whose session it is. Raises Unauthenticated once it has expired or its key is gone."""
+        found = snapshot.keys.get(self.key) if time.time() < self.expires else None
+        if found is None:
+            raise Unauthenticated(_OVER)
+        return found
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Session).decode
+
+
+def open_session(key: str) -> Session:
+    """A new session for an API key, LIFETIME long."""
+    return Session(sha256(key.encode()).digest(), int(time.time()) + LIFETIME)
+
+
+def seal(session: Session, keys: Sequence[bytes]) -> str:
+    """The cookie's value, signed with the first of the keys."""
+    payload = _encode(session)
+    return base64.urlsafe_b64encode(_mac(keys[0], payload) + payload).rstrip(b"=").decode()
+
+
+def unseal(text: str, keys: Sequence[bytes]) -> Session:
+    """The session that seal() made. Raises Unauthenticated where none of the keys signed it."""
+    try:
+        sealed = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        mac, payload = sealed[:_MAC], sealed[_MAC:]
+        if any(hmac.compare_digest(mac, _mac(key, payload)) for key in keys):
+            return _decode(payload)
+    except (ValueError, msgspec.DecodeError) as error:
+        raise Unauthenticated(_OVER) from error
+    raise Unauthenticated(_OVER)
+
+
+def session_of(scope: Scope, keys: Sequence[bytes]) -> Session | None:
+    """The session of a request's cookie, None where it has none. Raises Unauthenticated for a forged one."""
+    try:
+        cookies = SimpleCookie((header(scope, b"cookie") or b"").decode("latin-1"))
+    except CookieError:
+        return None
+    return unseal(cookies[COOKIE].value, keys) if COOKIE in cookies else None
+
+
+def set_cookie(value: str, lifetime: int, scope: Scope) -> str:
+    """The Set-Cookie header; lifetime 0 removes the cookie. `Secure` wherever the browser came by HTTPS."""
+    forwarded = (header(scope, b"x-forwarded-proto") or b"").decode("latin-1")
+    secure = "; Secure" if scope["scheme"] in ("https", "wss") or forwarded == "https" else ""
+    return f"{COOKIE}={value}; Max-Age={lifetime}; Path=/; HttpOnly; SameSite=Strict{secure}"
+
+
+def check_same_origin(scope: Scope) -> None:
+    """Raise Forbidden unless the browser says that the request comes from a page of this very host (RFC 6454, 7).
+
+    A browser can't be made to lie about `Origin`, and a cookie alone proves nothing about who asked.
+    """
+    origin, host = header(scope, b"origin"), header(scope, b"host")
+    if not origin or not host or urlsplit(origin.decode("latin-1")).netloc.lower() != host.decode("latin-1").lower():
+        raise Forbidden("with a session cookie the request must come from a page of this host", rule="origin")
+
+
+def _mac(key: bytes, payload: bytes) -> bytes:
+    return hmac.digest(key, _PURPOSE + payload, sha256)
