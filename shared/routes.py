@@ -29,7 +29,7 @@ ROUTES = (
     Route(ANY, "/v1/dead-letters", "query"),
     Route(ANY, "/v1/replays", "query"),
     Route(ANY, "/v1/config", "config_crud"),
-    Route(ANY, "/v1/session", "config_crud"),
+    Route(ANY, "/v1/session", "websocket"),
     Route(("GET", "HEAD"), "/", "websocket"),
 )
 
