@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from functions.query.handler import Found
+from shared.domain.constraints import RULES
 from shared.domain.message import uuid_text
 from shared.domain.record import DeadLetter
 from shared.ports import StoredDelivery, StoredMessage
@@ -25,8 +26,9 @@ def _decided(row: StoredMessage) -> Iterator[Step]:
     message, record = row.message, {"record_id": uuid_text(row.record_id)}
     received = time_text(message.received_at)
     yield {"step": "received", "time": received, "outcome": "received", "door": message.door, "principal": message.principal, **record}
-    if row.rule is not None:
-        yield {"step": "constraint", "time": received, "outcome": row.verdict, "rule": row.rule, "detail": row.detail, **record}
+    for rule, outcome in _constraints(row):
+        detail = {"detail": row.detail} if outcome == "blocked" else {}
+        yield {"step": "constraint", "time": received, "outcome": outcome, "rule": rule, **detail, **record}
     yield {
         "step": "verdict",
         "time": received,
@@ -40,6 +42,16 @@ def _decided(row: StoredMessage) -> Iterator[Step]:
     if row.verdict == "accepted":
         logged |= {"targets": list(row.targets), "redelivered": row.redelivered}
     yield logged | record
+
+
+def _constraints(row: StoredMessage) -> Iterator[tuple[str, str]]:
+    """Each rule that looked at the message, up to the one that blocked it; that one may be none of the constraints, as `identity` is."""
+    for rule in RULES:
+        if rule == row.rule:
+            break
+        yield rule, "passed"
+    if row.rule is not None:
+        yield row.rule, row.verdict
 
 
 def _put_on_backbones(row: StoredMessage, dead: tuple[DeadLetter, ...]) -> Iterator[Step]:

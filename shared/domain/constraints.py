@@ -31,3 +31,4 @@ def grants(message: Message, principal: Principal, snapshot: Snapshot) -> Switch
 
 
 ORDER = (size, own_org, grants)
+RULES = ("max_bytes", "org", "grant")  # what each of them is called in verdicts
