@@ -38,13 +38,12 @@ def header_lines(message: Message, revision: int, nats_id: str | None = None) ->
     if _NOT_IN_A_VALUE.search(event_id + time):
         event_id, time = encode_value(event_id), encode_value(time)
     json_body = content_type is None and _is_json(message.body)
-    described = _described(message.type, message.topic, content_type, message.dataschema, json_body)
-    parties = _source(message.source) + _subject(message.subject)
+    shared = _shared(message.type, message.topic, content_type, message.dataschema, json_body, message.source, message.subject)
     extensions = _extension_lines(message.extensions) if message.extensions else ""
     unique = f"ce-sbid: {uuid}\r\nce-sbrevision: {revision}\r\nNats-Msg-Id: {encode_value(nats_id) if nats_id else uuid}\r\n"
     if time:
-        return f"{described}{parties}ce-id: {event_id}\r\nce-time: {time}\r\n{unique}{extensions}"
-    return f"{described}{parties}ce-id: {event_id}\r\n{unique}{extensions}"
+        return f"{shared}ce-id: {event_id}\r\nce-time: {time}\r\n{unique}{extensions}"
+    return f"{shared}ce-id: {event_id}\r\n{unique}{extensions}"
 
 
 def encode_value(text: str) -> str:
@@ -99,6 +98,12 @@ def decode_nats(headers: Mapping[str, str], payload: bytes) -> NatsEvent:
 
 def _line(name: str, value: str) -> str:
     return f"{name}: {encode_value(value) if _NOT_IN_A_VALUE.search(value) else value}\r\n"
+
+
+@lru_cache(maxsize=4096)
+def _shared(type: str, topic: str, content_type: str | None, schema: str | None, json_body: bool, source: str, subject: str | None) -> str:
+    """The lines that a producer's messages to one party have in common. Where parties are many, the pieces are still kept."""
+    return _described(type, topic, content_type, schema, json_body) + _source(source) + _subject(subject)
 
 
 @lru_cache(maxsize=4096)

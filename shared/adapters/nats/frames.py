@@ -14,20 +14,16 @@ ROOM_FOR_BATCH = 160  # bytes of headers that an atomic batch adds
 class Item(msgspec.Struct, frozen=True, gc=False):
     """A message ready to be sent: `place` is its index in the group; `headers` lacks the empty line that ends it.
 
-    Two with the same `key` are one message to the stream.
+    Two with the same `key` are one message to the stream. `size` is in bytes on the wire, without the command's line.
     """
 
     place: int
     subject: str
     headers: str
     body: bytes
+    size: int
     key: bytes | str
     known: bool
-
-    @property
-    def size(self) -> int:
-        """Bytes on the wire, without the command's line."""
-        return len(self.headers) + len(self.body)
 
 
 def encode(place: int, outgoing: Outgoing, max_payload: int) -> Item | str:
@@ -46,17 +42,17 @@ def encode(place: int, outgoing: Outgoing, max_payload: int) -> Item | str:
     if len(headers) > MAX_HEADERS:
         return f"the headers take {len(headers)} bytes; {MAX_HEADERS} are allowed"
     body = message.body or b""
-    if len(headers) + len(body) + ROOM_FOR_BATCH > max_payload:
-        return f"headers and data take {len(headers) + len(body)} bytes; the backbone takes {max_payload - ROOM_FOR_BATCH}"
-    return Item(place, subject, headers, body, outgoing.nats_id or message.id, outgoing.known)
+    size = len(headers) + len(body)
+    if size + ROOM_FOR_BATCH > max_payload:
+        return f"headers and data take {size} bytes; the backbone takes {max_payload - ROOM_FOR_BATCH}"
+    return Item(place, subject, headers, body, size, outgoing.nats_id or message.id, outgoing.known)
 
 
 def single_frames(items: list[Item], reply: str) -> bytes:
     """Each item as a publish of its own, acknowledged on `<reply>.<index>`."""
     parts: list[bytes] = []
     for index, item in enumerate(items):
-        size = len(item.headers) + 2
-        head = f"HPUB {item.subject} {reply}.{index} {size} {size + len(item.body)}\r\n{item.headers}\r\n"
+        head = f"HPUB {item.subject} {reply}.{index} {len(item.headers) + 2} {item.size + 2}\r\n{item.headers}\r\n"
         parts += (head.encode(), item.body, b"\r\n")
     return b"".join(parts)
 
@@ -64,13 +60,13 @@ def single_frames(items: list[Item], reply: str) -> bytes:
 def batch_frames(items: list[Item], batch_id: str, reply: str) -> bytes:
     """The items as one atomic batch (ADR-50): all or none; only the last is acknowledged, on `<reply>.0`."""
     parts: list[bytes] = []
-    membership = f"Nats-Batch-Id: {batch_id}\r\nNats-Batch-Sequence: "
-    for number, item in enumerate(items[:-1], 1):
-        headers = f"{item.headers}{membership}{number}\r\n\r\n"
-        size = len(headers)
-        parts += (f"HPUB {item.subject} {size} {size + len(item.body)}\r\n{headers}".encode(), item.body, b"\r\n")
-    last = items[-1]
-    headers = f"{last.headers}{membership}{len(items)}\r\nNats-Batch-Commit: 1\r\n\r\n"
-    size = len(headers)
-    parts += (f"HPUB {last.subject} {reply}.0 {size} {size + len(last.body)}\r\n{headers}".encode(), last.body, b"\r\n")
+    number, to = 0, ""
+    for item in items:
+        number += 1
+        membership = f"Nats-Batch-Id: {batch_id}\r\nNats-Batch-Sequence: {number}\r\n\r\n"
+        if number == len(items):
+            membership, to = f"Nats-Batch-Commit: 1\r\n{membership}", f"{reply}.0 "
+        added = len(membership)
+        head = f"HPUB {item.subject} {to}{len(item.headers) + added} {item.size + added}\r\n{item.headers}{membership}"
+        parts += (head.encode(), item.body, b"\r\n")
     return b"".join(parts)

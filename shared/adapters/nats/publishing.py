@@ -57,6 +57,10 @@ def plan(items: Sequence[Item]) -> Iterator[Step]:
 
 
 def _cut(items: Sequence[Item], atomic: bool) -> Iterator[Step]:
+    if len(items) <= MOST_MESSAGES and sum([item.size for item in items]) <= MOST_BYTES:  # nearly always
+        if items:
+            yield Step(list(items), atomic and len(items) >= BATCH_FROM)
+        return
     piece: list[Item] = []
     size = 0
     for item in items:

@@ -1,0 +1,65 @@
+"""The Backbones port in memory: streams with sequences and a duplicate window that never ends, and faults on demand."""
+
+import itertools
+from collections.abc import Collection, Sequence
+
+from shared.adapters.nats.frames import encode
+from shared.ports import Outgoing, Published, PublishedGroup
+
+MAX_PAYLOAD = 4 * 1024 * 1024  # bytes of headers and data, as our NATS servers have it
+
+_streams_made = itertools.count(1)
+
+
+class MemoryStream:
+    """One org's stream: what was stored, in order (sequence n is `stored[n - 1]`, as subject, headers and body)."""
+
+    def __init__(self) -> None:
+        number = next(_streams_made)
+        self.created = f"2026-01-01T{number // 3600 % 24:02}:{number // 60 % 60:02}:{number % 60:02}Z"  # each its own
+        self.stored: list[tuple[str, str, bytes]] = []
+        self._sequences: dict[bytes | str, int] = {}
+
+    def store(self, key: bytes | str, subject: str, headers: str, body: bytes) -> Published:
+        """Store a message, or find it stored already."""
+        if (sequence := self._sequences.get(key)) is not None:
+            return Published(sequence, duplicate=True)
+        self.stored.append((subject, headers, body))
+        self._sequences[key] = len(self.stored)
+        return Published(len(self.stored))
+
+
+class MemoryBackbones:
+    """Backbones by name. `down` holds the unreachable ones; `refuse` what a backbone says to messages of an event id."""
+
+    def __init__(self, names: Collection[str] = ("local",)) -> None:
+        self.down: set[str] = set()
+        self.refuse: dict[str, str] = {}
+        self.streams: dict[tuple[str, str], MemoryStream] = {}
+        self._names = frozenset(names)
+
+    def reachable(self, backbone: str) -> bool:
+        """Whether the backbone exists and isn't down."""
+        return backbone in self._names and backbone not in self.down
+
+    async def publish(self, backbone: str, org: str, group: Sequence[Outgoing]) -> PublishedGroup:
+        """Store the group in the org's stream."""
+        stream_name = f"sb-{org}"
+        if not self.reachable(backbone):
+            lost = Published(lost="no connection" if backbone in self._names else "no such backbone")
+            return PublishedGroup(backbone, stream_name, "", ("",) * len(group), (lost,) * len(group))
+        stream = self.streams.setdefault((backbone, org), MemoryStream())
+        subjects: list[str] = []
+        results: list[Published] = []
+        for place, outgoing in enumerate(group):
+            item = encode(place, outgoing, MAX_PAYLOAD)
+            if isinstance(item, str):
+                subjects.append("")
+                results.append(Published(refused=item))
+                continue
+            subjects.append(item.subject)
+            if (reason := self.refuse.get(outgoing.message.event_id)) is not None:
+                results.append(Published(refused=reason))
+            else:
+                results.append(stream.store(item.key, item.subject, item.headers, item.body))
+        return PublishedGroup(backbone, stream_name, stream.created, tuple(subjects), tuple(results))
