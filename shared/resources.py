@@ -113,7 +113,7 @@ class Resources:
     # Adapters are imported where they are opened: a process pays at its start for those it uses.
 
     async def _open_log(self) -> tuple[LogQueue, Closing]:
-        from shared.adapters.redis import RedisLogQueue
+        from shared.adapters.redis.log_queue import RedisLogQueue
 
         wanted = self.settings
         queue = RedisLogQueue(
@@ -122,7 +122,7 @@ class Resources:
         return await _started(queue), queue.stop
 
     async def _open_backbones(self) -> tuple[Backbones, Closing]:
-        from shared.adapters.nats import NatsBackbones
+        from shared.adapters.nats.backbones import NatsBackbones
 
         backbones = NatsBackbones({"local": self.settings.required("nats_url")})
         return await _started(backbones), backbones.stop

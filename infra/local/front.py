@@ -13,6 +13,7 @@ from importlib import resources as files
 from fastapi import FastAPI
 from starlette.applications import Starlette
 
+from functions.websocket.protocol import BoundedProtocol
 from shared.domain.errors import Misconfigured, NotFound, SwitchboardError
 from shared.edge import openapi
 from shared.edge.app import Edge, WithEvents
@@ -89,7 +90,8 @@ def main() -> int:
     """Serve; the exit status."""
     try:
         settings = Settings.from_env()
-        return serve(Edge("front", build, Resources(settings)), settings.bind, settings.port, settings.front_fd)
+        edge = Edge("front", build, Resources(settings))
+        return serve(edge, settings.bind, settings.port, settings.front_fd, BoundedProtocol)
     except Misconfigured as error:
         print(f"switchboard: {error.detail}", file=sys.stderr)
         return error.EXIT_CODE

@@ -1,7 +1,10 @@
 """Errors as problem+json (RFC 9457), for answers that are not a message's: those are the codec's."""
 
+import msgspec
+
+from shared.codec import encode_problem
 from shared.domain.errors import SwitchboardError, Unauthenticated
-from shared.edge.asgi import NO_STORE, PROBLEM_JSON, Header, Send, answer, json_bytes
+from shared.edge.asgi import NO_STORE, PROBLEM_JSON, Header, Send, answer
 
 RETRIED = (429, 503)  # answers that say when to come back
 _RETRY_AFTER_MS = 1_000
@@ -24,20 +27,11 @@ def problem_headers(error: SwitchboardError) -> list[Header]:
 
 
 def problem_document(error: SwitchboardError) -> dict[str, object]:
-    """The members of the problem: nothing in it but what the error was made to tell."""
-    document: dict[str, object] = {
-        "type": f"urn:switchboard:{error.kind}",
-        "title": error.title,
-        "status": error.status,
-        "detail": error.detail,
-    }
-    if error.rule is not None:
-        document["rule"] = error.rule
-    if error.faults:
-        document["errors"] = [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults]
+    """The members of the problem, as the codec writes them: nothing in it but what the error was made to tell."""
+    document: dict[str, object] = msgspec.json.decode(encode_problem(error))
     return document
 
 
 async def answer_problem(send: Send, error: SwitchboardError, more: list[Header] | None = None) -> None:
     """Answer with the error."""
-    await answer(send, error.status, json_bytes(problem_document(error)), [*problem_headers(error), *(more or ())])
+    await answer(send, error.status, encode_problem(error), [*problem_headers(error), *(more or ())])

@@ -20,7 +20,7 @@ HEAD_BYTES = 64 * 1024  # a request's line and headers
 HEAD_SECONDS = 10.0  # from its first byte to its last
 GRACE = 20  # seconds that what was accepted has to finish; below Kubernetes' 30
 BACKLOG = 2_048
-_PROBLEM = b'{"type":"urn:switchboard:malformed","title":"Malformed","status":431,"detail":"the headers are over 65536 bytes"}'
+_PROBLEM = b'{"type":"urn:switchboard:problem:malformed","title":"Malformed","status":431,"detail":"the headers are over 65536 bytes"}'
 HEAD_REFUSED = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/problem+json\r\nconnection: close\r\n"
     b"content-length: %d\r\n\r\n%b" % (len(_PROBLEM), _PROBLEM)
@@ -99,8 +99,8 @@ class Server(uvicorn.Server):
                 loop.remove_signal_handler(sig)
 
 
-def configuration(edge: Edge, **more: Any) -> uvicorn.Config:
-    """How every process of ours serves HTTP."""
+def configuration(edge: Edge, websockets: type[asyncio.Protocol] | None = None) -> uvicorn.Config:
+    """How every process of ours serves HTTP, and WebSockets where it is given their protocol."""
     return uvicorn.Config(
         edge,
         loop="uvloop",
@@ -113,19 +113,18 @@ def configuration(edge: Edge, **more: Any) -> uvicorn.Config:
         backlog=BACKLOG,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=GRACE,
-        ws="websockets-sansio",
+        ws=websockets or "none",
         ws_max_size=2 * 1024 * 1024,
         ws_per_message_deflate=False,
-        **more,
     )
 
 
-def serve(edge: Edge, host: str, port: int, descriptor: int | None = None) -> int:
+def serve(edge: Edge, host: str, port: int, descriptor: int | None = None, websockets: type[asyncio.Protocol] | None = None) -> int:
     """Serve until SIGTERM; the exit status. `descriptor` is a listening socket that other processes may share."""
     logs.configure()
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     listening = socket.socket(fileno=descriptor) if descriptor is not None else listen(host, port)
-    server = Server(edge, configuration(edge))
+    server = Server(edge, configuration(edge, websockets))
     try:
         server.run(sockets=[listening])
     except SystemExit:

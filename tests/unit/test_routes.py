@@ -1,0 +1,46 @@
+"""The route table: every path of the contract has its function, and prefixes end at a slash."""
+
+import pytest
+
+from shared.routes import ROUTES, function_of, methods_of
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "function"),
+    [
+        ("POST", "/v1/events", "ingest"),
+        ("POST", "/", "ingest"),
+        ("OPTIONS", "/v1/events", "ingest"),
+        ("GET", "/v1/events", "websocket"),
+        ("GET", "/v1/feed", "websocket"),
+        ("GET", "/", "websocket"),
+        ("HEAD", "/", "websocket"),
+        ("GET", "/assets/page.js", "websocket"),
+        ("GET", "/v1/messages", "query"),
+        ("GET", "/v1/messages/8f14e45f/why", "query"),
+        ("POST", "/v1/replays", "query"),
+        ("PUT", "/v1/config/principals/shop", "config_crud"),
+        ("POST", "/v1/session", "websocket"),
+        ("POST", "/v1/feed", None),
+        ("PUT", "/v1/events", None),
+        ("POST", "/v1/events/more", None),
+        ("DELETE", "/elsewhere", None),
+    ],
+)
+def test_request_goes_to_its_function_when_the_table_has_it(method: str, path: str, function: str | None) -> None:
+    assert function_of(method, path) == function
+
+
+def test_prefix_ends_at_a_slash_when_a_longer_word_follows() -> None:
+    assert function_of("PUT", "/v1/configuration") is None
+
+
+def test_allowed_methods_are_those_of_the_path_when_another_is_refused() -> None:
+    assert methods_of("/v1/events") == ("GET", "OPTIONS", "POST")
+    assert methods_of("/v1/feed") == ("GET",)
+    assert methods_of("/elsewhere") == ()
+
+
+def test_row_is_reachable_when_it_is_in_the_table() -> None:
+    for route in ROUTES:
+        assert all(function_of(method, route.prefix) == route.function for method in route.methods)

@@ -1,0 +1,70 @@
+"""Following the config: the first snapshot, changes, a store that is away, and the copy kept on disk."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from shared.domain.errors import Unavailable
+from shared.domain.principal import Grant, Principal
+from shared.domain.snapshot import Snapshot
+from shared.ports import ConfigStore
+from shared.snapshots import SnapshotFollower, read, write
+from tests.waiting import eventually
+
+
+def snapshot(revision: int) -> Snapshot:
+    return Snapshot(revision, {b"k" * 32: Principal("shop", "acme", (Grant("publish", ("orders.>",)),))})
+
+
+class Store:
+    """A config store; None: it is away."""
+
+    def __init__(self, state: Snapshot | None) -> None:
+        self.state = state
+        self.changed: asyncio.Queue[Snapshot] = asyncio.Queue()
+
+    async def opened(self) -> ConfigStore:
+        return self  # type: ignore[return-value]  # what the follower asks of it
+
+    async def snapshot(self) -> Snapshot:
+        if self.state is None:
+            raise Unavailable("the store is away")
+        return self.state
+
+    async def changes(self) -> AsyncIterator[Snapshot]:
+        while True:
+            yield await self.changed.get()
+
+
+async def test_change_is_in_force_and_kept_when_the_store_tells_of_it(tmp_path: Path) -> None:
+    store = Store(snapshot(1))
+    follower = SnapshotFollower(store.opened, tmp_path / "snapshot")
+    await follower.start(5)
+    assert follower.current == snapshot(1)
+    store.changed.put_nowait(snapshot(2))
+    await eventually(lambda: follower.current.revision == 2)
+    await eventually(lambda: read(tmp_path / "snapshot") == snapshot(2))
+    await follower.stop()
+    assert not follower.lost
+    assert (tmp_path / "snapshot").stat().st_mode & 0o777 == 0o600
+
+
+async def test_process_starts_with_the_kept_snapshot_when_the_store_is_away(tmp_path: Path) -> None:
+    write(tmp_path / "snapshot", snapshot(7))
+    store = Store(None)
+    follower = SnapshotFollower(store.opened, tmp_path / "snapshot")
+    await follower.start(0.05)
+    assert follower.current == snapshot(7)
+    assert follower.lost
+    store.state = snapshot(8)
+    await eventually(lambda: follower.current.revision == 8)
+    assert not follower.lost
+    await follower.stop()
+
+
+async def test_nothing_is_in_force_when_there_is_neither_store_nor_copy(tmp_path: Path) -> None:
+    (tmp_path / "snapshot").write_bytes(b"\xc1 not a snapshot")
+    follower = SnapshotFollower(Store(None).opened, tmp_path / "snapshot")
+    await follower.start(0.05)
+    assert not follower.ready
+    await follower.stop()
