@@ -1,1 +1,1 @@
-"""Pod: the live feed over WebSocket, and the page that shows it. Triggered by GET /v1/feed; reads the feed stream."""
+"""| websocket | pod | `GET /v1/feed`, `/v1/session`, `GET /` | feed, config snapshot | |"""

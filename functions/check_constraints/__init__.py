@@ -1,0 +1,1 @@
+"""| check_constraints | function | `switchboard.message.received` (pipeline) | config snapshot | |"""

@@ -1,0 +1,1 @@
+"""| route | function | `switchboard.message.accepted` (pipeline) | log queue (gates) | backbones, log queue |"""
