@@ -63,8 +63,10 @@ class Acks:
             ack = NO_RESPONDERS if not data and headers and headers.startswith(b"NATS/1.0 503") else _decode_ack(data)
         except (ValueError, msgspec.DecodeError):
             return False
-        if ack.stream and (ack.stream != self._stream or (ack.domain and ack.domain != self._domain)):
+        if ack is not NO_RESPONDERS and (ack.stream != self._stream or (ack.domain and ack.domain != self._domain)):
             self.foreign = f"acknowledged by stream {ack.stream}" + (f" of domain {ack.domain}" if ack.domain else "")
+            return False
+        if not 0 <= index < len(self.answers):
             return False
         if self.answers[index] is None:
             self.answers[index] = ack

@@ -1,0 +1,27 @@
+"""What connection.py takes for granted of nats-py's insides: a new version that differs fails here, not in production."""
+
+import inspect
+from importlib.metadata import version
+
+from nats.aio.client import Client
+
+
+def test_nats_py_is_the_version_that_was_read_when_connection_was_written() -> None:
+    assert version("nats-py").startswith("2.16.")
+
+
+def test_messages_come_through_process_msg_when_the_parser_found_them() -> None:
+    assert list(inspect.signature(Client._process_msg).parameters) == ["self", "sid", "subject", "reply", "data", "headers"]
+    assert inspect.iscoroutinefunction(Client._process_msg)
+
+
+def test_every_end_goes_through_close_when_reconnecting_is_off() -> None:
+    assert list(inspect.signature(Client._close).parameters) == ["self", "status", "do_cbs"]
+    assert "_close(" in inspect.getsource(Client._process_op_err)
+    assert "_close(" in inspect.getsource(Client._process_err)
+
+
+def test_pending_is_a_list_with_its_size_when_a_client_is_new() -> None:
+    client = Client()
+    assert (client._pending, client._pending_data_size, client._transport) == ([], 0, None)
+    assert "self._transport.writelines(self._pending" in inspect.getsource(Client._flusher)

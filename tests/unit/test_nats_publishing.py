@@ -1,0 +1,75 @@
+"""How a group is cut into steps, and what a PubAck is worth."""
+
+import msgspec
+
+from shared.adapters.nats.frames import Item, encode
+from shared.adapters.nats.publishing import BATCH_FROM, MOST_BYTES, plan
+from shared.adapters.nats.replies import NO_RESPONDERS, Acks
+from tests.conformance.backbones import outgoing
+
+MAX_PAYLOAD = 4 * 1024 * 1024
+
+
+def items(count: int, known: bool = False) -> list[Item]:
+    found = [encode(place, msgspec.structs.replace(one, known=known), MAX_PAYLOAD) for place, one in enumerate(outgoing("acme", count))]
+    return [item for item in found if isinstance(item, Item)]
+
+
+def test_group_is_a_batch_when_it_is_large_enough() -> None:
+    assert [(step.atomic, len(step.items)) for step in plan(items(BATCH_FROM))] == [(True, BATCH_FROM)]
+    assert [(step.atomic, len(step.items)) for step in plan(items(BATCH_FROM - 1))] == [(False, BATCH_FROM - 1)]
+
+
+def test_batch_ends_at_the_servers_limit_when_the_group_is_larger() -> None:
+    assert [(step.atomic, len(step.items)) for step in plan(items(2020))] == [(True, 1000), (True, 1000), (False, 20)]
+
+
+def test_step_ends_at_the_limit_in_bytes_when_messages_are_large() -> None:
+    large = [msgspec.structs.replace(item, size=MOST_BYTES // 4) for item in items(10)]
+    assert [len(step.items) for step in plan(large)] == [4, 4, 2]
+    huge = [msgspec.structs.replace(item, size=MOST_BYTES + 1) for item in items(2)]
+    assert [len(step.items) for step in plan(huge)] == [1, 1]
+
+
+def test_known_go_first_and_alone_when_the_rest_is_a_batch() -> None:
+    known, new = items(3, known=True), items(100)
+    steps = list(plan([*new[:50], *known, *new[50:]]))
+    assert [(step.atomic, step.items) for step in steps] == [(False, known), (True, new)]
+
+
+def test_known_copy_goes_last_when_the_group_has_the_message_itself() -> None:
+    new = items(100)
+    copy = msgspec.structs.replace(new[5], known=True)
+    assert [(step.atomic, len(step.items)) for step in plan([copy, *new])] == [(True, 100), (False, 1)]
+
+
+def test_order_is_kept_when_there_is_no_batch() -> None:
+    mixed = [*items(2), *items(2, known=True), *items(1)]
+    assert [step.items for step in plan(mixed)] == [mixed]
+
+
+def test_pub_ack_does_not_count_when_it_is_another_streams() -> None:
+    acks = Acks(1, "sb-acme", "local")
+    assert not acks.take(b"0", b'{"stream":"other","domain":"local","seq":9}', None)
+    assert not acks.take(b"0", b'{"stream":"sb-acme","domain":"leaf","seq":9}', None)
+    assert (acks.answers, acks.foreign) == ([None], "acknowledged by stream sb-acme of domain leaf")
+    assert acks.take(b"0", b'{"stream":"sb-acme","domain":"local","seq":1}', None)
+    assert acks.answers[0] is not None
+    assert acks.answers[0].seq == 1
+
+
+def test_answer_is_passed_over_when_it_is_no_pub_ack() -> None:
+    acks = Acks(2, "sb-acme", "")
+    for data in (b"", b"hello", b"{}", b"null", b'{"seq":1}'):
+        assert not acks.take(b"0", data, None)
+    for place in (b"x", b"", b"2", b"-1"):
+        assert not acks.take(place, b'{"stream":"sb-acme","seq":1}', None)
+    assert not acks.take(b"0", b"", b"NATS/1.0 503\r\nNats-Subject: sb.acme\r\n\r\n")
+    assert acks.answers == [NO_RESPONDERS, None]
+
+
+def test_second_answer_changes_nothing_when_a_place_was_answered() -> None:
+    acks = Acks(2, "sb-acme", "")
+    acks.take(b"0", b'{"stream":"sb-acme","seq":1}', None)
+    assert not acks.take(b"0", b'{"stream":"sb-acme","seq":2}', None)
+    assert acks.take(b"1", b'{"stream":"sb-acme","seq":3}', None)
