@@ -7,7 +7,8 @@ from typing import Any
 from tests.bench import traffic
 from tests.bench.figure import Figure
 from tests.bench.load import Load, send
-from tests.bench.processes import cpu_seconds, product, served
+from tests.bench.processes import cpu_seconds, served
+from tests.product import product
 
 IN_FLIGHT = 256
 UVICORN = [
