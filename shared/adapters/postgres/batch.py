@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from shared.adapters.postgres.copy_rows import Key, Row, day_of
+from shared.adapters.postgres.copy_rows import Row, day_of
 from shared.domain.record import Accepted, Attempt, Audit, DeadLetter, Deliveries, Flush, RefusalCount, pack_records
 
 FlushId = tuple[int, int, bytes]  # number, logged_at, content
@@ -14,7 +14,7 @@ FlushId = tuple[int, int, bytes]  # number, logged_at, content
 class Batch:
     """The records that count, in log order."""
 
-    accepted: list[Key] = field(default_factory=list)
+    accepted: list[Row] = field(default_factory=list)
     attempts: list[Row] = field(default_factory=list)
     deliveries: list[Deliveries] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
@@ -23,8 +23,8 @@ class Batch:
 
     def days(self) -> set[int]:
         """The days whose partitions it needs, since 1970."""
-        days = {key.day for key in self.accepted}
-        days.update(day_of(row.record.message.received_at) for row in self.attempts)
+        days = {row.day for row in self.accepted}
+        days.update(row.day for row in self.attempts)
         days.update(day_of(group.time) for group in self.deliveries)
         return days
 
@@ -44,24 +44,29 @@ def flush_id(flush: Flush) -> FlushId:
 def sort_out(flushes: Iterable[Flush]) -> Batch:
     """The records of the flushes, by kind."""
     batch = Batch()
+    accepted = batch.accepted
     for flush in flushes:
         logged_at = flush.logged_at
         for _, record in flush.new():
-            match record:
-                case Accepted():
-                    message = record.message
-                    batch.accepted.append(Key(message.id, day_of(message.received_at), record, logged_at))
-                case Attempt():
-                    batch.attempts.append(Row(record, logged_at))
-                case Deliveries():
-                    batch.deliveries.append(record)
-                case DeadLetter():
-                    batch.dead_letters.append(record)
-                case RefusalCount():
-                    batch.counts.append(record)
-                case Audit():
-                    batch.audits.append(record)
+            if type(record) is Accepted:  # nearly all are
+                accepted.append(Row(record, logged_at, day_of(record.message.received_at)))
+            else:
+                _sort_in(batch, record, logged_at)
     return batch
+
+
+def _sort_in(batch: Batch, record: object, logged_at: int) -> None:
+    match record:
+        case Attempt():
+            batch.attempts.append(Row(record, logged_at, day_of(record.message.received_at)))
+        case Deliveries():
+            batch.deliveries.append(record)
+        case DeadLetter():
+            batch.dead_letters.append(record)
+        case RefusalCount():
+            batch.counts.append(record)
+        case Audit():
+            batch.audits.append(record)
 
 
 @dataclass(slots=True)
@@ -69,18 +74,18 @@ class Round:
     """Accepted messages of which each identity counts once: `first` by message id, sorted; `repeats` of those within the log window;
     `later`: of the same id, but days apart, which are messages of their own."""
 
-    first: dict[bytes, Key]
-    repeats: list[Key]
-    later: list[Key]
+    first: dict[bytes, Row]
+    repeats: list[Row]
+    later: list[Row]
 
 
-def next_round(accepted: Sequence[Key]) -> Round:
+def next_round(accepted: Sequence[Row]) -> Round:
     """Take the first of each identity. `later` is for the round after."""
-    first: dict[bytes, Key] = {}
-    repeats: list[Key] = []
-    later: list[Key] = []
-    for key in accepted:
-        known = first.setdefault(key.id, key)
-        if known is not key:
-            (repeats if abs(known.day - key.day) <= 1 else later).append(key)
-    return Round(dict(sorted(first.items())), repeats, later)
+    first: dict[bytes, Row] = {row.record.message.id: row for row in reversed(accepted)}
+    found = Round(dict(sorted(first.items())), [], [])
+    if len(first) < len(accepted):
+        for row in accepted:
+            known = first[row.record.message.id]
+            if known is not row:
+                (found.repeats if abs(known.day - row.day) <= 1 else found.later).append(row)
+    return found

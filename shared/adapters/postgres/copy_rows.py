@@ -3,7 +3,6 @@ less than the server, which takes about 15 us. A field is its length (big-endian
 
 from collections.abc import Iterable, Iterator
 from struct import Struct
-from typing import NamedTuple
 
 import msgspec
 
@@ -16,7 +15,7 @@ EPOCH_DAY = EPOCH // DAY
 
 START = b"PGCOPY\n\xff\r\n\x00" + bytes(8)  # no flags, no header extension
 END = b"\xff\xff"
-PIECE = 1 << 20  # bytes given to the server at once
+PIECE = 120_000  # bytes given to psycopg at once: it cuts what is over 128 KiB
 
 _NULL = b"\xff\xff\xff\xff"
 _TEXT = 25  # the OID of text
@@ -36,20 +35,12 @@ _labels: dict[tuple[object, ...], bytes] = {}
 _places: dict[tuple[str, str | None, str], bytes] = {}
 
 
-class Key(NamedTuple):
-    """A row of `message_keys`, or one that would be."""
-
-    id: bytes
-    day: int  # since 1970
-    record: Accepted
-    logged_at: int
-
-
-class Row(NamedTuple):
-    """A row of `messages`."""
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """A row of `messages`, or one that would be. `day` is received_at's, UTC, since 1970."""
 
     record: Accepted | Attempt
     logged_at: int
+    day: int
     conflict: bool = False
 
 
@@ -58,18 +49,19 @@ def day_of(time: int) -> int:
     return time // DAY
 
 
-def key_rows(keys: Iterable[Key]) -> Iterator[bytes]:
-    """Rows of sql/copy_keys.sql."""
-    for message_id, day, record, _ in keys:
-        message = record.message
+def key_rows(rows: Iterable[Row]) -> Iterator[bytes]:
+    """The same rows for sql/copy_keys.sql."""
+    for row in rows:
+        message = row.record.message
         org = message.org.encode()
-        head = _key(5, 16, message_id, 4, day - EPOCH_DAY, 8, message.received_at - EPOCH, len(message.digest))
+        head = _key(5, 16, message.id, 4, row.day - EPOCH_DAY, 8, message.received_at - EPOCH, len(message.digest))
         yield b"".join((head, message.digest, _length(len(org)), org))
 
 
 def message_rows(rows: Iterable[Row]) -> Iterator[bytes]:
     """Rows of sql/copy_messages.sql. Raises UnicodeEncodeError or struct.error where a value can't be written."""
-    for record, logged_at, conflict in rows:
+    for row in rows:
+        record = row.record
         message = record.message
         if type(record) is Accepted:
             record_id, status, cut = message.id, 202, False
@@ -82,8 +74,8 @@ def message_rows(rows: Iterable[Row]) -> Iterator[bytes]:
         yield b"".join(
             (
                 _message(
-                    27, 16, record_id, 16, message.id, 8, message.received_at - EPOCH, 8, logged_at - EPOCH,
-                    8, message.revision, 2, status, 1, cut, 1, conflict, len(digest),
+                    27, 16, record_id, 16, message.id, 8, message.received_at - EPOCH, 8, row.logged_at - EPOCH,
+                    8, message.revision, 2, status, 1, cut, 1, row.conflict, len(digest),
                 ),
                 digest,
                 labels,
@@ -116,18 +108,16 @@ def delivery_rows(deliveries: Iterable[Deliveries]) -> Iterator[bytes]:
             )
 
 
-def pieces(rows: Iterable[bytes]) -> list[bytes]:
-    """The rows between the format's start and end, in pieces of about 1 MiB."""
-    made: list[bytes] = []
+def pieces(rows: Iterable[bytes]) -> Iterator[bytes]:
+    """The rows between the format's start and end, in pieces of about PIECE bytes: rows are packed while the server takes the last ones."""
     piece, size = [START], 0
     for row in rows:
         piece.append(row)
         size += len(row)
         if size >= PIECE:
-            made.append(b"".join(piece))
+            yield b"".join(piece)
             piece, size = [], 0
-    made.append(b"".join((*piece, END)))
-    return made
+    yield b"".join((*piece, END))
 
 
 def _text(value: str | None) -> bytes:

@@ -1,1 +1,1 @@
-COPY new_keys (id, day, received_at, digest, org) FROM STDIN (FORMAT binary)
+COPY message_keys (id, day, received_at, digest, org) FROM STDIN (FORMAT binary)

@@ -1,6 +1,5 @@
--- The new keys that were not inserted: whose row is another transaction's, and the digest it holds.
-SELECT DISTINCT ON (new.id) new.id, old.day, old.digest
-FROM new_keys AS new
-JOIN message_keys AS old ON old.id = new.id AND old.day = ANY (%(days)s::date[]) AND old.day BETWEEN new.day - 1 AND new.day + 1
-WHERE old.xmin <> pg_current_xact_id()::xid
-ORDER BY new.id, abs(old.day - new.day), old.day
+-- Which of these ids the store has, and on which days. The days are those of the batch and one to either side: the log window is today
+-- and yesterday, and a key the day before or after is the same identity on the other side of midnight, whichever was logged first.
+SELECT id, day, digest
+FROM message_keys
+WHERE id = ANY (%(ids)s::uuid[]) AND day BETWEEN %(first)s AND %(last)s

@@ -5,11 +5,4 @@ SET statement_timeout = '60s';
 SET idle_in_transaction_session_timeout = '60s';
 SET enable_hashjoin = off;
 SET enable_mergejoin = off;
-SET jit = off;
-CREATE TEMPORARY TABLE new_keys (
-    id uuid NOT NULL,
-    day date NOT NULL,
-    received_at timestamptz NOT NULL,
-    digest bytea NOT NULL,
-    org text NOT NULL
-) ON COMMIT DELETE ROWS
+SET jit = off

@@ -1,0 +1,129 @@
+"""P4: rows a second of the logger's writer, with dedup, against `psql \\copy` of as many of the same rows into the same tables.
+
+Both write `messages` and `message_keys`, with all their indexes; the reference takes COPY's binary format, the fastest one, from two
+files, one transaction a table. The writer gets flushes as the logger does, 5,000 rows a transaction.
+"""
+
+import asyncio
+import json
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import psycopg
+
+from infra.local import postgres_tree
+from infra.local.server import SILENT
+from shared.adapters.postgres.copy_rows import Row, day_of, key_rows, message_rows, pieces
+from shared.adapters.postgres.writer import ShardWriter
+from shared.domain.message import Message, message_digest, message_id
+from shared.domain.record import NEW, Accepted, Flush
+
+BATCH = 5_000  # rows a transaction
+FLUSH = 1_000  # records a flush, the most a door puts into one
+PADDING = "x" * 440  # bodies of about 480 bytes
+MESSAGES = (
+    "record_id, id, received_at, logged_at, config_revision, status, cut, conflict, digest, org, type, door, principal, "
+    "datacontenttype, dataschema, verdict, rule, detail, targets, undeliverable, topic, subject, source, event_id, time, extensions, body"
+)
+KEYS = "id, day, received_at, digest, org"
+
+
+async def run(database_url: str, rows: int = 50_000, repeat: int = 3) -> dict[str, object]:
+    """Measure on a migrated database, whose tables grow by `rows` a run; prints and returns rows/s of both and the ratio of each pair."""
+    await _warm(database_url)
+    runs: list[dict[str, float]] = []
+    for turn in range(repeat):
+        ours, theirs = _records(rows, f"ours-{turn}"), _records(rows, f"theirs-{turn}")
+        if turn % 2:
+            reference = await asyncio.to_thread(_copy_with_psql, database_url, theirs)
+            writer = await _write(database_url, turn + 1, ours)
+        else:
+            writer = await _write(database_url, turn + 1, ours)
+            reference = await asyncio.to_thread(_copy_with_psql, database_url, theirs)
+        runs.append({"writer": rows / writer, "psql": rows / reference, "ratio": reference / writer})
+        print(f"writer {rows / writer:,.0f} rows/s, psql \\copy {rows / reference:,.0f} rows/s, ratio {reference / writer:.2f}")
+    median = {name: statistics.median(run[name] for run in runs) for name in ("writer", "psql", "ratio")}
+    return {"value": round(median["ratio"], 3), "goal": 0.9, "unit": "x psql \\copy", "median": median, "runs": runs}
+
+
+async def _warm(database_url: str) -> None:
+    """Make today's partition and chunk, which only the first batch of a day pays for."""
+    await _write(database_url, 0, _records(FLUSH, "warm"))
+
+
+async def _write(database_url: str, shard: int, records: list[Accepted]) -> float:
+    """Seconds for all of it, the connection made before."""
+    now = time.time_ns() // 1000
+    flushes = [Flush(n + 1, now, bytes([NEW]) * FLUSH, records[n * FLUSH : (n + 1) * FLUSH]) for n in range(len(records) // FLUSH)]
+    writer = ShardWriter(database_url, "bench", shard, deadline=60)
+    try:
+        await writer.write([])
+        started = time.perf_counter()
+        for place in range(0, len(flushes), BATCH // FLUSH):
+            await writer.write(flushes[place : place + BATCH // FLUSH])
+        return time.perf_counter() - started
+    finally:
+        await writer.close()
+
+
+def _copy_with_psql(database_url: str, records: list[Accepted]) -> float:
+    """Seconds from psql's first byte to its end."""
+    psql = postgres_tree.find(SILENT).bin / "psql"
+    now = time.time_ns() // 1000
+    with tempfile.TemporaryDirectory() as folder:
+        messages, keys = Path(folder, "messages"), Path(folder, "keys")
+        rows = [Row(record, now, day_of(record.message.received_at)) for record in records]
+        _save(messages, message_rows(rows))
+        _save(keys, key_rows(rows))
+        command = [str(psql), database_url, "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"]
+        command += ["-c", f"\\copy messages ({MESSAGES}) from '{messages}' with (format binary)"]
+        command += ["-c", f"\\copy message_keys ({KEYS}) from '{keys}' with (format binary)"]
+        started = time.perf_counter()
+        subprocess.run(command, check=True)
+        return time.perf_counter() - started
+
+
+def _save(path: Path, rows: Iterable[bytes]) -> None:
+    path.write_bytes(b"".join(pieces(rows)))
+
+
+def _records(count: int, name: str) -> list[Accepted]:
+    """Messages of about 480 bytes of 20 topics, 50 subjects and 100 sources, all new."""
+    now = time.time_ns() // 1000
+    return [_record(f"{name}-{now}-{place}", place, now + place) for place in range(count)]
+
+
+def _record(event_id: str, place: int, received_at: int) -> Accepted:
+    org, topic, subject, source, kind = "bench", f"orders.{place % 20}", f"agent-{place % 50}", f"/shops/{place % 100}", "order.created"
+    body = json.dumps({"order": place, "note": PADDING}).encode()
+    message = Message(
+        id=message_id(org, source, event_id),
+        digest=message_digest(kind, subject, topic, "application/json", None, body),
+        org=org,
+        topic=topic,
+        subject=subject,
+        source=source,
+        event_id=event_id,
+        type=kind,
+        time="2026-01-02T03:04:05Z",
+        datacontenttype="application/json",
+        dataschema=None,
+        extensions={"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
+        body=body,
+        received_at=received_at,
+        door="http",
+        principal="bench",
+        revision=1,
+    )
+    return Accepted(message, ("local",))
+
+
+async def committed(database_url: str) -> int:
+    """How many rows the tables hold: what a benchmark's caller may check."""
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
+        found = await (await connection.execute("SELECT count(*) FROM messages WHERE org = 'bench'")).fetchone()
+        return int(found[0]) if found else 0
