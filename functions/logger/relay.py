@@ -8,11 +8,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from typing import Protocol
 
 from functions.logger.outcome import Item, Round, Schedule
 from shared.domain.errors import Conflict, SwitchboardError, Unavailable
 from shared.domain.message import Message
-from shared.ports import Backbones, Gate, MessageStore, Pending, RelayLog
+from shared.ports import Backbones, Gate, Pending, RelayLog
 
 OPEN, HELD, CLOSING = "open", "held", "closing"
 GROUP = 1_000  # messages of one org in flight
@@ -25,12 +26,18 @@ LOOK_FOR_EXPIRED_S = 60.0
 log = logging.getLogger(__name__)
 
 
+class Known(Protocol):
+    """What the relay asks the store."""
+
+    async def bodies(self, ids: Sequence[bytes]) -> dict[bytes, Message]: ...
+
+    async def delivered(self, backbone: str, ids: Sequence[bytes]) -> set[bytes]: ...
+
+
 class Relay:
     """One worker's relay for one backbone of one shard. Only the holder of the lease publishes."""
 
-    def __init__(
-        self, relay_log: RelayLog, backbone: str, backbones: Backbones, store: MessageStore, schedule: Schedule | None = None
-    ) -> None:
+    def __init__(self, relay_log: RelayLog, backbone: str, backbones: Backbones, store: Known, schedule: Schedule | None = None) -> None:
         self.backbone = backbone
         self.delivered = 0  # messages
         self.leased = False

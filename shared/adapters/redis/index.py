@@ -1,7 +1,7 @@
 """The index of a flush: what stays of it in the log when the store has it and the log has no room (docs/internals.md)."""
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import msgspec
 
@@ -64,7 +64,3 @@ def indexes_in(packed: bytes) -> Iterator[int]:
     """Big-endian u16s."""
     for (index,) in struct.iter_unpack(">H", packed):
         yield index
-
-
-def pack_indexes(indexes: Sequence[int]) -> bytes:
-    return struct.pack(f">{len(indexes)}H", *indexes)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from shared.adapters.redis.batch import size_of
-from shared.adapters.redis.index import pack_indexes, waiting_in_flush, waiting_in_index
+from shared.adapters.redis.index import waiting_in_flush, waiting_in_index
 from shared.adapters.redis.keys import prefix
 from shared.adapters.redis.link import Argument, Link
 from shared.adapters.redis.log_reader import unpacked
@@ -109,7 +109,7 @@ class RedisRelayLog:
         told = _encode(
             {
                 "whole": [str(number) for number in relayed.whole],
-                "part": [[str(number), pack_indexes(indexes)] for number, indexes in relayed.part],
+                "part": [[str(number), indexes] for number, indexes in relayed.part],
                 "tried": [_member(retry) for retry in relayed.tried],
                 "retry": [[_member(retry), delay_ms] for retry, delay_ms in relayed.again],
             }

@@ -1,7 +1,7 @@
 -- What a relay did, in one step: no longer pending, off or onto the retry schedule, written into the log.
 -- release.lua and feed.lua are put before this text.
 -- KEYS[1] the shard's prefix; ARGV[1] the backbone; ARGV[2] the lease's value
--- ARGV[3] MessagePack: {whole = {number, ...}, part = {{number, indexes}, ...}, tried = {member, ...}, retry = {{member, ms from now}, ...}}
+-- ARGV[3] MessagePack: {whole = {number, ...}, part = {{number, {index, ...}}, ...}, tried = {member, ...}, retry = {{member, ms from now}, ...}}
 -- ARGV[4] the packed records (deliveries, dead letters), or ""; ARGV[5] their weight in bytes; ARGV[6] the shard's limit in bytes; ARGV[7] an epoch
 -- Answers 1; 0 where the lease is another's: then nothing was done.
 
@@ -30,7 +30,9 @@ for _, member in ipairs(told.tried) do redis.call('ZREM', prefix .. 'retry:' .. 
 for _, entry in ipairs(told.part) do
   if redis.call('ZSCORE', prefix .. 'pending:' .. backbone, entry[1]) then
     local before = redis.call('HGET', prefix .. 'done:' .. backbone, entry[1]) or ''
-    redis.call('HSET', prefix .. 'done:' .. backbone, entry[1], before .. entry[2])
+    local packed = {}
+    for place, index in ipairs(entry[2]) do packed[place] = struct.pack('>I2', index) end
+    redis.call('HSET', prefix .. 'done:' .. backbone, entry[1], before .. table.concat(packed))
   end
 end
 for _, number in ipairs(told.whole) do

@@ -1,0 +1,153 @@
+"""The logger pod: one logger a shard, and the relay of the home backbone, with health and metrics on a port of its own.
+
+`python -m functions.logger.main`. Several may run: flushes go to whoever takes them, and one of them has each relay's lease.
+"""
+
+import asyncio
+import logging
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+
+from functions.log_batch.handler import handle
+from functions.logger.handler import Logger
+from functions.logger.relay import Relay
+from shared.adapters.redis.log_reader import RedisLogReader
+from shared.adapters.redis.relay_log import RedisRelayLog
+from shared.domain.errors import Misconfigured, Unavailable
+from shared.domain.message import Message
+from shared.edge.app import Edge
+from shared.edge.asgi import ASGIApp
+from shared.edge.server import serve
+from shared.ports import Taken
+from shared.resources import Resources
+from shared.settings import Settings
+
+RETRY_S = 0.5  # between two tries to reach what the relay can't do without
+
+log = logging.getLogger(__name__)
+
+
+class Pod:
+    """What runs beside the HTTP server."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._worker = secrets.token_hex(8)
+        self._stop = asyncio.Event()
+        self._running: list[asyncio.Task[None]] = []
+        self._loggers: list[Logger] = []
+        self._relays: list[Relay] = []
+        gauges = resources.counters.gauges
+        gauges["logger_flushes_written"] = lambda: float(sum(logger.written for logger in self._loggers))
+        gauges["logger_failures"] = lambda: float(sum(logger.failures for logger in self._loggers))
+        gauges["logger_waits"] = lambda: float(any(logger.behind for logger in self._loggers))
+        gauges["relay_delivered"] = lambda: float(sum(relay.delivered for relay in self._relays))
+        gauges["relay_leases"] = lambda: float(sum(relay.leased for relay in self._relays))
+
+    def start(self) -> None:
+        """Begin; servers that aren't there yet are waited for."""
+        for shard in range(self._resources.settings.log_shards):
+            self._go(self._log(shard), f"logger-{shard}")
+            self._go(self._relay(shard), f"relay-{shard}")
+
+    async def stop(self) -> None:
+        """Finish what is in flight and give the rest back. Raises what a task died of."""
+        self._stop.set()
+        await asyncio.gather(*self._running)
+
+    def _go(self, work: Coroutine[None, None, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._ended)
+        self._running.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A pod that is half dead would look alive: one that lost a task ends, and is started again."""
+        if not self._stop.is_set() and not task.cancelled() and (error := task.exception()) is not None:
+            log.critical("%s died, and the process with it", task.get_name(), exc_info=error)
+            signal.raise_signal(signal.SIGTERM)
+
+    async def _log(self, shard: int) -> None:
+        settings = self._resources.settings
+        reader = RedisLogReader(settings.required("redis_url"), shard, limit_bytes=settings.log_bytes, worker=self._worker)
+        logger = Logger(shard, reader, self._write)
+        self._loggers.append(logger)
+        try:
+            await logger.run(self._stop)
+        finally:
+            await reader.close()
+
+    async def _write(self, shard: int, taken: Sequence[Taken]) -> None:
+        await handle(shard, taken, await self._resources.store())
+
+    async def _relay(self, shard: int) -> None:
+        settings = self._resources.settings
+        while not self._stop.is_set():
+            try:
+                home = self._resources.snapshots.current.home
+                backbones = await self._resources.backbones()
+                break
+            except Unavailable:
+                await asyncio.sleep(RETRY_S)
+        else:
+            return
+        relay_log = RedisRelayLog(settings.required("redis_url"), shard, home, limit_bytes=settings.log_bytes, worker=self._worker)
+        relay = Relay(relay_log, home, backbones, Store(self._resources))
+        self._relays.append(relay)
+        try:
+            await relay.run(self._stop)
+        finally:
+            await relay_log.close()
+
+
+class Store:
+    """The message store as the relay asks it, reached when it is needed: a relay of bodies that are in the log can do without."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+
+    async def bodies(self, ids: Sequence[bytes]) -> dict[bytes, Message]:
+        """See MessageStore.bodies."""
+        return await (await self._resources.store()).bodies(ids)
+
+    async def delivered(self, backbone: str, ids: Sequence[bytes]) -> set[bytes]:
+        """See MessageStore.delivered."""
+        return await (await self._resources.store()).delivered(backbone, ids)
+
+
+def build(resources: Resources) -> ASGIApp:
+    """The pod's ASGI app on a process's resources: no routes but the edge's own. Raises Misconfigured."""
+    for field in ("redis_url", "database_url", "nats_url"):
+        resources.settings.required(field)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        pod = Pod(resources)
+        pod.start()
+        try:
+            yield
+        finally:
+            await pod.stop()
+
+    return Starlette(lifespan=lifespan)
+
+
+app = Edge("logger", build)
+
+
+def main() -> int:
+    """Serve; the exit status."""
+    try:
+        settings = Settings.from_env()
+        return serve(app, settings.bind, settings.port)
+    except Misconfigured as error:
+        print(f"switchboard: {error.detail}", file=sys.stderr)  # noqa: T201
+        return error.EXIT_CODE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
