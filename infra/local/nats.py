@@ -13,7 +13,8 @@ USER = "switchboard"
 
 # sync_interval: the log is the truth and repairs a backbone, so the backbone needn't sync each message (log.md, "Repair").
 # max_payload, max_control_line: architecture.md, "Backbones"; the publisher keeps to the same limits.
-# max_file_store is a fixed figure: one taken from the free space could refuse, on a fuller disk, the streams it has.
+# max_file_store bounds what streams may reserve (256 MiB an org: a thousand of them), not what they hold. It is a fixed figure: one
+# taken from the free space could refuse, on a fuller disk, the streams that are there.
 CONFIGURATION = """\
 server_name: switchboard-local
 listen: 127.0.0.1:{port}
@@ -25,7 +26,7 @@ jetstream {{
   store_dir: {store}
   domain: local
   sync_interval: 5s
-  max_file_store: 32GB
+  max_file_store: 256GB
   max_memory_store: 256MB
 }}
 """

@@ -25,12 +25,12 @@ class Process:
     name: str
     module: str
     is_front: bool = False
-    grace: float = 15.0
+    grace: float = 25.0  # more than the 20 s they give themselves (shared/edge/server.py)
 
 
 # Started in this order, stopped in the other.
 PROCESSES = (
-    Process("logger", "functions.logger.main", grace=20.0),
+    Process("logger", "functions.logger.main"),
     Process("front", "infra.local.front", is_front=True),
 )
 

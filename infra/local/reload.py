@@ -45,11 +45,11 @@ class Changes(FileSystemEventHandler):
 
 
 @contextmanager
-def watching(wake: Callable[[], None]) -> Iterator[Changes]:
-    """Watch functions/ and shared/ for the time of the block."""
+def watching(wake: Callable[[], None], root: Path = ROOT) -> Iterator[Changes]:
+    """Watch functions/ and shared/ below `root` for the time of the block."""
     changes, observer = Changes(wake), Observer()
     for folder in FOLDERS:
-        observer.schedule(changes, str(ROOT / folder), recursive=True)
+        observer.schedule(changes, str(root / folder), recursive=True)
     observer.start()
     try:
         yield changes

@@ -1,0 +1,136 @@
+"""What the supervisor does with children that end, that don't want to end, and that change."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.local.child import Program, birth
+from infra.local.reload import watching
+from infra.local.signals import Signals, Stopped
+from infra.local.supervisor import FAILURES, Supervisor
+from shared.domain.errors import Misconfigured, Unavailable
+from tests.waiting import eventually_now
+
+
+class Watched:
+    """A supervisor whose words and changes are written down."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.said: list[str] = []
+        self.changes = 0
+        self.supervisor = Supervisor(directory, self.said.append, self._changed)
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    def start(self, script: str, grace: float = 5.0) -> int:
+        """Run a Python script as the child `it`; its pid."""
+        program = Program(
+            name="it",
+            command=(sys.executable, "-c", script),
+            directory=self.directory,
+            log=self.directory / "it.log",
+            ready=lambda: (self.directory / "ready").exists(),
+            grace=grace,
+        )
+        self.supervisor.start(program)
+        return self.pid()
+
+    def pid(self) -> int:
+        return self.supervisor.pids(["it"])["it"]
+
+    def tick_until_another(self, than: int) -> int:
+        def another() -> bool:
+            self.supervisor.tick()
+            return self.pid() != than
+
+        eventually_now(another)
+        return self.pid()
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    watched = Watched(tmp_path)
+    yield watched
+    watched.supervisor.stop(["it"], hurry=lambda: True)
+
+
+WAITS = "import signal; open('ready', 'w').close(); signal.pause()"
+IGNORES = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); open('ready', 'w').close()\nwhile True: signal.pause()"
+
+
+@pytest.fixture
+def signals() -> Iterator[Signals]:
+    with Signals() as signals:
+        yield signals
+
+
+def test_a_child_is_started_again_and_told_of_when_it_ends(watched: Watched) -> None:
+    first = watched.start("raise SystemExit(3)")
+    watched.tick_until_another(first)
+    assert watched.changes == 1
+    assert "it ended with code 3; started again in 0.1 s" in watched.said[0]
+
+
+def test_the_pause_doubles_when_a_child_keeps_ending(watched: Watched) -> None:
+    pid = watched.start("raise SystemExit(3)")
+    for _ in range(3):
+        pid = watched.tick_until_another(pid)
+    assert [line.split("started again in ")[1].split(" s")[0] for line in watched.said] == ["0.1", "0.2", "0.4"]
+
+
+def test_waiting_gives_up_with_the_last_words_when_a_child_keeps_ending(watched: Watched, signals: Signals) -> None:
+    watched.start("raise SystemExit('the disk is on fire')")
+    with pytest.raises(Unavailable, match="the disk is on fire"):
+        watched.supervisor.wait_until_ready(["it"], 30, signals.pause)
+    assert len(watched.said) == FAILURES
+
+
+def test_waiting_gives_up_at_once_when_a_child_is_misconfigured(watched: Watched, signals: Signals) -> None:
+    watched.start("import sys; print('NAME: is bad'); sys.exit(78)")
+    with pytest.raises(Misconfigured, match="NAME: is bad"):
+        watched.supervisor.wait_until_ready(["it"], 30, signals.pause)
+
+
+def test_waiting_ends_when_a_signal_asks_to_stop(watched: Watched, signals: Signals) -> None:
+    watched.start("import signal; signal.pause()")
+    signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(Stopped):
+        watched.supervisor.wait_until_ready(["it"], 30, signals.pause)
+
+
+def test_a_second_signal_hurries_when_one_came_before(signals: Signals) -> None:
+    signal.raise_signal(signal.SIGINT)
+    assert (signals.stopping, signals.hurry) == (True, False)
+    signal.raise_signal(signal.SIGINT)
+    assert signals.hurry
+
+
+def test_a_child_is_killed_when_its_grace_is_over(watched: Watched, signals: Signals) -> None:
+    pid = watched.start(IGNORES, grace=0.1)
+    watched.supervisor.wait_until_ready(["it"], 30, signals.pause)
+    watched.supervisor.stop(["it"], hurry=lambda: False)
+    assert birth(pid) is None
+    assert watched.said == ["it did not end within 0 s: killed"]
+
+
+def test_a_child_is_restarted_without_a_pause_when_its_code_changed(watched: Watched, signals: Signals) -> None:
+    pid = watched.start(WAITS)
+    watched.supervisor.wait_until_ready(["it"], 30, signals.pause)
+    watched.supervisor.reload(["it"])
+    watched.tick_until_another(pid)
+    assert watched.said == []
+
+
+def test_a_change_is_taken_once_when_a_file_of_ours_is_written(tmp_path: Path, signals: Signals) -> None:
+    for folder in ("functions/__pycache__", "shared"):
+        (tmp_path / folder).mkdir(parents=True)
+    with watching(signals.wake, tmp_path) as changes:
+        (tmp_path / "functions/__pycache__/a.pyc").write_text("x")
+        (tmp_path / "functions/a.py").write_text("x = 1\n")
+        assert eventually_now(changes.take) == tmp_path / "functions" / "a.py"
+        assert changes.take() is None
