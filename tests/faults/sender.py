@@ -1,7 +1,7 @@
 """A sender as the contract wants one: the same event with the same id, again, until the answer says it is stored."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import httpx
 
@@ -27,11 +27,10 @@ class Sender:
 
     async def _worker(self, client: httpx.AsyncClient, numbers: Iterator[int], sources: int) -> None:
         for number in numbers:
+            await eventually(self._once_of(client, number, sources), within=60)
 
-            async def answered(number: int = number) -> bool:
-                return await self._once(client, number, sources)
-
-            await eventually(answered, within=60)
+    def _once_of(self, client: httpx.AsyncClient, number: int, sources: int) -> Callable[[], Awaitable[bool]]:
+        return lambda: self._once(client, number, sources)
 
     async def _once(self, client: httpx.AsyncClient, number: int, sources: int) -> bool:
         """One try; True when there is an answer that no retry changes."""
