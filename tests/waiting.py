@@ -4,11 +4,19 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 Found = TypeVar("Found")
 
 STEP = 0.02  # seconds between two looks
+
+
+@overload
+async def eventually(check: Callable[[], Awaitable[Found]], within: float = 5.0) -> Found: ...
+
+
+@overload
+async def eventually(check: Callable[[], Found], within: float = 5.0) -> Found: ...
 
 
 async def eventually(check: Callable[[], Found | Awaitable[Found]], within: float = 5.0) -> Found:

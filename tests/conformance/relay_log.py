@@ -1,0 +1,167 @@
+"""What every relay log must do (log.md, "Publish, pending, relay").
+
+Subclasses give `queue`, an empty log as a door sees it, and the fixtures `relay` and `rival`: two workers for backbone `local` of its
+one shard. `lapse` ends a worker's lease as time does, `age` makes what was logged so far 6 s older.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from shared.domain.errors import Conflict
+from shared.domain.record import DeadLetter, Deliveries
+from shared.ports import Entry, LogQueue, Oldest, Relayed, RelayLog, Retry
+from tests.conformance.log_queue import taken
+from tests.events import accepted
+from tests.waiting import eventually
+
+Act = Callable[[], Awaitable[None]]
+
+
+def ids(oldest: Oldest) -> list[str]:
+    return [waiting.message.event_id if waiting.message else "" for entry in oldest.entries for waiting in entry.waiting]
+
+
+def relayed(entry: Entry) -> Relayed:
+    """That entry's flush as delivered whole."""
+    return Relayed(whole=[entry.flush], records=[taken([entry])])
+
+
+class RelayLogConformance:
+    async def test_one_worker_has_the_lease_when_two_want_it(self, relay: RelayLog, rival: RelayLog) -> None:
+        assert await relay.lease()
+        assert not await rival.lease()
+        assert await relay.lease(), "renewed"
+
+    async def test_the_other_gets_the_lease_when_it_lapsed(self, relay: RelayLog, rival: RelayLog, lapse: Act) -> None:
+        await relay.lease()
+        await lapse()
+        assert await rival.lease()
+        assert not await relay.lease()
+
+    async def test_the_other_gets_the_lease_when_it_was_given_up(self, relay: RelayLog, rival: RelayLog) -> None:
+        await relay.lease()
+        await relay.leave()
+        assert await rival.lease()
+
+    async def test_nothing_is_done_when_the_lease_is_anothers(self, queue: LogQueue, relay: RelayLog, rival: RelayLog, lapse: Act) -> None:
+        (entry,) = await queue.append([accepted("e1")])
+        await relay.lease()
+        gate = await relay.gate()
+        await lapse()
+        await rival.lease()
+        for fenced in (relay.done(relayed(entry)), relay.turn(gate, "held"), relay.gate()):
+            with pytest.raises(Conflict):
+                await fenced
+        assert ids(await rival.oldest(10)) == ["e1"]
+        assert (await rival.gate()).state == "open"
+
+    async def test_the_gate_is_open_when_nothing_is_old(self, queue: LogQueue, relay: RelayLog) -> None:
+        await queue.append([accepted("e1")])
+        await relay.lease()
+        gate = await relay.gate()
+        assert (gate.state, gate.pending) == ("open", 1)
+
+    async def test_the_gate_is_held_when_an_entry_is_older_than_5_s(self, queue: LogQueue, relay: RelayLog, age: Act) -> None:
+        (entry,) = await queue.append([accepted("e1")])
+        await age()
+        await relay.lease()
+        assert (await relay.gate()).state == "held"
+        await queue.append([accepted("e2")])
+        assert not queue.may_publish(entry, "local")
+
+    async def test_the_gate_is_held_when_a_door_asks_for_it(self, queue: LogQueue, relay: RelayLog) -> None:
+        await relay.lease()
+        queue.hold(0, "local", "no PubAck")
+
+        async def held() -> bool:
+            return (await relay.gate()).state == "held"
+
+        await eventually(held)
+
+    async def test_doors_publish_again_when_the_gate_was_opened(self, queue: LogQueue, relay: RelayLog, age: Act) -> None:
+        (entry,) = await queue.append([accepted("e1")])
+        await age()
+        await relay.lease()
+        closing, last = await relay.turn(await relay.gate(), "closing")
+        assert closing is not None
+        assert last == entry.flush
+        await relay.done(relayed(entry))
+        opened, _ = await relay.turn(closing, "open")
+        assert opened is not None
+        (later,) = await queue.append([accepted("e2")])
+        assert queue.may_publish(later, "local")
+
+    async def test_the_gate_stays_as_it_is_when_it_was_turned_meanwhile(self, queue: LogQueue, relay: RelayLog, age: Act) -> None:
+        await queue.append([accepted("e1")])
+        await age()
+        await relay.lease()
+        held = await relay.gate()
+        closing, _ = await relay.turn(held, "closing")
+        assert closing is not None
+        assert await relay.turn(held, "open") == (None, 1)
+        assert (await relay.gate()).turn == closing.turn
+
+    async def test_entries_come_in_log_order_when_several_wait(self, queue: LogQueue, relay: RelayLog) -> None:
+        for number in range(12):
+            await queue.append([accepted(f"e{number}")])
+        oldest = await relay.oldest(100)
+        assert oldest.all
+        assert ids(oldest) == [f"e{number}" for number in range(12)]
+
+    async def test_only_the_oldest_come_when_there_are_more(self, queue: LogQueue, relay: RelayLog) -> None:
+        for number in range(4):
+            await queue.append([accepted(f"e{number}-{place}") for place in range(10)])
+        oldest = await relay.oldest(25)
+        assert not oldest.all
+        assert len(ids(oldest)) == 20
+
+    async def test_nothing_logged_later_comes_when_a_last_flush_is_given(self, queue: LogQueue, relay: RelayLog) -> None:
+        (first,) = await queue.append([accepted("e1")])
+        await queue.append([accepted("e2")])
+        assert ids(await relay.oldest(100, first.flush)) == ["e1"]
+
+    async def test_only_new_messages_for_the_backbone_wait_when_a_flush_has_others(self, queue: LogQueue, relay: RelayLog) -> None:
+        await queue.append([accepted("e1"), accepted("e1"), accepted("e2", targets=("eu",)), accepted("e3", targets=("eu", "local"))])
+        assert ids(await relay.oldest(100)) == ["e1", "e3"]
+
+    async def test_the_rest_still_waits_when_a_part_is_done(self, queue: LogQueue, relay: RelayLog) -> None:
+        entries = await queue.append([accepted(f"e{number}") for number in range(3)])
+        await relay.lease()
+        await relay.done(Relayed(part=[(entries[0].flush, (0, 2))], records=[taken([entries[0], entries[2]])]))
+        assert ids(await relay.oldest(100)) == ["e1"]
+        await relay.done(Relayed(whole=[entries[0].flush], records=[taken([entries[1]])]))
+        assert (await relay.oldest(100)).entries == ()
+
+    async def test_what_a_door_delivered_waits_no_more_when_it_said_so(self, queue: LogQueue, relay: RelayLog) -> None:
+        entries = await queue.append([accepted("e1"), accepted("e2")])
+        queue.delivered(entries, taken(entries))
+
+        async def empty() -> bool:
+            return (await relay.oldest(100)).entries == ()
+
+        await eventually(empty)
+
+    async def test_a_refusal_is_due_again_when_its_time_has_come(self, queue: LogQueue, relay: RelayLog) -> None:
+        (entry,) = await queue.append([accepted("e1")])
+        await relay.lease()
+        soon = Retry(entry.flush, entry.index, 1, entry.message.id)
+        late = Retry(entry.flush, entry.index, 2, entry.message.id)
+        await relay.done(Relayed(whole=[entry.flush], again=[(soon, 0), (late, 60_000)]))
+        (due,) = await relay.retries(10)
+        assert (due.flush, due.index, due.attempts, due.id) == (entry.flush, entry.index, 1, entry.message.id)
+        assert (await relay.gate()).due == 1
+        await relay.done(Relayed(tried=[due], again=[(Retry(due.flush, due.index, 2, due.id), 60_000)]))
+        assert await relay.retries(10) == []
+
+    async def test_dead_letters_and_deliveries_are_logged_when_done(self, queue: LogQueue, relay: RelayLog, logged: "Logged") -> None:
+        (entry,) = await queue.append([accepted("e1")])
+        await relay.lease()
+        dead = DeadLetter("acme", entry.message.id, "local", "too old", 8, 1)
+        await relay.done(Relayed(whole=[entry.flush], records=[taken([entry]), dead]))
+        records = await logged()
+        assert dead in records
+        assert any(isinstance(record, Deliveries) for record in records)
+
+
+Logged = Callable[[], Awaitable[list[object]]]
