@@ -3,8 +3,8 @@
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar, overload
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
 
 Found = TypeVar("Found")
 
@@ -19,7 +19,7 @@ async def eventually(check: Callable[[], Awaitable[Found]], within: float = 5.0)
 async def eventually(check: Callable[[], Found], within: float = 5.0) -> Found: ...
 
 
-async def eventually(check: Callable[[], Found | Awaitable[Found]], within: float = 5.0) -> Found:
+async def eventually(check: Callable[[], Any], within: float = 5.0) -> Any:
     """The first true value that `check` gives; it may be a plain or an async function, and may assert instead of returning False.
 
     Raises AssertionError with the last answer, or check's own AssertionError, when `within` seconds have passed.
