@@ -1,39 +1,149 @@
 """Binary mode: attributes in `ce-` headers, data as the body (HTTP binding, 3.1)."""
 
+import re
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from shared.codec.attributes import header_name, header_text, shown
+import msgspec
+
+from shared.codec.attributes import header_name, header_text, is_name, shown
 from shared.codec.event import Context, compose, malformed
+from shared.codec.usual import MAX_CHARACTERS, UNUSUAL, Unusual, address, is_usual_time, sender
 from shared.domain.errors import Fault, Malformed
-from shared.domain.message import Extension, Message
+from shared.domain.message import Extension, Message, digested, identified
+
+if TYPE_CHECKING:
+    from shared.domain.message import Hash
 
 Headers = Sequence[tuple[bytes, bytes]]
+
+MAX_USUAL_EXTENSIONS = 8
+
+# The attributes that usual_binary() reads by name, and headers that most requests have: no extensions, all of them.
+_NO_EXTENSIONS = frozenset(
+    b"ce-specversion ce-id ce-source ce-type ce-subject ce-time ce-dataschema ce-topic accept accept-encoding authorization connection "
+    b"content-length content-type host traceparent user-agent".split()
+)
+_is_plain = re.compile(rb"[!#$&-~]{1,512}").fullmatch  # printable ASCII without space, `"` and `%`: it stands for itself
 
 
 def decode_binary(content_type: bytes | None, headers: Headers, body: bytes, context: Context) -> Message:
     """The Message of a binary-mode request: the body verbatim, no body being no data. Raises Malformed naming the header."""
+    try:
+        return usual_binary(content_type, headers, body, context)
+    except UNUSUAL:
+        return decode_binary_exactly(content_type, headers, body, context)
+
+
+def decode_binary_exactly(content_type: bytes | None, headers: Headers, body: bytes, context: Context) -> Message:
+    """The same, whatever the headers have."""
     attributes: dict[str, Extension] = {}
     faults: list[Fault] = []
-    values = [(name[3:].decode("latin-1"), value) for name, value in headers if name.startswith(b"ce-")]
-    if content_type is not None:
-        values.append(("datacontenttype", content_type))
-    for name, value in values:
-        where = header_name(name)
-        if name == "datacontenttype" and value is not content_type:
+    seen: set[bytes] = set()
+    for header, value in headers:
+        if not header.startswith(b"ce-") and header != b"content-type":
+            continue
+        name = "datacontenttype" if header == b"content-type" else header[3:].decode("latin-1")
+        if header in seen:
+            faults.append(Fault(header_name(name), "is there twice"))
+        elif header == b"ce-datacontenttype":
             faults.append(Fault("ce-datacontenttype", "belongs in Content-Type (HTTP binding, 3.1.1)"))
-        elif name in attributes:
-            faults.append(Fault(where, "is there twice"))
-        else:
+        elif header != b"content-type":
             try:
-                attributes[name] = header_text(value) if name != "datacontenttype" else value.decode()
+                attributes[name] = header_text(value)
             except UnicodeDecodeError:
-                faults.append(Fault(where, "is not UTF-8"))
-                attributes[name] = "?"
-    if sum(name == b"content-type" for name, _ in headers) > 1:
-        faults.append(Fault("content-type", "is there twice"))
+                faults.append(Fault(header_name(name), "is not UTF-8"))
+        seen.add(header)
+    if content_type is not None:
+        attributes["datacontenttype"] = _media_type(content_type)
     if faults:
         raise malformed(faults)
     return compose(attributes, body, context, header_name)
+
+
+def usual_binary(content_type: bytes | None, headers: Headers, body: bytes, context: Context) -> Message:
+    """The same where the headers are as most are. Raises one of UNUSUAL where they aren't."""
+    found = dict(headers)
+    event_id, time = found.get(b"ce-id"), found.get(b"ce-time")
+    if len(found) != len(headers) or found.get(b"ce-specversion") != b"1.0" or event_id is None or not _is_plain(event_id):
+        raise Unusual
+    if time is not None and not is_usual_time(time.decode("ascii")):
+        raise Unusual
+    if content_type is None and body:
+        raise Unusual  # whether it is JSON is to be seen
+    source, identity = _source(context.org, found.get(b"ce-source"))
+    to = _address(
+        context.org, found.get(b"ce-type"), found.get(b"ce-subject"), found.get(b"ce-topic"), content_type, found.get(b"ce-dataschema")
+    )
+    text = event_id.decode("ascii")
+    return Message(
+        identified(identity, text),
+        digested(to.start, body or None),
+        context.org,
+        to.topic,
+        to.subject,
+        source,
+        text,
+        to.type,
+        None if time is None else time.decode("ascii"),
+        to.datacontenttype,
+        to.dataschema,
+        _extensions(found),
+        body or None,
+        context.received_at,
+        context.door,
+        context.principal,
+    )
+
+
+def _extensions(found: dict[bytes, bytes]) -> dict[str, Extension] | None:
+    extensions: dict[str, Extension] = {}
+    for header in found.keys() - _NO_EXTENSIONS:
+        if header.startswith(b"ce-"):
+            name = header[3:].decode("ascii")
+            if not is_name(name) or name == "datacontenttype" or not _is_plain(found[header]):
+                raise Unusual
+            extensions[name] = found[header].decode("ascii")
+    if len(extensions) > MAX_USUAL_EXTENSIONS:
+        raise Unusual
+    return extensions or None
+
+
+class _Address(msgspec.Struct, frozen=True):
+    """What many events of a sender share, as text, and the hash that their digests begin with."""
+
+    type: str
+    subject: str | None
+    topic: str
+    datacontenttype: str | None
+    dataschema: str | None
+    start: "Hash"
+
+
+@lru_cache(maxsize=8192)
+def _address(
+    org: str, type: bytes | None, subject: bytes | None, topic: bytes | None, content_type: bytes | None, dataschema: bytes | None
+) -> _Address:
+    if type is None or sum(len(value) for value in (type, subject, topic, content_type, dataschema) if value is not None) > MAX_CHARACTERS:
+        raise Unusual
+    to, of, on, schema = (None if value is None else header_text(value) for value in (subject, type, topic, dataschema))
+    media_type = None if content_type is None else _media_type(content_type)
+    assert of is not None
+    _, channel, start = address.__wrapped__(org, of, to, on, media_type, schema)
+    return _Address(of, to, channel, media_type, schema, start)
+
+
+@lru_cache(maxsize=8192)
+def _source(org: str, source: bytes | None) -> "tuple[str, Hash]":
+    if source is None or len(source) > MAX_CHARACTERS:
+        raise Unusual
+    text = header_text(source)
+    return text, sender.__wrapped__(org, text)
+
+
+def _media_type(content_type: bytes) -> str:
+    return content_type.decode("latin-1").strip(" \t")
 
 
 def refuse_binary_headers(headers: Headers) -> None:

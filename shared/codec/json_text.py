@@ -24,14 +24,14 @@ _value = msgspec.json.Decoder(msgspec.Raw).decode
 _text = msgspec.json.Decoder(str).decode
 
 
-def reason(error: Exception) -> str:
-    """What a parser's error says, for the one who wrote the text."""
+def reason(error: Exception, *, part: bool = False) -> str:
+    """What a parser's error says, for the one who wrote the text; without the place where it was given a `part` of that only."""
     if isinstance(error, RecursionError):
         return "is nested too deep"
     if isinstance(error, UnicodeDecodeError):
         return "is not UTF-8"
     said = str(error).removeprefix("JSON is malformed: ").lower()
-    return f"is not JSON: {said}"
+    return f"is not JSON: {said.partition(' (byte')[0] if part else said}"
 
 
 def is_json(text: bytes) -> bool:
@@ -87,7 +87,7 @@ def unreadable_member(text: bytes) -> tuple[str, str] | None:
                 _members(b"{" + member + b"}")
             except UNREADABLE as error:
                 key = _KEY.match(member)
-                return None if key is None else (_text(key[1]), reason(error))
+                return None if key is None else (_text(key[1]), reason(error, part=True))
     except (ValueError, *UNREADABLE):
         return None
     return None

@@ -70,7 +70,7 @@ def _attribute(raw: bytes, where: str, faults: list[Fault]) -> Extension | None:
         try:
             return _text(raw)
         except UNREADABLE as error:
-            faults.append(Fault(where, reason(error)))
+            faults.append(Fault(where, reason(error, part=True)))
     elif first in (b"t", b"f"):
         return first == b"t"
     elif first == b"n":
@@ -90,12 +90,12 @@ def _content(raw: bytes, datacontenttype: str, faults: list[Fault]) -> bytes | N
         try:
             return _text(raw).encode()
         except UNREADABLE as error:
-            faults.append(Fault("/data", reason(error)))
+            faults.append(Fault("/data", reason(error, part=True)))
             return None
     try:
         raw.isascii() or raw.decode()
     except UnicodeDecodeError as error:
-        faults.append(Fault("/data", reason(error)))
+        faults.append(Fault("/data", reason(error, part=True)))
     if too_deep(raw):
         faults.append(Fault("/data", f"is nested deeper than {MAX_DEPTH} levels"))
     return raw

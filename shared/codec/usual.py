@@ -10,6 +10,7 @@ identity and of the digest. The caches hold short texts only, so that no sender 
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -25,20 +26,19 @@ from shared.codec.attributes import (
 from shared.codec.event import Context, check_address
 from shared.codec.json_text import MAX_DEPTH, UNREADABLE, too_deep
 from shared.domain.errors import Malformed
-from shared.domain.message import Extension, Message, digest_prefix, digested, identified, identity_prefix
+from shared.domain.message import Extension, Message, digest_start, digested, identified, identity_start
 
 MAX_CHARACTERS = 512  # of an id, a source, a trace, and an address's texts together: all of them are far below 64 KiB as headers
 
-_BINARY_HEADERS = frozenset(
-    b"ce-" + name for name in (b"specversion", b"id", b"source", b"type", b"subject", b"time", b"dataschema", b"topic")
-)
-_PLAIN_HEADER = re.compile(rb"[!#$&-~]{1,512}")  # printable ASCII without space, `"` and `%`: its own text
-_FRACTION_AND_ZONE = re.compile(r"(?:\.[0-9]{1,9})?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])")
+_fraction_and_zone = re.compile(r"(?:\.[0-9]{1,9})?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])").fullmatch
 
 
 class Unusual(Exception):
     """The exact path must look at this event."""
 
+
+if TYPE_CHECKING:
+    from shared.domain.message import Hash
 
 UNUSUAL = (Unusual, *UNREADABLE)
 
@@ -79,7 +79,7 @@ def _message(event: Envelope, context: Context) -> Message:
     body = bytes(event.data) or None
     if body is not None and datacontenttype is None:
         datacontenttype = "application/json"
-    is_json, topic, prefix = _address(context.org, event.type, subject, event.topic, datacontenttype, event.dataschema)
+    is_json, topic, start = address(context.org, event.type, subject, event.topic, datacontenttype, event.dataschema)
     if event.specversion != "1.0" or not event_id.isprintable() or not 0 < len(event_id) <= MAX_CHARACTERS:
         raise Unusual
     if body is not None and (not is_json or (len(body) > MAX_DEPTH and too_deep(body))):
@@ -87,8 +87,8 @@ def _message(event: Envelope, context: Context) -> Message:
     if time is not None and not is_usual_time(time):
         raise Unusual
     return Message(
-        identified(_sender(context.org, event.source), event_id),
-        digested(prefix, body),
+        identified(sender(context.org, event.source), event_id),
+        digested(start, body),
         context.org,
         topic,
         subject,
@@ -130,9 +130,8 @@ def _trace(event: Envelope) -> dict[str, Extension]:
 
 
 def is_usual_time(text: str) -> bool:
-    """Whether it is a timestamp: some second that was checked before, a fraction and a zone."""
-    rest = text[19:]
-    return _is_second(text[:19]) and (rest == "Z" or _FRACTION_AND_ZONE.fullmatch(rest) is not None)
+    """Whether it is a timestamp: some second that was looked at before, a fraction and a zone."""
+    return _is_second(text[:19]) and _fraction_and_zone(text, 19) is not None
 
 
 @lru_cache(maxsize=4096)
@@ -141,17 +140,17 @@ def _is_second(text: str) -> bool:
 
 
 @lru_cache(maxsize=8192)
-def _sender(org: str, source: str) -> bytes:
+def sender(org: str, source: str) -> "Hash":
     """What the identities of a source's events begin with."""
     if not 0 < len(source) <= MAX_CHARACTERS or not is_uri_reference(source):
         raise Unusual
-    return identity_prefix(org, source)
+    return identity_start(org, source)
 
 
 @lru_cache(maxsize=8192)
-def _address(
+def address(
     org: str, type: str, subject: str | None, topic: str | None, datacontenttype: str | None, dataschema: str | None
-) -> tuple[bool, str, bytes]:
+) -> tuple[bool, str, "Hash"]:
     """Whether data is JSON, the topic, and what the digests of such events begin with. Raises Unusual where anything is wrong."""
     texts = [text for text in (type, subject, topic, datacontenttype, dataschema) if text is not None]
     if not all(texts) or sum(map(len, texts)) > MAX_CHARACTERS or forbidden_character("".join(texts)):
@@ -163,5 +162,5 @@ def _address(
         check_address(org, subject, topic, header_name)
     except Malformed:
         raise Unusual from None
-    prefix = digest_prefix(type, subject, topic, datacontenttype, dataschema)
-    return datacontenttype is None or is_json_type(datacontenttype), topic, prefix
+    start = digest_start(type, subject, topic, datacontenttype, dataschema)
+    return datacontenttype is None or is_json_type(datacontenttype), topic, start

@@ -2,13 +2,19 @@
 
 import struct
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 import msgspec
 
 ABSENT = b"\xff\xff\xff\xff"
-_pack = struct.Struct(">I").pack
+_length = struct.Struct(">I").pack
 
 Extension = str | int | bool
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+    Hash = _Hash
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -39,46 +45,47 @@ class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 # RFC 9562: the version (8) is the high nibble of byte 6, the variant (binary 10) the high bits of byte 8.
-_NOT_MARKED = ~(0xF000 << 64 | 0xC000 << 48) & (1 << 128) - 1
-_MARKED = 0x8000 << 64 | 0x8000 << 48
+_UNMARKED = ~(0xF000 << 64 | 0xC000 << 48) & (1 << 128) - 1
+_MARKS = 0x8000 << 64 | 0x8000 << 48
 _number = int.from_bytes
 
 
-def identity_prefix(org: str, source: str) -> bytes:
-    """What the identities of one source begin with: worth keeping, since a source sends many events."""
+def identity_start(org: str, source: str) -> "Hash":
+    """The hash of what the identities of one source begin with: worth keeping, since a source sends many events."""
     org_bytes, source_bytes = org.encode(), source.encode()
-    return b"".join((_pack(len(org_bytes)), org_bytes, _pack(len(source_bytes)), source_bytes))
+    return sha256(b"".join((_length(len(org_bytes)), org_bytes, _length(len(source_bytes)), source_bytes)))
 
 
-def identified(prefix: bytes, event_id: str) -> bytes:
-    """The message id of an event, given its source's identity_prefix()."""
+def identified(start: "Hash", event_id: str) -> bytes:
+    """The message id of an event, given its source's identity_start(), which is left as it was."""
     encoded = event_id.encode()
-    hashed = sha256(prefix + _pack(len(encoded)) + encoded).digest()
-    return (_number(hashed[:16]) & _NOT_MARKED | _MARKED).to_bytes(16)
+    hashing = start.copy()
+    hashing.update(_length(len(encoded)) + encoded)
+    return (_number(hashing.digest()[:16]) & _UNMARKED | _MARKS).to_bytes(16)
 
 
 def message_id(org: str, source: str, event_id: str) -> bytes:
     """The message id, 16 bytes: SHA-256 of the identity's length-prefixed parts, as an RFC 9562 version 8 UUID."""
-    return identified(identity_prefix(org, source), event_id)
+    return identified(identity_start(org, source), event_id)
 
 
-def digest_prefix(type: str, subject: str | None, topic: str, datacontenttype: str | None, dataschema: str | None) -> bytes:
-    """What the digests of events with these attributes begin with: worth keeping, since few combinations make most of the traffic."""
+def digest_start(type: str, subject: str | None, topic: str, datacontenttype: str | None, dataschema: str | None) -> "Hash":
+    """The hash of what the digests of events with these attributes begin with: few combinations make most of the traffic."""
     parts: list[bytes] = []
     for text in (type, subject, topic, datacontenttype, dataschema):
         if text is None:
             parts.append(ABSENT)
         else:
             encoded = text.encode()
-            parts += (_pack(len(encoded)), encoded)
-    return b"".join(parts)
+            parts += (_length(len(encoded)), encoded)
+    return sha256(b"".join(parts))
 
 
-def digested(prefix: bytes, body: bytes | None) -> bytes:
-    """The digest of a body, given the digest_prefix() of its attributes."""
-    if body is None:
-        return sha256(prefix + ABSENT).digest()
-    return sha256(prefix + _pack(len(body)) + body).digest()
+def digested(start: "Hash", body: bytes | None) -> bytes:
+    """The digest of a body, given the digest_start() of its attributes, which is left as it was."""
+    hashing = start.copy()
+    hashing.update(ABSENT if body is None else _length(len(body)) + body)
+    return hashing.digest()
 
 
 def message_digest(
@@ -89,7 +96,7 @@ def message_digest(
     Time, trace and other extensions are left out: brokers and retries change those. The caller gives `application/json` for the
     absent datacontenttype of a JSON body.
     """
-    return digested(digest_prefix(type, subject, topic, datacontenttype, dataschema), body)
+    return digested(digest_start(type, subject, topic, datacontenttype, dataschema), body)
 
 
 def uuid_text(id: bytes) -> str:
