@@ -56,7 +56,7 @@ def _add_principals(app: FastAPI, resources: Resources) -> None:
         status = HTTP_201_CREATED if written.created else HTTP_200_OK
         return _json({**_view(written.principal), "config_revision": written.revision}, status)
 
-    @app.delete(PRINCIPALS + "/{name}", summary="Remove a principal and its keys")
+    @app.delete(PRINCIPALS + "/{name}", status_code=HTTP_204_NO_CONTENT, summary="Remove a principal and its keys")
     async def delete_principal(name: str, request: Request, caller: Caller, org: Org = None) -> Response:
         await handler.delete_principal(await resources.config(), caller, org, check_name(name), _reason(request))
         return Response(status_code=HTTP_204_NO_CONTENT)
@@ -65,7 +65,7 @@ def _add_principals(app: FastAPI, resources: Resources) -> None:
 def _add_keys(app: FastAPI, resources: Resources) -> None:
     keys = PRINCIPALS + "/{name}/keys"
 
-    @app.post(keys, summary="Make an API key: the answer shows it, and nothing ever again")
+    @app.post(keys, status_code=HTTP_201_CREATED, summary="Make an API key: the answer shows it, and nothing ever again")
     async def create_key(name: str, caller: Caller, org: Org = None) -> Response:
         return _json(
             msgspec.structs.asdict(await handler.create_key(await resources.config(), caller, org, check_name(name))), HTTP_201_CREATED
@@ -75,7 +75,7 @@ def _add_keys(app: FastAPI, resources: Resources) -> None:
     async def list_keys(name: str, caller: Caller, org: Org = None) -> Response:
         return _json({"items": await handler.list_keys(await resources.config(), caller, org, check_name(name)), "next": None})
 
-    @app.delete(keys + "/{key_id}", summary="Revoke a key")
+    @app.delete(keys + "/{key_id}", status_code=HTTP_204_NO_CONTENT, summary="Revoke a key")
     async def delete_key(name: str, key_id: str, caller: Caller, org: Org = None) -> Response:
         await handler.delete_key(await resources.config(), caller, org, check_name(name), check_key_id(key_id))
         return Response(status_code=HTTP_204_NO_CONTENT)

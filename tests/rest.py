@@ -1,0 +1,72 @@
+"""A REST function on a process's resources, asked as its clients ask: by HTTP, with keys."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from shared.domain.principal import Grant, Principal
+from shared.edge.app import Edge
+from shared.edge.asgi import ASGIApp
+from shared.ports import ConfigStore, MessageStore
+from shared.resources import Resources
+from shared.settings import Settings
+from tests.waiting import eventually
+
+ADMIN = Grant("admin")
+Build = Callable[[Resources], ASGIApp]
+
+
+class Api:
+    """The function behind its edge. `store` and `config` are those it has."""
+
+    def __init__(self, resources: Resources, client: httpx.AsyncClient, store: MessageStore, config: ConfigStore) -> None:
+        self.resources, self.client, self.store, self.config = resources, client, store, config
+
+    async def key(self, name: str = "admin", org: str = "acme", *grants: Grant, system: bool = False) -> str:
+        """A new principal's key, once it is in force. Without grants it is an admin."""
+        await self.config.put_principal(Principal(name, org, grants or (ADMIN,), system), "test")
+        _, key = await self.config.create_key(org, name, "test")
+        await eventually(lambda: self.resources.snapshots.current.principal_of(key))
+        return key
+
+    async def ask(self, key: str | None, path: str, method: str = "GET", **request: Any) -> httpx.Response:
+        """An answer; `request` is httpx's."""
+        headers = {**({} if key is None else {"authorization": f"Bearer {key}"}), **request.pop("headers", {})}
+        return await self.client.request(method, path, headers=headers, **request)
+
+
+@asynccontextmanager
+async def serving(build: Build, directory: Path, store: MessageStore, config: ConfigStore) -> AsyncIterator[Api]:
+    """The function on these stores, in this process, for the time of the block. `directory` takes its state."""
+    secret = directory / "secret"
+    secret.write_bytes(b"s" * 48)
+    resources = Resources(Settings(state_dir=directory / "state", secret_file=secret))
+
+    async def given_store() -> tuple[MessageStore, None]:
+        return store, None
+
+    async def given_config() -> tuple[ConfigStore, None]:
+        return config, None
+
+    await resources.once("store", given_store)
+    await resources.once("config", given_config)
+    edge = Edge("test", build, resources)
+    await edge.start()
+    try:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=edge), base_url="http://front") as client:
+            yield Api(resources, client, store, config)
+    finally:
+        await edge.stop()
+
+
+def problem(response: httpx.Response, status: int, pointer: str | None = None) -> dict[str, Any]:
+    """The problem of an answer, checked to be one of this status that names `pointer`."""
+    assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json"), response.text
+    document: dict[str, Any] = response.json()
+    assert document["status"] == status
+    if pointer is not None:
+        assert [fault["pointer"] for fault in document["errors"]] == [pointer], document
+    return document

@@ -1,0 +1,223 @@
+"""What query answers, and to whom (contracts.md, "Query"); on stores in memory."""
+
+import base64
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+import pytest_asyncio
+from shared.adapters.memory.config_store import MemoryConfigStore
+from shared.adapters.memory.message_store import MemoryMessageStore
+
+from functions.query import handler
+from functions.query.main import build
+from shared.domain.principal import Grant
+from shared.domain.record import DeadLetter, Record
+from tests.rest import Api, problem, serving
+from tests.stored import NOON, accepted, attempt, flush, taken
+
+
+@pytest_asyncio.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with serving(build, tmp_path, MemoryMessageStore(), MemoryConfigStore()) as served:
+        yield served
+
+
+async def stored(api: Api, *records: Record) -> None:
+    await api.store.write(0, [flush(1, *records)])
+
+
+def text(id: bytes) -> str:
+    return str(UUID(bytes=id))
+
+
+# ---- who may ask ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", f"/v1/messages/{text(bytes(16))}", f"/v1/messages/{text(bytes(16))}/why"])
+async def test_answer_is_401_without_a_key_and_403_without_a_grant_to_read(api: Api, path: str) -> None:
+    problem(await api.ask(None, path), 401)
+    problem(await api.ask("nobody's", path), 401)
+    problem(await api.ask(await api.key("shop", "acme", Grant("publish")), path), 403)
+
+
+async def test_message_is_not_there_when_another_org_asks(api: Api) -> None:
+    sent = accepted()
+    await stored(api, sent)
+    key = await api.key("admin", "globex")
+    for path in (f"/v1/messages/{text(sent.message.id)}", f"/v1/messages/{text(sent.message.id)}/why"):
+        document = problem(await api.ask(key, path), 404)
+        assert document == problem(await api.ask(key, path.replace(text(sent.message.id), text(bytes(16)))), 404) | {
+            "detail": document["detail"]
+        }
+    assert (await api.ask(key, "/v1/messages")).json() == {"items": [], "next": None}
+
+
+async def test_org_may_be_named_by_a_system_admin_only(api: Api) -> None:
+    sent = accepted()
+    await stored(api, sent)
+    path = f"/v1/messages/{text(sent.message.id)}?org=acme"
+    problem(await api.ask(await api.key("admin", "globex"), path), 403)
+    system = await api.key("root", "default", system=True)
+    assert (await api.ask(system, path)).status_code == 200
+    assert len((await api.ask(system, "/v1/messages?org=acme")).json()["items"]) == 1
+    problem(await api.ask(system, "/v1/messages?org=ACME"), 400)
+
+
+async def test_rows_outside_the_grants_are_not_there(api: Api) -> None:
+    mine, other_topic, other_subject = accepted("1"), accepted("2", topic="pay.a"), accepted("3", subject="agent-8")
+    await stored(api, mine, other_topic, other_subject, accepted("4", subject=None))
+    key = await api.key("agent", "acme", Grant("read", ("orders.>",), ("agent-7",)), Grant("publish"))
+    assert [item["event_id"] for item in (await api.ask(key, "/v1/messages")).json()["items"]] == ["1"]
+    for hidden in (other_topic, other_subject):
+        problem(await api.ask(key, f"/v1/messages/{text(hidden.message.id)}"), 404)
+        problem(await api.ask(key, f"/v1/messages/{text(hidden.message.id)}/why"), 404)
+
+
+# ---- one message ----------------------------------------------------------------------------------------------------------------
+
+
+async def test_message_is_found_with_its_deliveries_when_it_was_accepted(api: Api) -> None:
+    sent = accepted()
+    await stored(api, sent, taken(sent.message))
+    answer = (await api.ask(await api.key(), f"/v1/messages/{text(sent.message.id)}")).json()
+    assert (answer["id"], answer["verdict"], answer["data"]) == (text(sent.message.id), "accepted", {"sku": "a"})
+    assert (answer["earlier"], answer["attempts"]) == ([], 0)
+    assert [(one["backbone"], one["sequence"]) for one in answer["deliveries"]] == [("local", 7)]
+
+
+async def test_newest_attempt_is_shown_when_nothing_was_accepted(api: Api) -> None:
+    first, second = attempt(received_at=NOON), attempt(received_at=NOON + 1, rule="max_bytes", status=413)
+    await stored(api, first, second)
+    answer = (await api.ask(await api.key(), f"/v1/messages/{text(first.message.id)}")).json()
+    assert (answer["verdict"], answer["rule"], answer["record_id"]) == ("blocked", "max_bytes", text(second.record_id))
+    assert answer["attempts"] == 2
+
+
+async def test_accepted_row_is_shown_when_attempts_came_before_and_after(api: Api) -> None:
+    sent = accepted(received_at=NOON + 1)
+    await stored(api, attempt(received_at=NOON), sent, attempt(received_at=NOON + 2))
+    answer = (await api.ask(await api.key(), f"/v1/messages/{text(sent.message.id)}")).json()
+    assert (answer["verdict"], answer["attempts"]) == ("accepted", 2)
+
+
+@pytest.mark.parametrize("id", ["1", "x" * 36, "8f14e45f-ceea-8b3a-95e4-61f7ce5a147", "%00", "'%20OR%201=1%20--", "..%2fevents"])
+async def test_answer_names_id_when_it_is_no_uuid(api: Api, id: str) -> None:
+    response = await api.ask(await api.key(), f"/v1/messages/{id}")
+    assert response.status_code in (400, 404), response.text
+    if response.status_code == 400:
+        problem(response, 400, "id")
+
+
+@pytest.mark.parametrize(
+    ("said", "body", "shown"),
+    [
+        ("application/json", b'{ "a":1.0 }', "application/json"),
+        (None, b"1", "application/json"),
+        ("text/html", b"<script>alert(1)</script>", "text/html"),
+        ("text/plain; charset=latin1", b"\xff", "text/plain; charset=latin1"),
+        ("a\r\nset-cookie: b", b"\x00", "application/octet-stream"),
+        ("é", b"x", "application/octet-stream"),
+        ("text/plain", None, "text/plain"),
+    ],
+)
+async def test_raw_is_the_body_byte_for_byte_and_harmless_in_a_browser(api: Api, said: str | None, body: bytes | None, shown: str) -> None:
+    sent = accepted(datacontenttype=said, body=body)
+    await stored(api, sent)
+    response = await api.ask(await api.key(), f"/v1/messages/{text(sent.message.id)}?raw=1")
+    assert (response.content, response.headers["content-type"]) == (body or b"", shown)
+    assert (response.headers["x-content-type-options"], response.headers["content-disposition"]) == ("nosniff", "attachment")
+    assert "set-cookie" not in response.headers
+
+
+# ---- why ------------------------------------------------------------------------------------------------------------------------
+
+
+async def test_why_tells_each_step_in_order_when_a_message_was_delivered(api: Api) -> None:
+    sent = accepted()
+    await stored(api, attempt(received_at=NOON - 10), sent, taken(sent.message, error="full"), taken(sent.message, time=NOON + 9000))
+    answer = (await api.ask(await api.key(), f"/v1/messages/{text(sent.message.id)}/why")).json()
+    told = [(step["step"], step["outcome"]) for step in answer["steps"]]
+    refused = [
+        ("received", "received"),
+        ("constraint", "passed"),
+        ("constraint", "passed"),
+        ("constraint", "blocked"),
+        ("verdict", "blocked"),
+    ]
+    passed = [("received", "received"), *[("constraint", "passed")] * 3, ("verdict", "accepted"), ("logged", "logged")]
+    assert told == [*refused, ("logged", "logged"), *passed, ("delivery", "refused"), ("delivery", "delivered")]
+    assert answer["message"]["id"] == answer["id"] == text(sent.message.id)
+    assert answer["steps"][0] | {"door": "http", "principal": "shop", "time": "2026-01-01T11:59:59.999990Z"} == answer["steps"][0]
+    assert answer["steps"][-1] | {"backbone": "local", "sequence": 7, "by": "door"} == answer["steps"][-1]
+
+
+async def test_why_says_pending_when_a_backbone_has_not_taken_it(api: Api) -> None:
+    sent = accepted(targets=("local", "eu"))
+    await stored(api, sent, taken(sent.message))
+    last = (await api.ask(await api.key(), f"/v1/messages/{text(sent.message.id)}/why")).json()["steps"][-1]
+    assert (last["step"], last["time"], last["outcome"], last["backbone"]) == ("delivery", None, "pending", "eu")
+
+
+async def test_why_ends_with_the_dead_letter_when_there_was_no_route(api: Api) -> None:
+    sent = accepted(targets=())
+    await stored(api, sent, DeadLetter("acme", sent.message.id, "", "no-route", 0, NOON + 5))
+    last = (await api.ask(await api.key(), f"/v1/messages/{text(sent.message.id)}/why")).json()["steps"][-1]
+    assert (last["step"], last["outcome"], last["backbone"], last["time"]) == (
+        "dead-letter",
+        "no-route",
+        None,
+        "2026-01-01T12:00:00.000005Z",
+    )
+
+
+# ---- lists ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        *(
+            ("subjet=a", "subjet"),
+            ("subject=a&subject=b", "subject"),
+            ("raw=1", "raw"),
+            ("subject=%00", "subject"),
+            ("topic=a.%3E.b", "topic"),
+        ),
+        *(("topic=", "topic"), ("verdict=maybe", "verdict"), ("limit=0", "limit"), ("limit=1001", "limit"), ("limit=x", "limit")),
+        *(("since=yesterday", "since"), ("until=10000-01-01T00:00:00Z", "until"), ("since=1m&until=2m", "since")),
+        *(("filter=true", "filter"), ("cursor=", "cursor"), ("cursor=AAAA", "cursor"), ("cursor=%F0%9F%92%A9", "cursor")),
+    ],
+)
+async def test_answer_is_400_naming_the_parameter_that_is_wrong(api: Api, query: str, pointer: str) -> None:
+    problem(await api.ask(await api.key(), f"/v1/messages?{query}"), 400, pointer)
+
+
+async def test_cursor_is_refused_when_another_org_or_query_shows_it(api: Api) -> None:
+    await stored(api, accepted("1"), accepted("2"), accepted("1", "globex"), accepted("2", "globex"))
+    key = await api.key()
+    cursor = (await api.ask(key, "/v1/messages?limit=1&topic=orders.*")).json()["next"]
+    assert len((await api.ask(key, f"/v1/messages?topic=orders.*&cursor={cursor}")).json()["items"]) == 1
+    problem(await api.ask(key, f"/v1/messages?cursor={cursor}"), 400, "cursor")
+    problem(await api.ask(await api.key("admin", "globex"), f"/v1/messages?topic=orders.*&cursor={cursor}"), 400, "cursor")
+
+
+async def test_page_is_shorter_than_its_limit_when_bodies_are_big(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handler, "PART", 3)
+    monkeypatch.setattr(handler, "PAGE_BYTES", 4_000)
+    await stored(
+        api, *(accepted(str(number), body=b"x" * 1000, datacontenttype="text/plain", received_at=NOON + number) for number in range(10))
+    )
+    key, pages, cursor = await api.key(), [], ""
+    while cursor is not None:
+        answer = (await api.ask(key, "/v1/messages" + (f"?cursor={cursor}" if cursor else ""))).json()
+        pages.append([item["event_id"] for item in answer["items"]])
+        cursor = answer["next"]
+    assert pages == [["9", "8", "7", "6", "5", "4"], ["3", "2", "1", "0"]]
+
+
+async def test_attempts_are_items_with_their_cut_body_as_base64(api: Api) -> None:
+    await stored(api, attempt(body=b"text", datacontenttype="text/plain"))
+    [item] = (await api.ask(await api.key(), "/v1/messages?verdict=blocked")).json()["items"]
+    assert (item["verdict"], base64.b64decode(item["data_base64"])) == ("blocked", b"text")
