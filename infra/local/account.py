@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.local.postgres_tree import SHARED_CACHE
+from infra.local.postgres_tree import copied
 from infra.local.state import State, write_private
 from shared.domain.errors import Misconfigured
 
@@ -61,22 +61,16 @@ def _reachable(bin_dir: Path, uid: int) -> Path:
     """These programs, or a copy of their tree where `uid` can run it."""
     if _runs(bin_dir, uid):
         return bin_dir
-    tree = bin_dir.parent
-    copy = SHARED_CACHE / tree.name
-    if not (copy / ".complete").exists():
-        SHARED_CACHE.mkdir(mode=0o755, parents=True, exist_ok=True)
-        shutil.copytree(tree, copy, symlinks=True, dirs_exist_ok=True)
-        (copy / ".complete").touch()
-    if not _runs(copy / "bin", uid):
-        raise Misconfigured(f"`nobody` can't run {copy / 'bin' / 'postgres'}: every parent directory needs o+x")
-    return copy / "bin"
+    copy = copied(bin_dir)
+    if not _runs(copy, uid):
+        raise Misconfigured(f"`nobody` can't run {copy / 'postgres'}: every parent directory needs o+x")
+    return copy
 
 
 def _runs(bin_dir: Path, uid: int) -> bool:
+    command = [str(bin_dir / "initdb"), "--version"]  # of all programs the one that needs most libraries
     try:
-        done = subprocess.run(
-            [bin_dir / "postgres", "--version"], cwd="/", capture_output=True, check=False, user=uid, group=uid, extra_groups=[]
-        )
+        done = subprocess.run(command, cwd="/", capture_output=True, check=False, user=uid, group=uid, extra_groups=[])
     except OSError:
         return False
     return done.returncode == 0

