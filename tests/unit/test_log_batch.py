@@ -1,0 +1,109 @@
+"""log_batch: one poison record among good ones, flushes nobody can read, and the batch on the wire."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from functions.log_batch.batch import check_proof, pack_batch, proof_of, unpack_batch
+from functions.log_batch.handler import handle
+from shared.domain.errors import Malformed, NotProcessable, Unauthenticated, Unavailable
+from shared.domain.record import Accepted, Flush, pack_flush, pack_records, unpack_flush
+from shared.ports import Unreadable
+from tests.events import accepted
+
+
+class PickyStore:
+    """Takes whole batches, and none with a record of a refused event id in it; `down` makes it unavailable."""
+
+    def __init__(self, *poison: str, down: bool = False) -> None:
+        self.poison = set(poison)
+        self.down = down
+        self.rows: list[str] = []
+        self.aside: list[tuple[int, int, bytes, str]] = []
+        self.writes = 0
+
+    async def write(self, shard: int, flushes: Sequence[Flush]) -> None:
+        if self.down:
+            raise Unavailable("the store is down")
+        self.writes += 1
+        ids = [record.message.event_id for flush in flushes for _, record in flush.new() if isinstance(record, Accepted)]
+        if self.poison & set(ids):
+            raise NotProcessable("a NUL in a text")
+        self.rows += ids
+
+    async def quarantine(self, shard: int, flush: int, index: int, packed: bytes, reason: str) -> None:
+        self.aside.append((flush, index, packed, reason))
+
+
+def flush(number: int, *ids: str, mask: bytes | None = None) -> Flush:
+    return Flush(number, 1, mask if mask is not None else b"n" * len(ids), [accepted(id) for id in ids])
+
+
+async def test_a_batch_is_one_write_when_nothing_is_wrong() -> None:
+    store = PickyStore()
+    await handle(0, [flush(1, "a", "b"), flush(2, "c")], store)  # type: ignore[arg-type]
+    assert (store.rows, store.writes) == (["a", "b", "c"], 1)
+
+
+async def test_neighbours_are_written_when_a_record_is_poison() -> None:
+    store = PickyStore("c5")
+    flushes = [flush(number, *(f"{name}{place}" for place in range(10))) for number, name in enumerate("abcde", 1)]
+    await handle(0, flushes, store)  # type: ignore[arg-type]
+    assert sorted(store.rows) == sorted(f"{name}{place}" for name in "abcde" for place in range(10) if (name, place) != ("c", 5))
+    ((number, index, packed, reason),) = store.aside
+    assert (number, index, reason) == (3, 5, "a NUL in a text")
+    assert packed == pack_records([flushes[2].records[5]])
+
+
+async def test_every_poison_record_is_put_aside_when_there_are_several() -> None:
+    store = PickyStore("a0", "a1", "b9")
+    await handle(0, [flush(1, *(f"a{n}" for n in range(10))), flush(2, *(f"b{n}" for n in range(10)))], store)  # type: ignore[arg-type]
+    assert [(number, index) for number, index, _, _ in store.aside] == [(1, 0), (1, 1), (2, 9)]
+    assert len(store.rows) == 17
+
+
+async def test_duplicates_are_not_written_when_their_flush_is_split() -> None:
+    store = PickyStore("b")
+    await handle(0, [flush(1, "a", "b", "twice", "d", mask=b"nndn")], store)  # type: ignore[arg-type]
+    assert store.rows == ["a", "d"]
+
+
+async def test_nothing_is_put_aside_when_the_store_is_down() -> None:
+    store = PickyStore(down=True)
+    with pytest.raises(Unavailable):
+        await handle(0, [flush(1, "a")], store)  # type: ignore[arg-type]
+    assert store.aside == []
+
+
+async def test_a_flush_is_put_aside_with_its_bytes_when_it_cannot_be_read() -> None:
+    store = PickyStore()
+    await handle(0, [flush(1, "a"), Unreadable(2, b"\xff", "version 255")], store)  # type: ignore[arg-type]
+    assert store.rows == ["a"]
+    assert store.aside == [(2, 0, b"\xff", "version 255")]
+
+
+def test_flushes_come_back_as_they_were_when_packed_as_a_batch() -> None:
+    packed = [(number, pack_flush(5, b"n", pack_records([accepted(f"e{number}")]))) for number in (7, 8)]
+    assert unpack_batch(pack_batch(packed)) == [unpack_flush(number, each) for number, each in packed]
+
+
+def test_a_flush_of_another_version_is_unreadable_and_its_neighbour_is_not() -> None:
+    good = pack_flush(5, b"n", pack_records([accepted()]))
+    bad, fine = unpack_batch(pack_batch([(1, b"\x09" + good[1:]), (2, good)]))
+    assert isinstance(bad, Unreadable)
+    assert isinstance(fine, Flush)
+
+
+@pytest.mark.parametrize("cut", [1, 11, 13])
+def test_a_batch_is_malformed_when_it_ends_early(cut: int) -> None:
+    with pytest.raises(Malformed):
+        unpack_batch(pack_batch([(1, b"0123456789")])[:cut])
+
+
+def test_a_proof_holds_for_its_shard_and_body_alone() -> None:
+    keys = (b"new" * 16, b"old" * 16)
+    check_proof(keys, 3, b"body", proof_of(keys[1], 3, b"body"))
+    right = proof_of(keys[0], 3, b"body")
+    for shard, body, proof in ((4, b"body", right), (3, b"other", right), (3, b"body", "é"), (3, b"body", "")):
+        with pytest.raises(Unauthenticated):
+            check_proof(keys, shard, body, proof)
