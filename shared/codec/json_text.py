@@ -12,7 +12,7 @@ BLANK = b" \t\r\n"
 UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)  # what msgspec raises for bytes that it can't read
 
 _STRING = rb'"(?:[^"\\]|\\.)*+"'
-_TOKEN = re.compile(_STRING + rb"|[\[\]{},]", re.DOTALL)
+_TOKEN = re.compile(_STRING + rb'|["\[\]{},]', re.DOTALL)
 _STRINGS = re.compile(_STRING, re.DOTALL)
 _KEY = re.compile(rb"[ \t\r\n]*+(" + _STRING + rb")[ \t\r\n]*+:[ \t\r\n]*+", re.DOTALL)
 _NEXT = re.compile(rb"[ \t\r\n]*+[,}]")
@@ -71,7 +71,7 @@ def parts(text: bytes) -> Iterator[bytes]:
         elif kind == b","[0] and depth == 0:
             yield inner[start : token.start()].strip(BLANK)
             start = token.end()
-        if depth < 0 or count > MAX_TOKENS:
+        if depth < 0 or count > MAX_TOKENS or token[0] == b'"':  # the last: a string that doesn't end
             raise ValueError("its parts can't be told apart")
     if depth:
         raise ValueError("its parts can't be told apart")
