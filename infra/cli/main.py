@@ -21,6 +21,7 @@ def build() -> typer.Typer:
     app = typer.Typer(
         name="switchboard",
         help="Messages between agents and services: sent, watched, found and explained.",
+        epilog=output.EXIT_CODES_HELP,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,

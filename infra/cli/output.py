@@ -47,6 +47,7 @@ EXIT_CODES = {
     "misconfigured": 78,
 }
 FAILED, INTERRUPTED = 1, 130
+EXIT_CODES_HELP = "Exit codes: 0 done, 1 failed, 2 wrong usage, " + ", ".join(f"{code} {kind}" for kind, code in EXIT_CODES.items()) + "."
 PIPE_WIDTH = 240  # columns of a table that isn't written to a terminal
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")

@@ -68,8 +68,8 @@ class Supervisor:
         due = (moment for each in self._children.values() for moment in (each.restart_at, each.kill_at) if moment is not None)
         return max(0.0, min(due, default=now + 60.0) - now)
 
-    def wait_until_ready(self, names: Iterable[str], within: float, pause: child.Pause) -> None:
-        """Return once every one of these answers.
+    def wait_until_ready(self, names: Iterable[str], within: float, pause: child.Pause, every: float = child.TICK) -> None:
+        """Return once every one of these answers; asks them again after `every` seconds.
 
         Raises Misconfigured when one ends with that exit code, Unavailable when one keeps ending or isn't ready in time.
         """
@@ -79,7 +79,7 @@ class Supervisor:
             self.tick()
             for each in waiting:
                 self._give_up_on(each, deadline, within)
-            pause(child.TICK)
+            pause(every)
 
     def reload(self, names: Iterable[str]) -> None:
         """Ask these to end, and start them again as soon as they have."""

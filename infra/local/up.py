@@ -22,6 +22,7 @@ from shared.settings import Settings
 
 SERVERS: Mapping[str, Callable[[State, Progress], Server]] = {"redis": valkey.prepare, "nats": nats.prepare, "database": postgres.prepare}
 SERVERS_START, PROCESSES_START = 120.0, 60.0  # seconds; recovery after a crash reads what was written
+ASK_EVERY = 0.1  # seconds between two looks at /readyz, which is a line in a log each
 BACKLOG = 2048
 
 FirstSteps = Callable[[str, Path], None]  # (database URL, key file): what the store needs before anything of ours runs
@@ -149,7 +150,7 @@ class Run:
             self._groups.append([program.name for program in group])
             for program in group:
                 self._supervisor.start(program)
-        self._supervisor.wait_until_ready(self._processes, PROCESSES_START, self.signals.pause)
+        self._supervisor.wait_until_ready(self._processes, PROCESSES_START, self.signals.pause, ASK_EVERY)
 
     def _environment(self) -> dict[str, str]:
         """What every process of ours is told, beside what `up` was told itself."""
