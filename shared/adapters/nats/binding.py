@@ -6,20 +6,18 @@ Pure. What is the same for many messages (type, topic, source, subject) is writt
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 
+from shared.codec.attributes import header_text, header_value
+from shared.codec.json_text import is_json
 from shared.domain.errors import Fault, Malformed
 from shared.domain.message import Extension, Message, uuid_text
 
 STRUCTURED = "application/cloudevents"
 
 _NOT_IN_A_VALUE = re.compile(r"[^!#$&-~]")  # section 3.1.3.2: space, double quote, percent, and all outside U+0021 to U+007E
-_BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_QUOTED_PAIR = re.compile(r"\\(.)")
 _OURS = ("sbid", "sbrevision")  # a sender's extension of that name is left out: the header would be there twice
-_check_json = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class NatsEvent(msgspec.Struct, frozen=True):
@@ -36,36 +34,14 @@ def header_lines(message: Message, revision: int, nats_id: str | None = None) ->
     """
     uuid, event_id, time, content_type = uuid_text(message.id), message.event_id, message.time or "", message.datacontenttype
     if _NOT_IN_A_VALUE.search(event_id + time):
-        event_id, time = encode_value(event_id), encode_value(time)
-    json_body = content_type is None and _is_json(message.body)
+        event_id, time = header_value(event_id), header_value(time)
+    json_body = content_type is None and message.body is not None and is_json(message.body)
     shared = _shared(message.type, message.topic, content_type, message.dataschema, json_body, message.source, message.subject)
     extensions = _extension_lines(message.extensions) if message.extensions else ""
-    unique = f"ce-sbid: {uuid}\r\nce-sbrevision: {revision}\r\nNats-Msg-Id: {encode_value(nats_id) if nats_id else uuid}\r\n"
+    unique = f"ce-sbid: {uuid}\r\nce-sbrevision: {revision}\r\nNats-Msg-Id: {header_value(nats_id) if nats_id else uuid}\r\n"
     if time:
         return f"{shared}ce-id: {event_id}\r\nce-time: {time}\r\n{unique}{extensions}"
     return f"{shared}ce-id: {event_id}\r\n{unique}{extensions}"
-
-
-def encode_value(text: str) -> str:
-    """A header's value, percent-encoded (section 3.1.3.2). Raises UnicodeEncodeError for lone surrogates."""
-    return _NOT_IN_A_VALUE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), text)
-
-
-def decode_value(value: str) -> str:
-    """A header's value as it was before encode_value(), or in the quoted form of older versions of the binding.
-
-    Raises Malformed for a percent sign that encodes nothing, and for bytes that are not UTF-8.
-    """
-    if len(value) > 1 and value[0] == value[-1] == '"':
-        value = _QUOTED_PAIR.sub(r"\1", value[1:-1])
-    if "%" not in value:
-        return value
-    if _BAD_PERCENT.search(value):
-        raise Malformed("a ce- header has a '%' that is not followed by two hexadecimal digits")
-    try:
-        return unquote_to_bytes(value).decode()
-    except UnicodeDecodeError as error:
-        raise Malformed("a ce- header's percent-encoded bytes are not UTF-8") from error
 
 
 def is_structured(headers: Mapping[str, str] | None) -> bool:
@@ -88,16 +64,16 @@ def decode_nats(headers: Mapping[str, str], payload: bytes) -> NatsEvent:
             content_type = value
         elif lowered.startswith("ce-"):
             try:
-                attributes[lowered[3:]] = decode_value(value)
-            except Malformed as error:
-                raise Malformed(error.detail, faults=[Fault(lowered, error.detail)]) from error
+                attributes[lowered[3:]] = header_text(value.encode())
+            except UnicodeDecodeError as error:
+                raise Malformed(f"{lowered} is not UTF-8", faults=[Fault(lowered, "not UTF-8")]) from error
     if content_type is not None:
         attributes.setdefault("datacontenttype", content_type)
     return NatsEvent(attributes, payload or None)
 
 
-def _line(name: str, value: str) -> str:
-    return f"{name}: {encode_value(value) if _NOT_IN_A_VALUE.search(value) else value}\r\n"
+def _line(name: str, value: Extension) -> str:
+    return f"{name}: {header_value(value)}\r\n"
 
 
 @lru_cache(maxsize=4096)
@@ -138,29 +114,12 @@ def _subject(subject: str | None) -> str:
 
 
 def _extension_lines(extensions: Mapping[str, Extension]) -> str:
-    lines = [_line(f"ce-{name}", _canonical(value)) for name, value in extensions.items() if name not in _OURS]
+    lines = [_line(f"ce-{name}", value) for name, value in extensions.items() if name not in _OURS]
     if (trace := extensions.get("traceparent")) is not None:
-        lines.append(_plain_line("traceparent", _canonical(trace)))
+        lines.append(_plain_line("traceparent", str(trace)))
     return "".join(lines)
 
 
 def _plain_line(name: str, value: str) -> str:
     """A header that isn't CloudEvents': as it is, and left out where a header can't hold it."""
     return f"{name}: {value}\r\n" if value.isascii() and value.isprintable() else ""
-
-
-def _canonical(value: Extension) -> str:
-    """An attribute's text form (CloudEvents 1.0, "Type System")."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value if isinstance(value, str) else str(value)
-
-
-def _is_json(body: bytes | None) -> bool:
-    if not body:
-        return False
-    try:
-        _check_json(body)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return True

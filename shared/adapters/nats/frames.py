@@ -60,9 +60,8 @@ def single_frames(items: list[Item], reply: str) -> bytes:
 def batch_frames(items: list[Item], batch_id: str, reply: str) -> bytes:
     """The items as one atomic batch (ADR-50): all or none; only the last is acknowledged, on `<reply>.0`."""
     parts: list[bytes] = []
-    number, to = 0, ""
-    for item in items:
-        number += 1
+    to = ""
+    for number, item in enumerate(items, 1):
         membership = f"Nats-Batch-Id: {batch_id}\r\nNats-Batch-Sequence: {number}\r\n\r\n"
         if number == len(items):
             membership, to = f"Nats-Batch-Commit: 1\r\n{membership}", f"{reply}.0 "

@@ -34,7 +34,8 @@ class Link:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-            self._task = None
+            self._task, self.connection = None, None
+            self.connected.clear()
 
     @property
     def live(self) -> bool:

@@ -54,13 +54,16 @@ def wanted(org: str, max_bytes: int) -> dict[str, object]:
     }
 
 
-async def ensure(connection: Connection, org: str, max_bytes: int, deadline: float) -> Stream:
-    """The org's stream, made where it is missing and changed where it differs. Raises Lost where there is none in the end."""
+async def ensure(connection: Connection, org: str, max_bytes: int, deadline: float, change: bool = True) -> Stream:
+    """The org's stream, made where it is missing and, with `change`, changed where it differs; `deadline` is loop time.
+
+    Raises Lost where there is none in the end.
+    """
     name, ours = stream_name(org), wanted(org, max_bytes)
     answer = await _ask(connection, f"STREAM.INFO.{name}", {}, deadline)
     if answer.error is not None and answer.error.err_code == NOT_FOUND:
         answer = await _ask(connection, f"STREAM.CREATE.{name}", ours, deadline)
-    elif answer.error is None and any(answer.config.get(key) != value for key, value in ours.items()):
+    elif change and answer.error is None and any(answer.config.get(key) != value for key, value in ours.items()):
         changed = await _ask(connection, f"STREAM.UPDATE.{name}", answer.config | ours, deadline)
         if changed.error is not None:  # it can be published to all the same
             _log.warning("stream %s differs from what it should be, and can't be changed: %s", name, changed.error.description)

@@ -1,0 +1,123 @@
+"""`switchboard listen` on a real backbone, as a process of its own."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from shared.adapters.nats.backbones import NatsBackbones
+from shared.ports import Outgoing
+from tests.conformance.backbones import BACKBONE, message
+from tests.servers import LocalServer
+
+
+@pytest.fixture
+async def backbones(nats_url: str) -> AsyncIterator[NatsBackbones]:
+    backbones = NatsBackbones({BACKBONE: nats_url}, timeout=10)
+    await backbones.start()
+    yield backbones
+    await backbones.stop()
+
+
+@asynccontextmanager
+async def listening(url: str, org: str, *options: str) -> AsyncIterator[Process]:
+    """`switchboard listen`, once it says that it listens."""
+    command = (sys.executable, "-m", "infra.cli.main", "listen", "--org", org, *options)
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, env={**os.environ, "SWITCHBOARD_NATS_URL": url})
+    assert process.stderr is not None
+    try:
+        announced = await process.stderr.readline()
+        assert announced.startswith(b"listening on sb."), announced + await process.stderr.read()
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def lines(process: Process, count: int) -> list[str]:
+    assert process.stdout is not None
+    async with asyncio.timeout(20):
+        return [(await process.stdout.readline()).decode().rstrip("\n") for _ in range(count)]
+
+
+async def publish(backbones: NatsBackbones, org: str, *event_ids: str, subject: str = "agent-7") -> None:
+    published = await backbones.publish(BACKBONE, org, [Outgoing(message(org, one, subject=subject), 1) for one in event_ids])
+    assert all(result.sequence for result in published.results)
+
+
+async def test_only_new_messages_for_the_recipient_are_printed_when_it_listens(backbones: NatsBackbones, nats_url: str, org: str) -> None:
+    await publish(backbones, org, "before")
+    async with listening(nats_url, org, "--subject", "agent-7", "--count", "2", "-o", "json") as process:
+        await publish(backbones, org, "other", subject="agent-8")
+        await publish(backbones, org, "first", "second")
+        events = [json.loads(line) for line in await lines(process, 2)]
+        assert [(event["id"], event["subject"], event["data"]) for event in events] == [
+            ("first", "agent-7", {"sku": "a"}),
+            ("second", "agent-7", {"sku": "a"}),
+        ]
+        assert await process.wait() == 0
+
+
+async def test_stream_is_made_and_messages_come_when_it_listens_before_the_first_one(
+    backbones: NatsBackbones, nats_url: str, org: str
+) -> None:
+    async with listening(nats_url, org, "--topic", "orders.*", "--count", "1") as process:
+        await publish(backbones, org, "first")
+        [line] = await lines(process, 1)
+        assert line.endswith('  orders.created  agent-7  /shop  {"sku":"a"}')
+
+
+async def test_everything_is_printed_in_order_when_all_is_asked_for(backbones: NatsBackbones, nats_url: str, org: str) -> None:
+    ids = [f"e{number}" for number in range(300)]
+    await publish(backbones, org, *ids)
+    async with listening(nats_url, org, "--all", "--count", "300", "-o", "json") as process:
+        assert [json.loads(line)["id"] for line in await lines(process, 300)] == ids
+
+
+async def test_durable_consumer_goes_on_where_it_was_when_it_comes_back(backbones: NatsBackbones, nats_url: str, org: str) -> None:
+    options = ("--durable", "billing", "--count", "1", "-o", "json")
+    async with listening(nats_url, org, *options) as process:
+        await publish(backbones, org, "first")
+        await lines(process, 1)
+        assert await process.wait() == 0
+    await publish(backbones, org, "second")
+    async with listening(nats_url, org, *options) as process:
+        assert [json.loads(line)["id"] for line in await lines(process, 1)] == ["second"]
+
+
+async def test_it_ends_well_when_ctrl_c_is_pressed(nats_url: str, org: str) -> None:
+    async with listening(nats_url, org) as process:
+        process.send_signal(signal.SIGINT)
+        assert await process.communicate() == (b"", b"")
+        assert process.returncode == 0
+
+
+async def test_nothing_is_missed_when_the_server_is_killed_and_comes_back(own_nats: LocalServer, org: str) -> None:
+    backbones = NatsBackbones({BACKBONE: own_nats.url}, timeout=10)
+    await backbones.start()
+    async with listening(own_nats.url, org, "--count", "2", "-o", "json") as process:
+        await publish(backbones, org, "first")
+        assert json.loads((await lines(process, 1))[0])["id"] == "first"
+        await backbones.stop()
+        own_nats.kill()
+        own_nats.start()
+        await backbones.start()
+        await publish(backbones, org, "second")
+        assert json.loads((await lines(process, 1))[0])["id"] == "second"
+    await backbones.stop()
+
+
+async def test_it_says_so_when_there_is_no_backbone(org: str) -> None:
+    command = (sys.executable, "-m", "infra.cli.main", "listen", "--org", org)
+    environment = {**os.environ, "SWITCHBOARD_NATS_URL": "nats://127.0.0.1:9"}
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, env=environment)
+    _, said = await process.communicate()
+    assert process.returncode == 69
+    assert b"no NATS to listen to at 127.0.0.1:9" in said
