@@ -10,14 +10,14 @@ from shared.codec import Context, decode_http, encode_problem, encode_receipt, e
 from shared.domain.errors import Fault, Malformed, SwitchboardError
 from shared.domain.verdict import Outcome, Receipt, Refusal
 from shared.edge.app import internal
-from shared.edge.asgi import JSON, Header, Receive, Scope, Send, answer, json_bytes
+from shared.edge.asgi import JSON, Header, Receive, Scope, Send, answer
 from shared.edge.body import Deadlines, Gone, read_body, refuse_unread, too_large
 from shared.edge.flight import Flight
 from shared.edge.hops import hop_answer, wants_reply
 from shared.edge.logs import log_request, requests
 from shared.edge.metrics import Counters
 from shared.edge.principals import Principals
-from shared.edge.problems import RETRIED, answer_problem, problem_document, problem_headers, retry_after
+from shared.edge.problems import RETRIED, NotAllowed, answer_problem, problem_headers, retry_after
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ BATCH_BYTES = 8 * 1024 * 1024
 BATCH_TYPE = b"application/cloudevents-batch"
 SLOW = 1.0  # seconds; a slower answer gets a log line
 UNREAD_BYTES = 64 * 1024  # a refused body up to this is read away behind the answer, and the connection goes on
+TOO_SLOW = 408  # the rest of the body is not waited for
 CLIENT_GONE = 499  # counted only: nobody is there to get an answer
 ONCE = frozenset((b"authorization", b"content-type", b"content-encoding", b"content-length", b"prefer"))
 
@@ -48,6 +49,8 @@ class _Request:
         headers = self.headers
         if len(headers) != len(self.scope["headers"]):
             _refuse_repeated(self.scope["headers"])
+        if b"upgrade" in headers:  # shared/edge/server.py says why: this request's body may be lost already
+            raise Malformed("send the event without an Upgrade header", faults=[Fault("upgrade", "not on a POST")])
         encoding = headers.get(b"content-encoding")
         if encoding is not None and encoding.lower() != b"identity":
             fault = Fault("content-encoding", "only identity is taken")
@@ -71,9 +74,12 @@ class _Request:
     async def refuse(self, error: SwitchboardError) -> None:
         """Answer with an error that concerns the request as a whole."""
         if self.unread and (b"transfer-encoding" in self.headers or int(self.headers.get(b"content-length", 0)) > UNREAD_BYTES):
-            await refuse_unread(self.receive, self.send, error.status, json_bytes(problem_document(error)), problem_headers(error))
+            await refuse_unread(self.receive, self.send, error.status, encode_problem(error), problem_headers(error))
         else:
-            await self.answer(error.status, encode_problem(Refusal(error)), problem_headers(error))
+            headers = problem_headers(error)
+            if error.status == TOO_SLOW:
+                headers.append((b"connection", b"close"))
+            await self.answer(error.status, encode_problem(error), headers)
 
 
 class Door:
@@ -105,7 +111,7 @@ class Door:
         elif scope["method"] == "OPTIONS":
             await answer(send, 200, b"", handshake(dict(scope["headers"]), self._webhook_origins))
         else:
-            await answer_problem(send, SwitchboardError("events come by POST", status=405), [ALLOW])
+            await answer_problem(send, NotAllowed("events come by POST"), [ALLOW])
 
     async def post(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take the events of one request."""

@@ -14,13 +14,13 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 
 from functions.websocket.protocol import BoundedProtocol
-from shared.domain.errors import Misconfigured, NotFound, SwitchboardError
+from shared.domain.errors import Misconfigured, NotFound
 from shared.edge import openapi
 from shared.edge.app import Edge, WithEvents
 from shared.edge.asgi import JSON, ASGIApp, Receive, Scope, Send, answer, json_bytes
 from shared.edge.framework import Beside
 from shared.edge.lifespan import lifespan_of
-from shared.edge.problems import answer_problem
+from shared.edge.problems import NotAllowed, answer_problem
 from shared.edge.server import serve
 from shared.resources import Resources
 from shared.routes import ROUTES, function_of, methods_of
@@ -52,7 +52,7 @@ class Front:
             await self._apps[name](scope, receive, send)
         elif allowed := methods_of(path):
             allow = (b"allow", ", ".join(allowed).encode())
-            await answer_problem(send, SwitchboardError(f"{method} is not for {path}", status=405), [allow])
+            await answer_problem(send, NotAllowed(f"{method} is not for {path}"), [allow])
         else:
             raise NotFound(f"nothing is at {path}")
 

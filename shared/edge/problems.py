@@ -6,6 +6,13 @@ from shared.codec import encode_problem
 from shared.domain.errors import SwitchboardError, Unauthenticated
 from shared.edge.asgi import NO_STORE, PROBLEM_JSON, Header, Send, answer
 
+
+class NotAllowed(SwitchboardError):
+    """Use another method: `Allow` says which."""
+
+    status, kind, title = 405, "method-not-allowed", "Method not allowed"
+
+
 RETRIED = (429, 503)  # answers that say when to come back
 _RETRY_AFTER_MS = 1_000
 

@@ -6,10 +6,10 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from shared.domain.errors import Fault, Malformed, SwitchboardError
+from shared.domain.errors import Fault, Malformed, NotFound, SwitchboardError
 from shared.domain.principal import Principal
 from shared.edge.principals import Principals, Snapshots
-from shared.edge.problems import problem_document, problem_headers
+from shared.edge.problems import NotAllowed, problem_document, problem_headers
 
 
 def rest_app(title: str, snapshots: Snapshots) -> FastAPI:
@@ -50,7 +50,10 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    refusal = SwitchboardError(str(error.detail), status=error.status_code)
+    if error.status_code == NotFound.status:
+        return problem_response(NotFound(f"nothing is at {request.url.path}"))
+    kind = NotAllowed if error.status_code == NotAllowed.status else SwitchboardError
+    refusal = kind(str(error.detail), status=error.status_code)
     response = problem_response(refusal)
     response.headers.update(error.headers or {})
     return response

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from shared.codec import encode_problem
+from shared.domain.errors import Malformed
 from shared.edge import logs
 from shared.edge.app import Edge
 
@@ -20,17 +23,32 @@ HEAD_BYTES = 64 * 1024  # a request's line and headers
 HEAD_SECONDS = 10.0  # from its first byte to its last
 GRACE = 20  # seconds that what was accepted has to finish; below Kubernetes' 30
 BACKLOG = 2_048
-_PROBLEM = b'{"type":"urn:switchboard:problem:malformed","title":"Malformed","status":431,"detail":"the headers are over 65536 bytes"}'
-HEAD_REFUSED = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/problem+json\r\nconnection: close\r\n"
-    b"content-length: %d\r\n\r\n%b" % (len(_PROBLEM), _PROBLEM)
+
+# llhttp ends a request whose head asks for an upgrade right there, and its body is lost (httptools 0.9). A server may pass the header over
+# (RFC 9110, 7.8), so it is renamed on anything but a GET: Java's HttpClient sends `Upgrade: h2c` with every POST.
+UPGRADE = re.compile(rb"(?<=\r\n)upgrade(?=:)", re.IGNORECASE)
+PASSED_OVER = b"x-upgrade"
+
+
+def _whole_answer(line: bytes, status: int, detail: str) -> bytes:
+    body = encode_problem(Malformed(detail, status=status))
+    head = b"HTTP/1.1 %b\r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+    return head % (line, len(body)) + body
+
+
+HEAD_TOO_LARGE = _whole_answer(b"431 Request Header Fields Too Large", 431, f"the headers are over {HEAD_BYTES} bytes")
+NOT_HTTP = _whole_answer(
+    b"400 Bad Request",
+    400,
+    "this is not HTTP/1.1 as RFC 9112 has it: look at the request line, at control characters in header values, and at Content-Length "
+    "and Transfer-Encoding, of which a request has one at most",
 )
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's protocol with a bound on the size and the time of a request's head: llhttp has neither.
 
-    It rests on uvicorn 0.54: `scope` gets its `path` when the head is complete, and is made anew when a request begins.
+    It rests on uvicorn 0.54: `scope` gets its `method` when the head is complete, and is made anew when a request begins.
     """
 
     _head = 0  # bytes of a head that is not complete yet
@@ -41,11 +59,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self._late = self.loop.call_later(HEAD_SECONDS, self._too_late)
 
     def data_received(self, data: bytes) -> None:
-        if self._head + len(data) > HEAD_BYTES and self._between_heads() and data.find(b"\r\n\r\n", 0, HEAD_BYTES - self._head) < 0:
-            self._refuse_head()
-            return
+        if self.scope is None or "method" not in self.scope or self.cycle is None or not self.cycle.more_body:  # a head, or a part of one
+            end = data.find(b"\r\n\r\n", 0, HEAD_BYTES - self._head)
+            if end < 0 and self._head + len(data) > HEAD_BYTES:
+                self._refuse(HEAD_TOO_LARGE)
+                return
+            if data.find(b"pgrade", 0, end) >= 0 and not self._head and not data.startswith(b"GET "):
+                data = UPGRADE.sub(PASSED_OVER, data[:end]) + data[end:]
         super().data_received(data)
-        if self.scope is None or "path" not in self.scope:
+        if self.scope is None or "method" not in self.scope:
             self._head += len(data)
             if self._late is None:
                 self._late = self.loop.call_later(HEAD_SECONDS, self._too_late)
@@ -59,12 +81,19 @@ class BoundedProtocol(HttpToolsProtocol):
             self._late.cancel()
         super().connection_lost(exc)
 
-    def _between_heads(self) -> bool:
-        """Whether the next bytes belong to a head: none is complete, or the last request was answered."""
-        return self.scope is None or "path" not in self.scope or self.cycle is None or not self.cycle.more_body
+    def _should_upgrade(self) -> bool:
+        """Only a GET opens a WebSocket (RFC 6455, 4.1). On anything else the header is passed over (RFC 9110, 7.8)."""
+        return self.scope.get("method") == "GET" and super()._should_upgrade()
 
-    def _refuse_head(self) -> None:
-        self.transport.write(HEAD_REFUSED)
+    def send_400_response(self, msg: str) -> None:
+        """What the parser refuses. It says no more than that, so this names what it may be."""
+        self._refuse(NOT_HTTP)
+
+    def _refuse(self, response: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            self.transport.write(response)
         self.transport.close()
 
     def _too_late(self) -> None:
@@ -122,7 +151,7 @@ def configuration(edge: Edge, websockets: type[asyncio.Protocol] | None = None) 
 def serve(edge: Edge, host: str, port: int, descriptor: int | None = None, websockets: type[asyncio.Protocol] | None = None) -> int:
     """Serve until SIGTERM; the exit status. `descriptor` is a listening socket that other processes may share."""
     logs.configure()
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are what any client can cause
     listening = socket.socket(fileno=descriptor) if descriptor is not None else listen(host, port)
     server = Server(edge, configuration(edge, websockets))
     try:
