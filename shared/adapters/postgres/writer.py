@@ -6,19 +6,18 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import psycopg
 
 from shared.adapters.postgres.batch import Batch, flush_id, next_round, sort_out
+from shared.adapters.postgres.connections import CONNECTING, Connection
 from shared.adapters.postgres.copy_rows import Row, delivery_rows, key_rows, message_rows, pieces
 from shared.adapters.postgres.statements import statement
+from shared.adapters.postgres.times import FIRST_DAY, date_of, moment, uuids
 from shared.domain.errors import NotProcessable, Unavailable
 from shared.domain.record import Audit, DeadLetter, Flush, RefusalCount
 
-Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 Owner = tuple[int, bytes]  # the day of the key that has an id, and its digest
 
 SESSION = statement("writer_session")
@@ -29,17 +28,14 @@ COPY_MESSAGES, COPY_DELIVERIES = statement("copy_messages"), statement("copy_del
 INSERT_DEAD_LETTER, INSERT_REFUSAL_COUNT = statement("insert_dead_letter"), statement("insert_refusal_count")
 INSERT_AUDIT, ENSURE_PARTITIONS = statement("insert_audit"), statement("ensure_partitions")
 
-CONNECTING = 5  # seconds
 CAREFUL = 10.0  # seconds after a batch with a message that the store had
 FORGETTING = 300.0  # seconds between two trims of `flushes`
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-FIRST_DAY = BEGINNING.toordinal()
 RACES = 5  # times another cluster may take the same id at the same moment, one after the other
 
 # What the store says of a record, and not of itself (PostgreSQL's documentation, "Error Codes"): data exceptions, integrity, and
 # 54000, a value that is too long for an index.
 POISON = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
-UNWRITABLE = (UnicodeEncodeError, struct.error, OverflowError)
+UNWRITABLE = (ValueError, struct.error, OverflowError)  # surrogates; numbers no column holds; days no calendar has
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +125,7 @@ class ShardWriter:
         """Make the days' partitions, and tomorrow's, before the batch: a row without one would be refused."""
         if missing := days - self._known_days:
             wanted = sorted({each for day in missing for each in (day, day + 1)})
-            await connection.execute(ENSURE_PARTITIONS, {"days": [_date(day) for day in wanted]})
+            await connection.execute(ENSURE_PARTITIONS, {"days": [date_of(day) for day in wanted]})
             self._known_days |= missing
 
 
@@ -177,7 +173,7 @@ async def _known(connection: Connection, first: dict[bytes, Row], careful: bool)
     asked = {each for day in days for each in (day - 1, day, day + 1)}
     if not careful and len(days) == 1:
         asked -= days
-    found = await connection.execute(KNOWN_KEYS, {"ids": uuids(first), "days": [_date(day) for day in sorted(asked)]}, binary=True)
+    found = await connection.execute(KNOWN_KEYS, {"ids": uuids(first), "days": [date_of(day) for day in sorted(asked)]}, binary=True)
     known: dict[bytes, Owner] = {}
     for uuid, day, digest in await found.fetchall():
         message_id, number = uuid.bytes, day.toordinal() - FIRST_DAY
@@ -202,13 +198,13 @@ async def _settle(connection: Connection, repeats: Sequence[Row], owners: dict[b
         rows += [Row(row.record, row.logged_at, row.day, conflict=True) for row in conflicts.values()]
     if redelivered:
         counted = sorted(redelivered.items())
-        days, times = [_date(owners[message_id][0]) for message_id, _ in counted], [count for _, count in counted]
+        days, times = [date_of(owners[message_id][0]) for message_id, _ in counted], [count for _, count in counted]
         await connection.execute(COUNT_REDELIVERED, {"ids": uuids(message_id for message_id, _ in counted), "days": days, "times": times})
 
 
 async def _known_conflicts(connection: Connection, conflicts: dict[tuple[bytes, bytes], Row]) -> list[tuple[bytes, bytes]]:
     ids, digests = zip(*conflicts, strict=True)
-    days = [_date(row.day) for row in conflicts.values()]
+    days = [date_of(row.day) for row in conflicts.values()]
     found = await connection.execute(KNOWN_CONFLICTS, {"ids": uuids(ids), "digests": list(digests), "days": days}, binary=True)
     return [(uuid.bytes, digest) for uuid, digest in await found.fetchall()]
 
@@ -219,22 +215,9 @@ async def _copy(connection: Connection, copy: bytes, rows: Iterable[bytes]) -> N
             await stream.write(piece)
 
 
-def uuids(ids: Iterable[bytes]) -> str:
-    """A uuid[] in PostgreSQL's text form: for thousands of them far cheaper than one UUID each."""
-    return "{" + ",".join(map(bytes.hex, ids)) + "}"
-
-
-def _date(day: int) -> date:
-    return date.fromordinal(FIRST_DAY + day)
-
-
-def _time(microseconds: int) -> datetime:
-    return BEGINNING + timedelta(microseconds=microseconds)
-
-
 def _dead_letter(record: DeadLetter) -> dict[str, object]:
     return {
-        "time": _time(record.time),
+        "time": moment(record.time),
         "id": UUID(bytes=record.id),
         "org": record.org,
         "backbone": record.backbone,
@@ -246,7 +229,7 @@ def _dead_letter(record: DeadLetter) -> dict[str, object]:
 def _refusal_count(record: RefusalCount) -> dict[str, object]:
     return {
         "record_id": UUID(bytes=record.record_id),
-        "second": _time(record.second * 1_000_000),
+        "second": moment(record.second * 1_000_000),
         "org": record.org,
         "principal": record.principal,
         "rule": record.rule,
@@ -257,7 +240,7 @@ def _refusal_count(record: RefusalCount) -> dict[str, object]:
 def _audit(record: Audit) -> dict[str, object]:
     return {
         "record_id": UUID(bytes=record.record_id),
-        "time": _time(record.time),
+        "time": moment(record.time),
         "org": record.org,
         "principal": record.principal,
         "action": record.action,

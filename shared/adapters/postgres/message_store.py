@@ -1,0 +1,130 @@
+"""The store of messages: written by loggers, read by query and relays. The way in is writer.py."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from shared.adapters.postgres.connections import Connection, Connections
+from shared.adapters.postgres.patterns import ANY_SUBJECT, is_exact, readable, topic_regex
+from shared.adapters.postgres.statements import statement
+from shared.adapters.postgres.stored import deliveries_by_id, stored_message, with_deliveries
+from shared.adapters.postgres.times import moment, uuids
+from shared.adapters.postgres.writer import ShardWriter
+from shared.domain.message import Message, message_id
+from shared.domain.record import DeadLetter, Flush
+from shared.ports import History, Search, StoredDelivery, StoredMessage
+
+SEARCH = statement("search", columns="message_columns", rows="all_messages", key="key_of_message")
+SEARCH_IDS = statement("search", columns="message_columns", rows="messages_of_ids", key="key_of_message")
+HISTORY = statement("history", columns="message_columns", rows="messages_of_ids", key="key_of_message")
+BODIES = statement("bodies", columns="message_columns")
+COUNT_ATTEMPTS, DELIVERIES_OF, DEAD_LETTERS_OF = statement("count_attempts"), statement("deliveries_of"), statement("dead_letters_of")
+DELIVERED, INSERT_QUARANTINE, SESSION = statement("delivered"), statement("insert_quarantine"), statement("reader_session")
+
+ROWS_OF_AN_ID = 200  # what history() gives at most; attempts beyond are counted
+SLACK = 600_000_000  # microseconds by which a delivery's clock may be behind the door's
+
+
+class PostgresStore:
+    """MessageStore on PostgreSQL, with TimescaleDB or without. One writing connection a shard; reads share `readers` connections.
+
+    `cluster` is whose log the flushes are of; `deadline` the seconds one batch may take.
+    """
+
+    def __init__(self, database_url: str, cluster: str = "local", readers: int = 8, deadline: float = 60.0) -> None:
+        self._database_url = database_url
+        self._cluster = cluster
+        self._deadline = deadline
+        self._writers: dict[int, ShardWriter] = {}
+        self._reads = Connections(database_url, SESSION, "switchboard-store", readers)
+
+    async def write(self, shard: int, flushes: Sequence[Flush]) -> None:
+        """One transaction for all of it. Raises Unavailable (write the same again), NotProcessable (nothing was written: bisect)."""
+        writer = self._writers.get(shard)
+        if writer is None:
+            writer = self._writers[shard] = ShardWriter(self._database_url, self._cluster, shard, self._deadline)
+        await writer.write(flushes)
+
+    async def quarantine(self, shard: int, flush: int, index: int, packed: bytes, reason: str) -> None:
+        values = {"cluster": self._cluster, "shard": shard, "flush": flush, "place": index, "packed": packed}
+        printable = reason.encode(errors="replace").decode().replace("\0", "")
+        await self._fetch(INSERT_QUARANTINE, values | {"reason": printable}, answers=False)
+
+    async def history(self, org: str, id: bytes) -> History | None:
+        values = {"org": org, "ids": uuids([id]), "limit": ROWS_OF_AN_ID}
+        rows = [stored_message(row) for row in await self._fetch(HISTORY, values)]
+        if not rows:
+            return None
+        [[attempts]] = await self._fetch(COUNT_ATTEMPTS, values)
+        dead = [
+            DeadLetter(whose, uuid.bytes, backbone, reason, tries, time)
+            for whose, uuid, backbone, reason, tries, time in await self._fetch(DEAD_LETTERS_OF, values)
+        ]
+        deliveries = await self._deliveries(org, rows)
+        return History(tuple(with_deliveries(row, deliveries) for row in rows), attempts, tuple(dead))
+
+    async def search(self, wanted: Search) -> list[StoredMessage]:
+        values = _conditions(wanted)
+        if wanted.source is not None and wanted.event_id is not None:  # together they are an identity
+            values["ids"] = uuids([message_id(wanted.org, wanted.source, wanted.event_id)])
+            found = await self._fetch(SEARCH_IDS, values)
+        else:
+            found = await self._fetch(SEARCH, values)
+        rows = [stored_message(row) for row in found]
+        deliveries = await self._deliveries(wanted.org, rows)
+        return [with_deliveries(row, deliveries) for row in rows]
+
+    async def delivered(self, backbone: str, ids: Sequence[bytes]) -> set[bytes]:
+        return {uuid.bytes for (uuid,) in await self._fetch(DELIVERED, {"backbone": backbone, "ids": uuids(ids)})}
+
+    async def bodies(self, ids: Sequence[bytes]) -> dict[bytes, Message]:
+        rows = map(stored_message, await self._fetch(BODIES, {"ids": uuids(ids)}))
+        return {row.message.id: row.message for row in rows}
+
+    async def ready(self) -> bool:
+        """Whether the store answers and has its tables. Raises Unavailable when it doesn't answer."""
+        [[found]] = await self._fetch(b"SELECT to_regclass('messages') IS NOT NULL", {})
+        return bool(found)
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        for writer in self._writers.values():
+            await writer.close()
+        await self._reads.close()
+
+    async def _deliveries(self, org: str, rows: Sequence[StoredMessage]) -> dict[bytes, tuple[StoredDelivery, ...]]:
+        accepted = [row.message for row in rows if row.verdict == "accepted"]
+        if not accepted:
+            return {}
+        since = moment(min(message.received_at for message in accepted) - SLACK)
+        ids = {message.id for message in accepted}
+        return deliveries_by_id(await self._fetch(DELIVERIES_OF, {"org": org, "ids": uuids(ids), "since": since}))
+
+    async def _fetch(self, query: bytes, values: dict[str, Any], answers: bool = True) -> list[tuple[Any, ...]]:
+        async def work(connection: Connection) -> list[tuple[Any, ...]]:
+            cursor = await connection.execute(query, values, binary=True)
+            return await cursor.fetchall() if answers else []
+
+        return await self._reads.run(work)
+
+
+def _conditions(wanted: Search) -> dict[str, Any]:
+    """The parameters of search.sql."""
+    exact = wanted.topic is not None and is_exact(wanted.topic)
+    wild = wanted.topic is not None and not exact and wanted.topic != ">"
+    before, before_record = wanted.before or (None, None)
+    return {
+        "org": wanted.org,
+        "topic": wanted.topic if exact else None,
+        "topics": topic_regex([wanted.topic]) if wild and wanted.topic else None,
+        "subject": None if wanted.subject in ANY_SUBJECT else wanted.subject,
+        "source": wanted.source,
+        "event_id": wanted.event_id,
+        "type": wanted.type,
+        "verdict": wanted.verdict,
+        "since": None if wanted.since is None else moment(wanted.since),
+        "until": None if wanted.until is None else moment(wanted.until),
+        "before": None if before is None else moment(before),
+        "before_record": None if before_record is None else before_record.hex(),
+        "readable": readable(wanted.readable),
+        "limit": wanted.limit,
+    }
