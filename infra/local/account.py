@@ -51,7 +51,7 @@ def _as_nobody(home: Path, away: Path, bin_dir: Path) -> Account:
     nobody = pwd.getpwnam("nobody")
     if not (home / "away").exists():
         shutil.rmtree(away, ignore_errors=True)  # of a state directory that was removed
-        away.mkdir(mode=0o700)
+        away.mkdir(mode=0o700, parents=True)
         os.chown(away, nobody.pw_uid, nobody.pw_gid)
         write_private(home / "away", f"{away}\n")
     return Account((), nobody.pw_uid, away, _reachable(bin_dir, nobody.pw_uid))

@@ -1,5 +1,6 @@
 """What the supervisor does with children that end, that don't want to end, and that change."""
 
+import json
 import signal
 import sys
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.local import child
 from infra.local.child import Program, birth
 from infra.local.reload import watching
 from infra.local.signals import Signals, Stopped
@@ -124,6 +126,31 @@ def test_a_child_is_restarted_without_a_pause_when_its_code_changed(watched: Wat
     watched.supervisor.reload(["it"])
     watched.tick_until_another(pid)
     assert watched.said == []
+
+
+def program_of(directory: Path, script: str) -> Program:
+    return Program("it", (sys.executable, "-c", script), directory, directory / "it.log", lambda: True, grace=5)
+
+
+def test_a_leftover_is_stopped_when_the_run_that_started_it_was_killed(tmp_path: Path) -> None:
+    run, program = tmp_path / "run", program_of(tmp_path, "import signal; signal.pause()")
+    run.mkdir()
+    process = child.spawn(program)
+    child.remember(run, program, process.pid)
+    assert child.stop_leftovers(run) == ["it"]
+    assert process.wait() == -signal.SIGTERM
+    assert list(run.iterdir()) == []
+
+
+def test_a_stranger_is_left_alone_when_it_has_a_leftovers_pid(tmp_path: Path) -> None:
+    run, program = tmp_path / "run", program_of(tmp_path, "import signal; signal.pause()")
+    run.mkdir()
+    process = child.spawn(program)
+    note = {"pid": process.pid, "birth": "another boot", "signal": int(signal.SIGKILL), "grace": 1.0}
+    (run / "it.json").write_text(json.dumps(note))
+    assert child.stop_leftovers(run) == []
+    assert process.poll() is None
+    child.stop(program, process)
 
 
 def test_a_change_is_taken_once_when_a_file_of_ours_is_written(tmp_path: Path, signals: Signals) -> None:
