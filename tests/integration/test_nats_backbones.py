@@ -1,38 +1,21 @@
-"""Publishing to a NATS server that misbehaves, and to streams that others meddle with."""
+"""Publishing to NATS: batches, refusals, and streams that others meddle with."""
 
-import asyncio
 import json
-import logging
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
-import msgspec
 import nats
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from shared.adapters.nats.backbones import NatsBackbones
 from shared.adapters.nats.streams import wanted
 from shared.ports import Outgoing
 from tests.conformance.backbones import BACKBONE, message, outgoing, sequences
-from tests.conformance.test_backbones_nats import read_stream
-from tests.servers import LocalServer, running
-from tests.waiting import eventually
+from tests.nats_streams import connected, read_stream
 
 MIB = 1024 * 1024
-
-
-@asynccontextmanager
-async def connected(url: str, timeout: float = 10.0) -> AsyncIterator[NatsBackbones]:
-    backbones = NatsBackbones({BACKBONE: url}, timeout=timeout)
-    await backbones.start()
-    try:
-        yield backbones
-    finally:
-        await backbones.stop()
 
 
 @pytest.fixture
@@ -184,91 +167,28 @@ async def test_everything_is_lost_with_the_reason_when_the_stream_cannot_be_made
     assert [result.lost for result in published.results] == [f"no stream sb-{org}: subjects overlap with an existing stream"] * 2
 
 
-# ---- servers that go away -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("count", [2, 64])
+async def test_messages_are_sent_again_when_their_ids_are_being_stored_right_now(
+    backbones: NatsBackbones, client: Client, org: str, count: int
+) -> None:
+    """Only replicated streams answer so: here a responder stands where the stream was."""
+    await backbones.publish(BACKBONE, org, outgoing(org, 1))
+    await jetstream(client, f"STREAM.DELETE.sb-{org}")
+    answered: list[str] = []
 
+    async def answer(request: Msg) -> None:
+        if not request.reply:
+            return  # inside a batch
+        headers = request.headers or {}
+        seen = headers["Nats-Msg-Id"] in answered
+        answered.append(headers["Nats-Msg-Id"])
+        size = int(headers.get("Nats-Batch-Sequence", "1"))
+        conflict = {"error": {"code": 409, "err_code": 10158, "description": "duplicate message id is in process"}, "stream": f"sb-{org}"}
+        taken = {"stream": f"sb-{org}", "domain": "local", "seq": 7 + len(answered), "count": size}
+        await client.publish(request.reply, json.dumps(taken if seen else conflict).encode())
 
-async def test_start_returns_and_publishing_works_later_when_the_server_is_down_at_first(tmp_path: Path, org: str) -> None:
-    with running("nats", tmp_path) as server:
-        server.stop()
-        async with connected(server.url) as backbones:
-            lost = await backbones.publish(BACKBONE, org, outgoing(org, 2))
-            assert [result.lost for result in lost.results] == ["no connection"] * 2
-            server.start()
-            await eventually(lambda: backbones.reachable(BACKBONE), within=10)
-            assert sequences(await backbones.publish(BACKBONE, org, outgoing(org, 2))) == [1, 2]
-
-
-async def test_outstanding_messages_are_lost_at_once_when_the_server_is_killed(own_nats: LocalServer, org: str) -> None:
-    async with connected(own_nats.url, timeout=60) as backbones:
-        await backbones.publish(BACKBONE, org, outgoing(org, 1))
-        own_nats.pause()
-        publishing = asyncio.create_task(backbones.publish(BACKBONE, org, outgoing(org, 3)))
-        await asyncio.sleep(0)  # it runs until it has sent and waits for its PubAcks
-        assert not publishing.done()
-        started = time.monotonic()
-        own_nats.kill()
-        published = await publishing
-        assert time.monotonic() - started < 5
-        assert all(result.lost for result in published.results)
-        assert not backbones.reachable(BACKBONE)
-
-
-@pytest.mark.parametrize("count", [3, 100])
-async def test_messages_are_lost_by_the_deadline_when_the_server_hangs(own_nats: LocalServer, org: str, count: int) -> None:
-    async with connected(own_nats.url, timeout=0.5) as backbones:
-        await backbones.publish(BACKBONE, org, outgoing(org, 1))
-        own_nats.pause()
-        started = time.monotonic()
-        published = await backbones.publish(BACKBONE, org, outgoing(org, count))
-        assert time.monotonic() - started < 5
-        assert {result.lost for result in published.results} == {"no PubAck in time"}
-        own_nats.resume()
-        again = outgoing(org, 1)
-        await eventually(lambda: backbones.reachable(BACKBONE), within=10)
-        assert (await backbones.publish(BACKBONE, org, again)).results[0].sequence
-
-
-async def test_publishing_goes_on_in_order_when_the_server_was_killed_and_came_back(own_nats: LocalServer, org: str) -> None:
-    async with connected(own_nats.url) as backbones:
-        first = await backbones.publish(BACKBONE, org, outgoing(org, 5))
-        own_nats.kill()
-        await eventually(lambda: not backbones.reachable(BACKBONE))
-        missing = outgoing(org, 100)
-        lost = await backbones.publish(BACKBONE, org, missing)
-        assert {result.lost for result in lost.results} == {"no connection"}
-        own_nats.start()
-        await eventually(lambda: backbones.reachable(BACKBONE), within=10)
-        known = [msgspec.structs.replace(one, known=True) for one in missing]
-        published = await backbones.publish(BACKBONE, org, known)
-        assert (published.created, published.stream) == (first.created, first.stream)
-        stored = await read_stream(own_nats.url, org)
-    assert [one.headers["ce-id"] for one in stored][-100:] == [one.message.event_id for one in missing]
-
-
-async def test_nothing_is_stored_late_when_it_was_lost_in_a_disconnection(own_nats: LocalServer, org: str) -> None:
-    async with connected(own_nats.url) as backbones:
-        await backbones.publish(BACKBONE, org, outgoing(org, 1))
-        own_nats.kill()
-        await backbones.publish(BACKBONE, org, outgoing(org, 10))
-        own_nats.start()
-        await eventually(lambda: backbones.reachable(BACKBONE), within=10)
-        [last] = outgoing(org)
-        assert sequences(await backbones.publish(BACKBONE, org, [last])) == [2]
-
-
-@pytest.fixture
-def quiet_link() -> Iterator[None]:
-    """The link warns of a refused connection; these tests want it refused."""
-    logger = logging.getLogger("shared.adapters.nats.link")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    yield
-    logger.setLevel(level)
-
-
-@pytest.mark.usefixtures("quiet_link")
-async def test_backbone_is_unreachable_and_nothing_raises_when_the_password_is_wrong(nats_url: str, org: str) -> None:
-    async with connected(nats_url.replace("switchboard:", "switchboard:not-")) as backbones:
-        assert not backbones.reachable(BACKBONE)
-        published = await backbones.publish(BACKBONE, org, outgoing(org, 1))
-        assert published.results[0].lost == "no connection"
+    await client.subscribe(f"sb.{org}.>", cb=answer)
+    await client.flush()
+    published = await backbones.publish(BACKBONE, org, outgoing(org, count))
+    assert not any(result.lost or result.refused for result in published.results)
+    assert len(answered) == (4 if count == 2 else 2)

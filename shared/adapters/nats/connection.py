@@ -98,6 +98,8 @@ class Connection(Client):
         if self._inbox is not None:
             self._inbox.close(f"connection lost: {self.last_error or 'closed'}")
         self.ended.set()
+        if not self.is_connected:  # it would be written to a broken socket
+            self._pending, self._pending_data_size = [], 0
         await super()._close(status, do_cbs)
 
 

@@ -1,0 +1,102 @@
+"""Publishing to a NATS server that is missing, killed, hanging, or back again."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.conformance.backbones import BACKBONE, outgoing, sequences
+from tests.nats_streams import connected, read_stream
+from tests.servers import LocalServer, running
+from tests.waiting import eventually
+
+
+async def test_start_returns_and_publishing_works_later_when_the_server_is_down_at_first(tmp_path: Path, org: str) -> None:
+    with running("nats", tmp_path) as server:
+        server.stop()
+        async with connected(server.url) as backbones:
+            lost = await backbones.publish(BACKBONE, org, outgoing(org, 2))
+            assert [result.lost for result in lost.results] == ["no connection"] * 2
+            server.start()
+            await eventually(lambda: backbones.reachable(BACKBONE), within=10)
+            assert sequences(await backbones.publish(BACKBONE, org, outgoing(org, 2))) == [1, 2]
+
+
+async def test_outstanding_messages_are_lost_at_once_when_the_server_is_killed(own_nats: LocalServer, org: str) -> None:
+    async with connected(own_nats.url, timeout=60) as backbones:
+        await backbones.publish(BACKBONE, org, outgoing(org, 1))
+        own_nats.pause()
+        publishing = asyncio.create_task(backbones.publish(BACKBONE, org, outgoing(org, 3)))
+        await asyncio.sleep(0)  # it runs until it has sent and waits for its PubAcks
+        assert not publishing.done()
+        started = time.monotonic()
+        own_nats.kill()
+        published = await publishing
+        assert time.monotonic() - started < 5
+        assert all(result.lost for result in published.results)
+        assert not backbones.reachable(BACKBONE)
+
+
+@pytest.mark.parametrize("count", [3, 100])
+async def test_messages_are_lost_by_the_deadline_when_the_server_hangs(own_nats: LocalServer, org: str, count: int) -> None:
+    async with connected(own_nats.url, timeout=0.5) as backbones:
+        await backbones.publish(BACKBONE, org, outgoing(org, 1))
+        own_nats.pause()
+        started = time.monotonic()
+        published = await backbones.publish(BACKBONE, org, outgoing(org, count))
+        assert time.monotonic() - started < 5
+        assert {result.lost for result in published.results} == {"no PubAck in time"}
+        own_nats.resume()
+        again = outgoing(org, 1)
+        await eventually(lambda: backbones.reachable(BACKBONE), within=10)
+        assert (await backbones.publish(BACKBONE, org, again)).results[0].sequence
+
+
+async def test_publishing_goes_on_in_order_when_the_server_was_killed_and_came_back(own_nats: LocalServer, org: str) -> None:
+    async with connected(own_nats.url) as backbones:
+        first = await backbones.publish(BACKBONE, org, outgoing(org, 5))
+        own_nats.kill()
+        await eventually(lambda: not backbones.reachable(BACKBONE))
+        missing = outgoing(org, 100)
+        lost = await backbones.publish(BACKBONE, org, missing)
+        assert {result.lost for result in lost.results} == {"no connection"}
+        own_nats.start()
+        await eventually(lambda: backbones.reachable(BACKBONE), within=10)
+        known = [msgspec.structs.replace(one, known=True) for one in missing]
+        published = await backbones.publish(BACKBONE, org, known)
+        assert (published.created, published.stream) == (first.created, first.stream)
+        stored = await read_stream(own_nats.url, org)
+    assert [one.headers["ce-id"] for one in stored][-100:] == [one.message.event_id for one in missing]
+
+
+async def test_nothing_is_stored_late_when_it_was_lost_in_a_disconnection(own_nats: LocalServer, org: str) -> None:
+    async with connected(own_nats.url) as backbones:
+        await backbones.publish(BACKBONE, org, outgoing(org, 1))
+        own_nats.kill()
+        await backbones.publish(BACKBONE, org, outgoing(org, 10))
+        own_nats.start()
+        await eventually(lambda: backbones.reachable(BACKBONE), within=10)
+        [last] = outgoing(org)
+        assert sequences(await backbones.publish(BACKBONE, org, [last])) == [2]
+
+
+@pytest.fixture
+def quiet_link() -> Iterator[None]:
+    """The link warns of a refused connection; these tests want it refused."""
+    logger = logging.getLogger("shared.adapters.nats.link")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    yield
+    logger.setLevel(level)
+
+
+@pytest.mark.usefixtures("quiet_link")
+async def test_backbone_is_unreachable_and_nothing_raises_when_the_password_is_wrong(nats_url: str, org: str) -> None:
+    async with connected(nats_url.replace("switchboard:", "switchboard:not-")) as backbones:
+        assert not backbones.reachable(BACKBONE)
+        published = await backbones.publish(BACKBONE, org, outgoing(org, 1))
+        assert published.results[0].lost == "no connection"

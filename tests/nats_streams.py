@@ -1,0 +1,39 @@
+"""A NATS backbone as tests use it: connected for a while, and a look into its streams."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import nats
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+from shared.adapters.nats.backbones import NatsBackbones
+from tests.conformance.backbones import BACKBONE, Stored
+
+
+@asynccontextmanager
+async def connected(url: str, timeout: float = 10.0) -> AsyncIterator[NatsBackbones]:
+    backbones = NatsBackbones({BACKBONE: url}, timeout=timeout)
+    await backbones.start()
+    try:
+        yield backbones
+    finally:
+        await backbones.stop()
+
+
+async def read_stream(url: str, org: str) -> list[Stored]:
+    """What the org's stream holds, in order."""
+    client = await nats.connect(url)
+    try:
+        jetstream = client.jetstream()
+        count = (await jetstream.stream_info(f"sb-{org}")).state.messages
+        consumer = await jetstream.pull_subscribe(
+            f"sb.{org}.>", stream=f"sb-{org}", config=ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE)
+        )
+        found: list[Stored] = []
+        while len(found) < count:
+            for one in await consumer.fetch(count - len(found), timeout=10):
+                headers = {name.lower(): value for name, value in (one.headers or {}).items() if not name.startswith("Nats-Batch")}
+                found.append(Stored(one.metadata.sequence.stream, one.subject, headers, one.data))
+        return found
+    finally:
+        await client.close()
