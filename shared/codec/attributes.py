@@ -68,6 +68,15 @@ def header_text(value: bytes) -> str:
     return unquote_to_bytes(value).decode()
 
 
+def header_uri(value: bytes) -> str:
+    """The same for an attribute that is a URI. Where decoding leaves none, and there was one before, its sender didn't encode it.
+
+    The Python SDK sends `/a%20b` as it is, and means it so: `/a b` is no URI-reference. Raises UnicodeDecodeError.
+    """
+    text = header_text(value)
+    return text if is_uri_reference(text) or not is_uri_reference(as_sent := value.strip(b" \t").decode("latin-1")) else as_sent
+
+
 def is_name(name: str) -> bool:
     """Whether it may name an attribute: lower-case letters and digits. `data` is no attribute."""
     return _NAME.fullmatch(name) is not None and name != "data"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from shared.codec.attributes import header_name, header_text, is_name, shown
+from shared.codec.attributes import header_name, header_text, header_uri, is_name, shown
 from shared.codec.event import Context, compose, malformed
 from shared.codec.usual import MAX_CHARACTERS, UNUSUAL, Unusual, address, is_usual_time, sender
 from shared.domain.errors import Fault, Malformed
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Headers = Sequence[tuple[bytes, bytes]]
 
 MAX_USUAL_EXTENSIONS = 8
+URIS = ("source", "dataschema")
 
 # The attributes that usual_binary() reads by name, and headers that most requests have: no extensions, all of them.
 _NO_EXTENSIONS = frozenset(
@@ -51,7 +52,7 @@ def decode_binary_exactly(content_type: bytes | None, headers: Headers, body: by
             faults.append(Fault("ce-datacontenttype", "belongs in Content-Type (HTTP binding, 3.1.1)"))
         elif header != b"content-type":
             try:
-                attributes[name] = header_text(value)
+                attributes[name] = header_uri(value) if name in URIS else header_text(value)
             except UnicodeDecodeError:
                 faults.append(Fault(header_name(name), "is not UTF-8"))
         seen.add(header)
@@ -127,7 +128,8 @@ def _address(
 ) -> _Address:
     if type is None or sum(len(value) for value in (type, subject, topic, content_type, dataschema) if value is not None) > MAX_CHARACTERS:
         raise Unusual
-    to, of, on, schema = (None if value is None else header_text(value) for value in (subject, type, topic, dataschema))
+    to, of, on = (None if value is None else header_text(value) for value in (subject, type, topic))
+    schema = None if dataschema is None else header_uri(dataschema)
     media_type = None if content_type is None else _media_type(content_type)
     assert of is not None
     _, channel, start = address.__wrapped__(org, of, to, on, media_type, schema)
@@ -138,7 +140,7 @@ def _address(
 def _source(org: str, source: bytes | None) -> "tuple[str, Hash]":
     if source is None or len(source) > MAX_CHARACTERS:
         raise Unusual
-    text = header_text(source)
+    text = header_uri(source)
     return text, sender.__wrapped__(org, text)
 
 
