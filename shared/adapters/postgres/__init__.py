@@ -1,1 +1,6 @@
 """PostgreSQL, with TimescaleDB or without: the store of messages and of config. Its SQL is in sql/ and migrations/."""
+
+from shared.adapters.postgres.config_store import PostgresConfigStore
+from shared.adapters.postgres.message_store import PostgresMessageStore
+
+__all__ = ["PostgresConfigStore", "PostgresMessageStore"]

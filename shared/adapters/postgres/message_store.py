@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.adapters.postgres.connections import Connection, Connections
-from shared.adapters.postgres.patterns import ANY_SUBJECT, is_exact, readable, topic_regex
+from shared.adapters.postgres.patterns import is_exact, readable, topic_regex
 from shared.adapters.postgres.statements import statement
 from shared.adapters.postgres.stored import deliveries_by_id, stored_message, with_deliveries
 from shared.adapters.postgres.times import moment, uuids
@@ -24,7 +24,7 @@ ROWS_OF_AN_ID = 200  # what history() gives at most; attempts beyond are counted
 SLACK = 600_000_000  # microseconds by which a delivery's clock may be behind the door's
 
 
-class PostgresStore:
+class PostgresMessageStore:
     """MessageStore on PostgreSQL, with TimescaleDB or without. One writing connection a shard; reads share `readers` connections.
 
     `cluster` is whose log the flushes are of; `deadline` the seconds one batch may take.
@@ -85,7 +85,10 @@ class PostgresStore:
         [[found]] = await self._fetch(b"SELECT to_regclass('messages') IS NOT NULL", {})
         return bool(found)
 
-    async def close(self) -> None:
+    async def start(self) -> None:
+        """Nothing: connections are made when they are needed, and a store that is down now may be up then."""
+
+    async def stop(self) -> None:
         """Let go of all connections."""
         for writer in self._writers.values():
             await writer.close()
@@ -116,7 +119,7 @@ def _conditions(wanted: Search) -> dict[str, Any]:
         "org": wanted.org,
         "topic": wanted.topic if exact else None,
         "topics": topic_regex([wanted.topic]) if wild and wanted.topic else None,
-        "subject": None if wanted.subject in ANY_SUBJECT else wanted.subject,
+        "subject": wanted.subject,
         "source": wanted.source,
         "event_id": wanted.event_id,
         "type": wanted.type,

@@ -1,0 +1,151 @@
+"""The store of messages in memory: the twin of shared/adapters/postgres, for unit tests."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from shared.domain.errors import NotProcessable
+from shared.domain.message import Message
+from shared.domain.names import matches
+from shared.domain.principal import Grant, Principal
+from shared.domain.record import Accepted, Attempt, Audit, DeadLetter, Deliveries, Flush, Record, RefusalCount
+from shared.ports import History, Search, StoredDelivery, StoredMessage
+
+DAY = 86_400_000_000  # microseconds
+
+
+class MemoryMessageStore:
+    """MessageStore that forgets everything with its process."""
+
+    def __init__(self) -> None:
+        self.rows: list[StoredMessage] = []  # in the order they were written
+        self.deliveries: list[Deliveries] = []
+        self.dead_letters: list[DeadLetter] = []
+        self.refusal_counts: list[RefusalCount] = []
+        self.audits: list[Audit] = []
+        self.quarantined: list[tuple[int, int, int, bytes, str]] = []
+        self._flushes: set[tuple[int, int, int, bytes]] = set()
+
+    async def write(self, shard: int, flushes: Sequence[Flush]) -> None:
+        for flush in flushes:
+            for _, record in flush.new():
+                _refuse_unwritable(record)
+        for flush in flushes:
+            identity = shard, flush.number, flush.logged_at, flush.mask
+            if identity in self._flushes:
+                continue
+            self._flushes.add(identity)
+            for _, record in flush.new():
+                self._keep(record, flush.logged_at)
+
+    async def quarantine(self, shard: int, flush: int, index: int, packed: bytes, reason: str) -> None:
+        entry = shard, flush, index, packed, reason
+        if entry not in self.quarantined:
+            self.quarantined.append(entry)
+
+    async def history(self, org: str, id: bytes) -> History | None:
+        rows = [row for row in self.rows if row.message.org == org and row.message.id == id]
+        if not rows:
+            return None
+        attempts = sum(row.verdict == "blocked" for row in rows)
+        dead = tuple(dead for dead in self.dead_letters if dead.org == org and dead.id == id)
+        return History(tuple(map(self._with_deliveries, sorted(rows, key=_newest, reverse=True))), attempts, dead)
+
+    async def search(self, wanted: Search) -> list[StoredMessage]:
+        found = sorted((row for row in self.rows if _is_wanted(row, wanted)), key=_newest, reverse=True)
+        return [self._with_deliveries(row) for row in found[: wanted.limit]]
+
+    async def delivered(self, backbone: str, ids: Sequence[bytes]) -> set[bytes]:
+        taken = {each for group in self.deliveries if group.backbone == backbone and group.error is None for each in _ids(group)}
+        return taken.intersection(ids)
+
+    async def bodies(self, ids: Sequence[bytes]) -> dict[bytes, Message]:
+        accepted = [row.message for row in self.rows if row.verdict == "accepted" and not row.conflict and row.message.id in ids]
+        return {message.id: message for message in sorted(accepted, key=lambda message: message.received_at)}
+
+    def _keep(self, record: Record, logged_at: int) -> None:
+        match record:
+            case Accepted():
+                self._keep_accepted(record, logged_at)
+            case Attempt(record_id, message, cut, status, rule, detail):
+                self.rows.append(StoredMessage(record_id, message, "blocked", rule, detail, status, logged_at, (), cut=cut))
+            case Deliveries():
+                self.deliveries.append(record)
+            case DeadLetter():
+                self.dead_letters.append(record)
+            case RefusalCount():
+                self.refusal_counts.append(record)
+            case Audit():
+                self.audits.append(record)
+
+    def _keep_accepted(self, record: Accepted, logged_at: int) -> None:
+        message = record.message
+        day = message.received_at // DAY
+        near = [place for place, row in enumerate(self.rows) if _is_near(row, message.id, day)]
+        owner = next((place for place in near if not self.rows[place].conflict), None)
+        if any(self.rows[place].message.digest == message.digest for place in near):
+            place = near[0] if owner is None else owner
+            self.rows[place] = msgspec.structs.replace(self.rows[place], redelivered=self.rows[place].redelivered + 1)
+            return
+        row = StoredMessage(message.id, message, "accepted", None, None, 202, logged_at, record.targets)
+        self.rows.append(msgspec.structs.replace(row, conflict=owner is not None, undeliverable=record.undeliverable))
+
+    def _with_deliveries(self, row: StoredMessage) -> StoredMessage:
+        if row.verdict != "accepted":
+            return row
+        found = [
+            StoredDelivery(
+                group.backbone,
+                group.stream,
+                None if group.error else group.sequences[place],
+                group.error,
+                group.time,
+                group.attempt,
+                group.by,
+            )
+            for group in self.deliveries
+            if group.org == row.message.org
+            for place, each in enumerate(_ids(group))
+            if each == row.message.id
+        ]
+        return msgspec.structs.replace(row, deliveries=tuple(sorted(found, key=lambda delivery: (delivery.time, delivery.attempt))))
+
+
+def _ids(group: Deliveries) -> Iterator[bytes]:
+    return (group.ids[start : start + 16] for start in range(0, len(group.ids), 16))
+
+
+def _newest(row: StoredMessage) -> tuple[int, bytes]:
+    return row.message.received_at, row.record_id
+
+
+def _is_near(row: StoredMessage, id: bytes, day: int) -> bool:
+    """Whether a row is of this identity and within its log window."""
+    return row.verdict == "accepted" and row.message.id == id and abs(row.message.received_at // DAY - day) <= 1
+
+
+def _is_wanted(row: StoredMessage, wanted: Search) -> bool:
+    message = row.message
+    exact = ("subject", message.subject), ("source", message.source), ("event_id", message.event_id), ("type", message.type)
+    return (
+        message.org == wanted.org
+        and all(getattr(wanted, name) in (None, value) for name, value in (*exact, ("verdict", row.verdict)))
+        and (wanted.topic is None or matches(wanted.topic, message.topic))
+        and (wanted.since is None or message.received_at >= wanted.since)
+        and (wanted.until is None or message.received_at < wanted.until)
+        and (wanted.before is None or _newest(row) < wanted.before)
+        and _may_read(wanted.readable, message)
+    )
+
+
+def _may_read(grants: tuple[Grant, ...], message: Message) -> bool:
+    return Principal("", message.org, grants).may_touch("read", message.topic, message.subject)
+
+
+def _refuse_unwritable(record: Record) -> None:
+    """Refuse the text that PostgreSQL refuses: NUL, and half a surrogate pair."""
+    if isinstance(record, Accepted | Attempt):
+        message = record.message
+        for text in (message.topic, message.subject, message.source, message.event_id, message.type, message.time):
+            if text is not None and ("\0" in text or any("\ud800" <= character <= "\udfff" for character in text)):
+                raise NotProcessable("the store refuses a record: text that can't be stored")

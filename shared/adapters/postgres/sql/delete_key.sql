@@ -1,0 +1,1 @@
+DELETE FROM api_keys WHERE org = %(org)s AND principal = %(name)s AND id = %(id)s
