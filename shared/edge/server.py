@@ -85,6 +85,11 @@ class BoundedProtocol(HttpToolsProtocol):
         """Only a GET opens a WebSocket (RFC 6455, 4.1). On anything else the header is passed over (RFC 9110, 7.8)."""
         return self.scope.get("method") == "GET" and super()._should_upgrade()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """The parser has stopped at a head, so nobody knows where the next one begins: the connection ends with this answer."""
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
+
     def send_400_response(self, msg: str) -> None:
         """What the parser refuses. It says no more than that, so this names what it may be."""
         self._refuse(NOT_HTTP)
