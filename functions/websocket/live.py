@@ -11,6 +11,7 @@ from shared.ports import FeedEntry, FeedReader, FeedSpan
 
 WAIT_MS = 1_000  # how long Redis keeps a read that has nothing to answer; an epoch's change is noticed within it
 RETRY = (0.1, 0.2, 0.5, 1.0, 2.0)  # seconds between two tries to reach Redis again; the last one repeats
+CANCELLED_IN = 0.2  # seconds
 log = logging.getLogger(__name__)
 
 
@@ -50,9 +51,9 @@ class Feed:
             if self.clients or self._task is None:
                 return
             task, self._task = self._task, None
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            while not task.done():  # redis-py 8.1 loses a cancellation that comes while it connects
+                task.cancel()
+                await asyncio.wait((task,), timeout=CANCELLED_IN)
             shards = len(self.ring.start)
             self._begin([FeedSpan()] * shards, [0] * shards)
             await self.reader.close()
@@ -65,9 +66,9 @@ class Feed:
         while True:
             try:
                 spans, entries = await self.reader.follow(self.ring.next, WAIT_MS)
-            except Unavailable as error:
+            except Exception as error:
                 if not failures:
-                    log.warning("the feed can't be read: %s", error.detail)
+                    log.warning("the feed can't be read: %s", error, exc_info=not isinstance(error, Unavailable))
                 self.lost = True
                 await asyncio.sleep(RETRY[min(failures, len(RETRY) - 1)])
                 failures += 1
@@ -96,7 +97,7 @@ class Feed:
 
 def missed(span: FeedSpan, place: int, entries: Sequence[FeedEntry]) -> bool:
     """Whether something from number `place` on was trimmed away before `entries` were read from there."""
-    return span.lost >= place and not (entries and entries[0].number == place)
+    return span.lost >= max(place, 1) and not (entries and entries[0].number == place)
 
 
 def _of(entries: Sequence[FeedEntry], shard: int) -> list[FeedEntry]:

@@ -1,0 +1,370 @@
+"""The live feed on a real Redis, through a real server (contracts.md, "Watching")."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from functions.websocket.socket import Limits
+from shared.domain.principal import Grant
+from tests.feed import (
+    SUBPROTOCOL,
+    FixedSnapshots,
+    Log,
+    Pod,
+    accepted,
+    blocked,
+    delivered,
+    flushes,
+    message,
+    names,
+    pod,
+    reading,
+)
+
+Start = Callable[..., AbstractAsyncContextManager[Pod]]
+
+
+@pytest.fixture
+def snapshots() -> FixedSnapshots:
+    return FixedSnapshots()
+
+
+@pytest.fixture
+def start(redis_url: str, tmp_path: Path, snapshots: FixedSnapshots) -> Start:
+    """Starts pods that share the log, the keys and the secret."""
+    secret = tmp_path / "secret"
+    secret.write_text("s" * 43)
+    return lambda limits=None, shards=1: pod(redis_url, secret, snapshots, limits, shards)
+
+
+@pytest.fixture
+async def log(redis_url: str) -> AsyncIterator[Log]:
+    writer = Log(redis_url)
+    yield writer
+    await writer.redis.aclose()
+
+
+@pytest.fixture
+def key(snapshots: FixedSnapshots, org: str) -> str:
+    return snapshots.add(org)
+
+
+async def test_message_and_its_delivery_arrive_in_contract_shape(start: Start, log: Log, key: str, org: str) -> None:
+    async with start() as feed, reading(feed, key) as client:
+        assert client.connection.subprotocol == SUBPROTOCOL
+        sent = message(org, "one")
+        await log.write(accepted(sent))
+        frame = await client.frame()
+        await log.write([delivered(sent, sequence=7)])
+        after = await client.frame()
+
+    assert frame.keys() == after.keys() == {"cursor", "messages", "deliveries"}
+    (shown,) = frame["messages"]
+    assert shown["event_id"] == "one"
+    assert shown["verdict"] == "accepted"
+    assert shown["data"] == {"n": 1}
+    assert shown["subject"] == "agent-7"
+    (delivery,) = after["deliveries"]
+    assert delivery.keys() == {"id", "backbone", "stream", "sequence", "error", "time"}
+    assert (delivery["id"], delivery["stream"], delivery["sequence"]) == (shown["id"], f"sb-{org}", 7)
+
+
+async def test_recorded_refusal_is_shown_and_what_is_not_new_is_not(start: Start, log: Log, key: str, org: str) -> None:
+    async with start() as feed, reading(feed, key) as client:
+        await log.write([*accepted(message(org, "again"), message(org, "fresh")), blocked(message(org, "huge"))], mask=b"dn")
+        assert await client.until(2) == ["fresh", "huge"]
+        assert [one["verdict"] for one in client.messages] == ["accepted", "blocked"]
+        assert client.messages[1]["rule"] == "size"
+
+
+async def test_reconnect_misses_nothing_and_doubles_nothing_while_5000_messages_pass(start: Start, log: Log, key: str, org: str) -> None:
+    expected = names(5_000)
+
+    async def write() -> None:
+        for number, records in enumerate(flushes(org, expected)):
+            await log.write(records)
+            if number % 10 == 0:
+                await asyncio.sleep(0)
+
+    seen: list[str] = []
+    async with start() as feed:
+        async with reading(feed, key) as client:
+            cursor = client.cursor
+        writing = asyncio.create_task(write())
+        while len(seen) < 5_000:
+            async with reading(feed, key, cursor=cursor) as client:
+                await client.until(min(370, 5_000 - len(seen)))
+                seen += client.events
+                cursor = client.cursor
+        await writing
+        async with reading(feed, key, cursor=cursor) as client:
+            await log.write(accepted(message(org, "last")))
+            assert await client.until(1) == ["last"]
+    assert seen == expected
+
+
+async def test_cursor_of_one_pod_is_good_at_another_and_both_show_the_same(start: Start, log: Log, key: str, org: str) -> None:
+    async with start() as first, start() as second, reading(first, key) as one, reading(second, key) as two:
+        for records in flushes(org, names(500)):
+            await log.write(records)
+        await asyncio.gather(one.until(500), two.until(500))
+        assert one.events == two.events == names(500)
+        async with reading(second, key, cursor=one.cursor) as moved:
+            await log.write(accepted(message(org, "next")))
+            assert await moved.until(1) == ["next"]
+
+
+async def test_large_entry_is_cut_into_frames_that_resume_inside_it(start: Start, log: Log, key: str, org: str) -> None:
+    body = json.dumps({"text": "x" * 15_000}).encode()
+    await log.write(accepted(message(org, "before")))
+    async with start() as feed:
+        async with reading(feed, key) as client:
+            await log.write(accepted(*(message(org, name, body=body) for name in names(100))))
+            await client.frame()
+            part, cursor = client.events, client.cursor
+        assert 0 < len(part) < 100
+        async with reading(feed, key, cursor=cursor) as client:
+            rest = await client.until(100 - len(part))
+    assert part + rest == names(100)
+
+
+async def test_shards_are_read_together_and_a_cursor_remembers_each(start: Start, log: Log, key: str, org: str) -> None:
+    async with start(shards=3) as feed:
+        async with reading(feed, key) as client:
+            for number, records in enumerate(flushes(org, names(30), size=1)):
+                await log.write(records, shard=number % 3)
+            await client.until(20)
+            seen, cursor = client.events, client.cursor
+        async with reading(feed, key, cursor=cursor) as client:
+            seen += await client.until(30 - len(seen)) if len(seen) < 30 else []
+    assert sorted(seen) == sorted(names(30))
+
+
+async def test_gap_is_told_and_the_oldest_follows_when_the_cursor_fell_out_of_the_window(
+    start: Start, log: Log, key: str, org: str
+) -> None:
+    async with start() as feed:
+        async with reading(feed, key) as client:
+            await log.write(accepted(message(org, "seen")))
+            await client.until(1)
+            cursor = client.cursor
+        numbers = [await log.write(records) for records in flushes(org, names(10), size=1)]
+        await log.trim(*range(1, numbers[4] + 1))
+        async with reading(feed, key, cursor=cursor) as client:
+            gap = (await client.frame())["gap"]
+            assert gap["from"] < gap["to"]
+            assert await client.until(5) == names(10)[5:]
+
+
+async def test_nothing_is_a_gap_when_only_what_was_seen_is_trimmed(start: Start, log: Log, key: str, org: str) -> None:
+    async with start() as feed:
+        async with reading(feed, key) as client:
+            number = await log.write(accepted(message(org, "seen")))
+            await client.until(1)
+            cursor = client.cursor
+        await log.trim(number)
+        await log.write(accepted(message(org, "next")))
+        async with reading(feed, key, cursor=cursor) as client:
+            assert await client.until(1) == ["next"]
+            assert client.others == []
+
+
+async def test_gap_is_told_when_redis_comes_back_empty(start: Start, log: Log, key: str, org: str) -> None:
+    async with start() as feed, reading(feed, key) as client:
+        for records in flushes(org, names(5), size=1):
+            await log.write(records)
+        await client.until(5)
+        await log.redis.flushdb()
+        await log.write(accepted(message(org, "new")))
+        assert await client.until(6) == [*names(5), "new"]
+        assert [frame.keys() for frame in client.others] == [{"gap"}]
+
+
+@pytest.mark.parametrize("cursor", ["AAAA", "not a cursor", "é", "A" * 200])
+async def test_forged_cursor_is_refused_with_a_problem_and_1008(start: Start, key: str, cursor: str) -> None:
+    async with start() as feed, reading(feed, key, cursor=cursor) as client:
+        problem = (await client.frame())["error"]
+        assert (problem["status"], problem["errors"][0]["pointer"]) == (400, "/cursor")
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.frame()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1008
+
+
+async def test_other_orgs_and_what_no_grant_reads_are_never_sent(start: Start, log: Log, snapshots: FixedSnapshots, org: str) -> None:
+    key = snapshots.add(org, (Grant("read", ("orders.>",), ("agent-7",)), Grant("publish")))
+    mine = message(org, "mine")
+    hidden = [
+        message(f"{org}x", "other-org"),
+        message(org, "other-topic", topic="pay.done"),
+        message(org, "other-subject", subject="agent-8"),
+        message(org, "nobody", subject=None),
+    ]
+    async with start() as feed, reading(feed, key) as client:
+        await log.write([*accepted(*hidden), *(blocked(one) for one in hidden), *(delivered(one) for one in hidden)])
+        await log.write([*accepted(mine), delivered(mine)])
+        await client.until(1)
+        assert client.events == ["mine"]
+        assert [one["id"] for one in client.deliveries] == client.ids
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({"topic": "orders.>"}, ["a", "b", "d"]),
+        ({"topic": "orders.*"}, ["a", "b", "d"]),
+        ({"topic": "pay"}, ["c"]),
+        ({"subject": "agent-8"}, ["b"]),
+        ({"verdict": "blocked"}, ["d"]),
+        ({"verdict": "accepted", "subject": "agent-7"}, ["a", "c"]),
+    ],
+)
+async def test_subscription_chooses_by_topic_subject_and_verdict(
+    start: Start, log: Log, key: str, org: str, wanted: dict[str, str], expected: list[str]
+) -> None:
+    some = [message(org, "a"), message(org, "b", subject="agent-8"), message(org, "c", topic="pay")]
+    async with start() as feed, reading(feed, key, **wanted) as client:
+        await log.write([*accepted(*some), blocked(message(org, "d", subject="agent-9"))])
+        await client.until(len(expected))
+        assert client.events == expected
+
+
+async def test_first_frame_subscribes_as_query_parameters_do(start: Start, log: Log, key: str, org: str) -> None:
+    async with start() as feed:
+        headers = {"Authorization": f"Bearer {key}"}
+        async with connect(feed.feed_url(), additional_headers=headers) as connection:
+            await connection.send('{"subscribe":{"topic":"pay"}}')
+            await connection.recv()
+            await log.write(accepted(message(org, "a"), message(org, "b", topic="pay")))
+            frame = json.loads(await connection.recv())
+    assert [one["event_id"] for one in frame["messages"]] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "status", "detail"),
+    [
+        ({"filter": "message.size > 3"}, 400, "do not work yet"),
+        ({"topic": "a..b"}, 400, "not a pattern"),
+        ({"verdict": "maybe"}, 400, "verdict"),
+        ({"colour": "blue"}, 400, "colour"),
+        ({"org": "someone-else"}, 403, "system admin"),
+    ],
+)
+async def test_wrong_subscription_is_refused_with_a_problem_that_names_it(
+    start: Start, key: str, parameters: dict[str, str], status: int, detail: str
+) -> None:
+    headers = {"Authorization": f"Bearer {key}"}
+    async with start() as feed, connect(feed.feed_url(**parameters), additional_headers=headers) as connection:
+        problem = json.loads(await connection.recv())["error"]
+        await connection.wait_closed()
+    assert problem["status"] == status
+    assert detail in problem["detail"]
+    assert connection.close_code == 1008
+
+
+async def test_system_admin_sees_its_own_org_and_another_when_asked(start: Start, log: Log, snapshots: FixedSnapshots, org: str) -> None:
+    key = snapshots.add(org, (Grant("admin"),), system=True)
+    async with start() as feed, reading(feed, key) as own, reading(feed, key, org=f"{org}x") as other:
+        await log.write(accepted(message(org, "own"), message(f"{org}x", "other")))
+        await asyncio.gather(own.until(1), other.until(1))
+        assert (own.events, other.events) == (["own"], ["other"])
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer nonsense"}, {"Authorization": "Basic xyz"}])
+async def test_client_without_a_good_key_is_answered_401(start: Start, headers: dict[str, str]) -> None:
+    async with start() as feed:
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(feed.feed_url(), additional_headers=headers)
+    assert refused.value.response.status_code == 401
+    assert json.loads(refused.value.response.body or b"")["type"].endswith("unauthenticated")
+
+
+async def test_key_without_read_grant_is_answered_403(start: Start, snapshots: FixedSnapshots, org: str) -> None:
+    key = snapshots.add(org, (Grant("publish"),))
+    async with start() as feed:
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(feed.feed_url(), additional_headers={"Authorization": f"Bearer {key}"})
+    assert refused.value.response.status_code == 403
+
+
+async def test_watching_ends_when_the_key_is_revoked(start: Start, snapshots: FixedSnapshots, key: str) -> None:
+    async with start(Limits(check=0.05)) as feed, reading(feed, key) as client:
+        snapshots.revoke(key)
+        assert (await client.frame())["error"]["status"] == 401
+        await client.connection.wait_closed()
+        assert client.connection.close_code == 1008
+
+
+async def test_heartbeats_come_when_quiet_and_the_cursor_moves_past_what_is_not_shown(start: Start, log: Log, key: str, org: str) -> None:
+    async with start(Limits(quiet=0.1)) as feed, reading(feed, key) as client:
+        assert (await client.frame()).keys() == {"heartbeat"}
+        before = client.cursor
+        number = await log.write(accepted(message(f"{org}x", "other")))
+        while client.cursor == before:
+            await client.frame()
+        await log.trim(number)
+        async with reading(feed, key, cursor=client.cursor) as again:
+            await log.write(accepted(message(org, "mine")))
+            await again.until(1)
+            assert [frame for frame in again.others if "gap" in frame] == []
+    assert client.messages == []
+
+
+async def test_client_that_does_not_read_is_closed_with_1013_while_another_gets_all(start: Start, log: Log, key: str, org: str) -> None:
+    body = json.dumps({"text": "x" * 15_000}).encode()
+    count = 2_000  # 30 MB: more than the sockets' buffers hold
+    async with start(Limits(send=0.5)) as feed:
+        headers = {"Authorization": f"Bearer {key}"}
+        async with reading(feed, key) as good:
+            slow = await connect(feed.feed_url(topic=">"), additional_headers=headers, max_queue=1, compression=None, max_size=None)
+            for first in range(0, count, 50):
+                await log.write(accepted(*(message(org, name, body=body) for name in names(50, first))))
+                await good.until(first + 50)
+            assert good.events == names(count)
+            assert await _read_to_the_end(slow) < good.frames
+            assert slow.close_code == 1013
+
+
+async def _read_to_the_end(connection: ClientConnection) -> int:
+    """How many frames came before the close."""
+    count = 0
+    with suppress(ConnectionClosed):
+        while True:
+            await connection.recv()
+            count += 1
+    return count
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"), [(b"\x00", 1003), ("x" * 70_000, 1009), ("not json", 1008), ('{"unsubscribe":{}}', 1008), ("[" * 60_000, 1008)]
+)
+async def test_bad_frame_closes_its_sender_alone(start: Start, log: Log, key: str, org: str, frame: str | bytes, code: int) -> None:
+    async with start() as feed, reading(feed, key) as bad, reading(feed, key) as good:
+        await bad.connection.send(frame)
+        await bad.connection.wait_closed()
+        assert bad.connection.close_code == code
+        await log.write(accepted(message(org, "one")))
+        assert await good.until(1) == ["one"]
+
+
+async def test_flood_of_frames_is_closed(start: Start, key: str) -> None:
+    async with start() as feed, reading(feed, key) as client:
+        for _ in range(50):
+            await client.connection.send('{"subscribe":{}}')
+        await client.connection.wait_closed()
+        assert client.connection.close_code == 1008
+
+
+async def test_entry_that_cannot_be_read_harms_no_neighbour(start: Start, log: Log, key: str, org: str) -> None:
+    async with start() as feed, reading(feed, key) as client:
+        await log.write(accepted(message(org, "before")))
+        number = int(await log.redis.incr("sb:log:{0}:number"))
+        await log.redis.xadd("sb:log:{0}:feed", {"f": b"\x09garbage!!!!!!"}, id=f"{number}-0")
+        await log.write(accepted(message(org, "after")))
+        assert await client.until(2) == ["before", "after"]
