@@ -52,7 +52,8 @@ def single_frames(items: list[Item], reply: str) -> bytes:
     """Each item as a publish of its own, acknowledged on `<reply>.<index>`."""
     parts: list[bytes] = []
     for index, item in enumerate(items):
-        head = f"HPUB {item.subject} {reply}.{index} {len(item.headers) + 2} {item.size + 2}\r\n{item.headers}\r\n"
+        headers, size = item.headers, item.size + 2
+        head = f"HPUB {item.subject} {reply}.{index} {len(headers) + 2} {size}\r\n{headers}\r\n"
         parts += (head.encode(), item.body, b"\r\n")
     return b"".join(parts)
 
@@ -60,12 +61,11 @@ def single_frames(items: list[Item], reply: str) -> bytes:
 def batch_frames(items: list[Item], batch_id: str, reply: str) -> bytes:
     """The items as one atomic batch (ADR-50): all or none; only the last is acknowledged, on `<reply>.0`."""
     parts: list[bytes] = []
-    to = ""
+    member = f"Nats-Batch-Id: {batch_id}\r\nNats-Batch-Sequence: "
     for number, item in enumerate(items, 1):
-        membership = f"Nats-Batch-Id: {batch_id}\r\nNats-Batch-Sequence: {number}\r\n\r\n"
-        if number == len(items):
-            membership, to = f"Nats-Batch-Commit: 1\r\n{membership}", f"{reply}.0 "
-        added = len(membership)
-        head = f"HPUB {item.subject} {to}{len(item.headers) + added} {item.size + added}\r\n{item.headers}{membership}"
+        place = str(number) if number < len(items) else f"{number}\r\nNats-Batch-Commit: 1"
+        headers, added = item.headers, len(member) + len(place) + 4
+        to = "" if number < len(items) else f"{reply}.0 "
+        head = f"HPUB {item.subject} {to}{len(headers) + added} {item.size + added}\r\n{headers}{member}{place}\r\n\r\n"
         parts += (head.encode(), item.body, b"\r\n")
     return b"".join(parts)

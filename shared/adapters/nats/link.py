@@ -44,19 +44,24 @@ class Link:
 
     async def _stay_connected(self) -> None:
         while True:
-            connection = Connection()
             try:
-                await connection.open(self._servers, self._name)
-                self.streams, self.connection = {}, connection
-                self.connected.set()
-                _log.info("backbone %s: connected", self.backbone)
-                await connection.ended.wait()
-                _log.warning("backbone %s: %s", self.backbone, connection.gone)
+                await self._connect_once()
             except (OSError, TimeoutError, Error) as error:
                 _log.warning("backbone %s refuses the connection: %s", self.backbone, error)
                 await asyncio.sleep(RETRY_EVERY)
             except Exception:  # whatever it is, the backbone must not stay unconnected for it
-                _log.exception("backbone %s: connecting failed", self.backbone)
+                _log.exception("backbone %s: the connection failed", self.backbone)
                 await asyncio.sleep(RETRY_EVERY)
-            finally:
-                await connection.close()
+
+    async def _connect_once(self) -> None:
+        """Connect, however long it takes, and return when the connection has ended."""
+        connection = Connection()
+        try:
+            await connection.open(self._servers, self._name)
+            self.streams, self.connection = {}, connection
+            self.connected.set()
+            _log.info("backbone %s: connected", self.backbone)
+            await connection.ended.wait()
+            _log.warning("backbone %s: %s", self.backbone, connection.gone)
+        finally:
+            await connection.close()
