@@ -1,0 +1,164 @@
+"""`switchboard tail`: messages as they come, one a line, from the live feed (contracts.md, "Watching")."""
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import typer
+from rich.text import Text
+from websockets.asyncio.client import connect as open_websocket
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.typing import Subprotocol
+
+from infra.cli import output
+from infra.cli.connection import KINDS, Connection, connect
+from shared.domain.errors import Fault, SwitchboardError, Unavailable
+
+SUBPROTOCOL = Subprotocol("switchboard.feed.v1")
+SILENCE = 40.0  # seconds; the feed says something every 15 s
+LONGEST_WAIT = 10.0  # seconds between two tries to connect
+DATA = 80  # characters of a message's data on its line
+
+Frame = dict[str, Any]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `tail`."""
+    app.command("tail")(tail)
+
+
+def tail(
+    topic: Annotated[str, typer.Option(help="Only topics that match this pattern, e.g. 'orders.>'.")] = "",
+    subject: Annotated[str, typer.Option(help="Only messages to this subject.")] = "",
+    verdict: Annotated[str, typer.Option(help="Only 'accepted' or 'blocked' messages.")] = "",
+    filter: Annotated[str, typer.Option(help="A CEL filter.")] = "",
+    format: output.FormatOption = output.Format.TABLE,
+) -> None:
+    """Watch messages live, until interrupted. After a lost connection it goes on where it was.
+
+    Example: switchboard tail --topic 'orders.>'
+    """
+    wanted = {"topic": topic, "subject": subject, "verdict": verdict, "filter": filter}
+    asyncio.run(_print(connect(), {name: value for name, value in wanted.items() if value}, format))
+
+
+async def _print(where: Connection, wanted: dict[str, str], form: output.Format) -> None:
+    console = output.console()
+    async for frame in frames(where, wanted):
+        if form is output.Format.JSON:
+            _print_json(frame)
+        else:
+            for line in lines(frame):
+                console.print(line, soft_wrap=True)
+
+
+def _print_json(frame: Frame) -> None:
+    """A line a message, as the feed shows it; deliveries and gaps as `{"delivery": ...}` and `{"gap": ...}`."""
+    for message in frame.get("messages", ()):
+        output.print_json_line(message)
+    for delivery in frame.get("deliveries", ()):
+        output.print_json_line({"delivery": delivery})
+    if "gap" in frame:
+        output.print_json_line({"gap": frame["gap"]})
+
+
+async def frames(where: Connection, wanted: dict[str, str]) -> AsyncIterator[Frame]:
+    """The feed's frames, across lost connections: each new one goes on behind the last cursor.
+
+    Raises the error of shared.domain.errors that the feed refuses the subscription with; Unavailable when the first connection fails.
+    """
+    cursor, failures, reached = "", 0, False
+    while True:
+        try:
+            async for frame in _connected(where, {**wanted, **({"cursor": cursor} if cursor else {"topic": wanted.get("topic", ">")})}):
+                reached, failures = True, 0
+                cursor = frame.get("cursor", cursor)
+                yield frame
+        except InvalidStatus as error:
+            refused = _of_status(error)
+            if refused.status < 500 or not reached:
+                raise refused from error
+        except (OSError, InvalidHandshake, ConnectionClosed, TimeoutError) as error:
+            if not reached:
+                raise Unavailable(f"{where.url} does not answer: {error}") from error
+        await asyncio.sleep(min(0.2 * 2**failures, LONGEST_WAIT) * random.uniform(0.75, 1.25))  # noqa: S311  # jitter, no secret
+        failures += 1
+
+
+async def _connected(where: Connection, parameters: dict[str, str]) -> AsyncIterator[Frame]:
+    url = f"{where.websocket_url}/v1/feed?{urlencode(parameters)}"
+    async with open_websocket(
+        url, additional_headers=where.headers, subprotocols=[SUBPROTOCOL], compression=None, max_size=None, open_timeout=10
+    ) as connection:
+        while True:
+            async with asyncio.timeout(SILENCE):
+                frame: Frame = json.loads(await connection.recv())
+            if "error" in frame:
+                raise _of_problem(frame["error"])
+            yield frame
+
+
+def _of_status(error: InvalidStatus) -> SwitchboardError:
+    try:
+        problem = json.loads(error.response.body or b"")
+    except ValueError:
+        problem = {}
+    status = error.response.status_code
+    return _of_problem({"status": status, "detail": f"the feed answered {status}"} | (problem if isinstance(problem, dict) else {}))
+
+
+def _of_problem(problem: dict[str, Any]) -> SwitchboardError:
+    kind = KINDS.get(problem["status"], SwitchboardError)
+    faults = [Fault(str(fault.get("pointer", "")), str(fault.get("detail", ""))) for fault in problem.get("errors", ())]
+    return kind(str(problem.get("detail", "refused")), rule=problem.get("rule"), faults=faults, status=problem["status"])
+
+
+def lines(frame: Frame) -> list[Text]:
+    """What a person sees of a frame: a line a message, deliveries dimmed."""
+    shown = [_message_line(message) for message in frame.get("messages", ())]
+    shown += [_delivery_line(delivery) for delivery in frame.get("deliveries", ())]
+    if "gap" in frame:
+        gap = frame["gap"]
+        shown.append(Text(f"-- missed from {gap['from']} to {gap['to']}: see `switchboard query --since {gap['from']}`", style="yellow"))
+    return shown
+
+
+def _message_line(message: dict[str, Any]) -> Text:
+    blocked = message["verdict"] == "blocked"
+    verdict = f"blocked:{message['rule']}" if blocked else message["verdict"]
+    parts = (
+        (_clock(message["received_at"]), "dim"),
+        (f"{verdict:<9}", "red" if blocked else "green"),
+        (output.cell(message["topic"]), "bold"),
+        (f"-> {output.cell(message['subject'])}" if message["subject"] is not None else "", ""),
+        (output.cell(message["source"]), "cyan"),
+        (message["door"], "dim"),
+        (message["id"], "dim"),
+        (_data(message), ""),
+    )
+    return Text("  ").join(Text(text, style=style) for text, style in parts if text)
+
+
+def _delivery_line(delivery: dict[str, Any]) -> Text:
+    place = delivery["error"] or f"{delivery['stream']} #{delivery['sequence']}"
+    outcome = "failed" if delivery["error"] else "delivered"
+    text = f"{_clock(delivery['time'])}  {outcome:<9}  {delivery['backbone']}  {place}  {delivery['id']}"
+    return Text(output.cell(text), style="red" if delivery["error"] else "dim")
+
+
+def _data(message: dict[str, Any]) -> str:
+    if "data_base64" in message:
+        text = f"base64 {message['data_base64']}"
+    else:
+        text = json.dumps(message["data"], ensure_ascii=False, separators=(",", ":")) if "data" in message else ""
+    text = output.cell(text)
+    return text if len(text) <= DATA else f"{text[: DATA - 1]}…"
+
+
+def _clock(time: str) -> str:
+    """An RFC 3339 time as the clock here shows it, to the millisecond."""
+    return datetime.fromisoformat(time).astimezone().strftime("%H:%M:%S.%f")[:-3]
