@@ -1,6 +1,7 @@
 """The message: one CloudEvent as Switchboard holds it, and what makes two of them the same (log.md, "Identity")."""
 
 import struct
+from binascii import hexlify
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,7 @@ import msgspec
 
 ABSENT = b"\xff\xff\xff\xff"
 _length = struct.Struct(">I").pack
+_uuid_groups = struct.Struct("8s4s4s4s12s").unpack
 
 Extension = str | int | bool
 
@@ -101,5 +103,4 @@ def message_digest(
 
 def uuid_text(id: bytes) -> str:
     """16 bytes as the usual 8-4-4-4-12 text, lower case."""
-    text = id.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return b"-".join(_uuid_groups(hexlify(id))).decode()

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.codec import Context, decode_http, decode_structured, from_cloudevent, to_binary_http, to_cloudevent, to_structured_http
+from shared.codec.attributes import is_time
 from shared.codec.binary import decode_binary, decode_binary_exactly
 from shared.codec.structured import decode_exactly
+from shared.codec.usual import is_usual_time
 from shared.domain.errors import Malformed
 from shared.domain.message import Message
 from tests.cloudevents import ASCII, Event, canonical, events
@@ -150,3 +152,23 @@ def test_fast_path_takes_what_the_exact_one_does_when_events_are_binary(event: E
     assert either(decode_binary, content_type, headers, body, CONTEXT) == either(
         decode_binary_exactly, content_type, headers, body, CONTEXT
     )
+
+
+@st.composite
+def times(draw: st.DrawFn) -> str:
+    """A timestamp, or what looks like one."""
+    text = draw(st.datetimes()).isoformat(timespec=draw(st.sampled_from(("seconds", "milliseconds", "microseconds")))) + draw(
+        st.sampled_from(("", "Z", "+01:00", "+0100", "z", ".Z", "9Z", "999Z", "aZ", ":30Z", ",5Z", " Z"))
+    )
+    at = draw(st.integers(0, len(text)))
+    return text[:at] + draw(st.sampled_from(("", "", "", "0", "9", "W", " ", "T", "-", "\u0661"))) + text[at + draw(st.integers(0, 1)) :]
+
+
+@settings(max_examples=1000, deadline=None)
+@given(times())
+def test_fast_path_takes_a_time_only_when_it_is_one(text: str) -> None:
+    try:
+        usual = is_usual_time(text)
+    except ValueError:
+        return  # the exact path decides
+    assert usual == is_time(text)
