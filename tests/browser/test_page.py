@@ -1,0 +1,190 @@
+"""The page at `/` in a real Chromium: sign in with a key, see messages live, filter, sign out."""
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from tests.feed import FixedSnapshots, Log, Pod, accepted, blocked, delivered, message, pod
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PICTURES = Path(__file__).parents[2] / "build" / "screenshots"
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: infra/local/system-packages chromium installs it")
+
+
+@pytest.fixture
+async def feed(redis_url: str, tmp_path: Path) -> AsyncIterator[Pod]:
+    secret = tmp_path / "secret"
+    secret.write_text("s" * 43)
+    async with pod(redis_url, secret, FixedSnapshots()) as running:
+        yield running
+
+
+@pytest.fixture
+async def log(redis_url: str) -> AsyncIterator[Log]:
+    writer = Log(redis_url)
+    yield writer
+    await writer.redis.aclose()
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as play:
+        browser = await play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        await browser.close()
+
+
+async def signed_in(browser: Browser, feed: Pod, key: str, **options: object) -> tuple[Page, list[str]]:
+    """The page of somebody who signed in, and what it complains about."""
+    page = await browser.new_page(**options)  # type: ignore[arg-type]
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda line: complaints.append(line.text) if line.type == "error" and "401" not in line.text else None)
+    await page.goto(feed.url)
+    await page.get_by_label("API key").fill(key)
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.locator("#state")).to_have_text("live")
+    return page, complaints
+
+
+async def show_traffic(log: Log, org: str) -> None:
+    """A few messages as they look in practice."""
+    first = message(org, "order-1001", body=b'{"order": 1001, "lines": [{"sku": "A-7", "count": 2}], "total": 59.9}')
+    second = message(org, "charge-77", topic="payments.charge.requested", subject="agent-billing", body=b'{"amount": 59.9}')
+    third = message(org, "note-3", topic="support.notes", subject=None, body=b'{"text": "call back at nine"}')
+    await log.write([*accepted(first, second, third), blocked(message(org, "huge-1", topic="orders.import", subject="agent-9"))])
+    await log.write([delivered(first, second, sequence=4711)])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_message_appears_with_its_delivery_and_opens_when_signed_in(
+    browser: Browser, feed: Pod, log: Log, org: str, scheme: str
+) -> None:
+    key = feed.snapshots.add(org)
+    page, complaints = await signed_in(browser, feed, key, color_scheme=scheme, viewport={"width": 1366, "height": 768})
+    await show_traffic(log, org)
+
+    row = page.locator("tr.message", has_text="orders.created")
+    await expect(row).to_contain_text("accepted")
+    await expect(row).to_contain_text("agent-7")
+    await expect(row).to_contain_text("local #4711")
+    await expect(page.locator("tr.message", has_text="orders.import")).to_contain_text("blocked")
+    await row.get_by_role("button").click()
+    await expect(page.locator("tr.detail pre")).to_contain_text('"order": 1001')
+    await expect(page.locator("#count")).to_have_text("4 messages")
+    await page.screenshot(path=PICTURES / f"feed-{scheme}.png")
+    assert complaints == []
+
+
+async def test_filter_shows_only_what_it_names(browser: Browser, feed: Pod, log: Log, org: str) -> None:
+    page, complaints = await signed_in(browser, feed, feed.snapshots.add(org))
+    await page.get_by_label("Topic").fill("payments.>")
+    async with page.expect_websocket() as opened:
+        await page.get_by_role("button", name="Apply").click()
+    await (await opened.value).wait_for_event("framereceived")
+    await show_traffic(log, org)
+    await expect(page.locator("tr.message")).to_have_count(1)
+    await expect(page.locator("tr.message")).to_contain_text("payments.charge.requested")
+    assert complaints == []
+
+
+async def test_wrong_pattern_is_said_when_it_is_applied(browser: Browser, feed: Pod, org: str) -> None:
+    page, _ = await signed_in(browser, feed, feed.snapshots.add(org))
+    await page.get_by_label("Topic").fill("a..b")
+    await page.get_by_role("button", name="Apply").click()
+    await expect(page.locator("#problem")).to_contain_text("not a pattern")
+    await expect(page.locator("#state")).to_have_text("refused")
+
+
+async def test_unknown_key_is_refused_and_stays_out(browser: Browser, feed: Pod) -> None:
+    page = await browser.new_page(viewport={"width": 1366, "height": 768})
+    await page.goto(feed.url)
+    await page.get_by_label("API key").fill("nonsense")
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.locator("#sign-in-error")).to_contain_text("not known")
+    await expect(page.locator("#feed")).to_be_hidden()
+    await page.screenshot(path=PICTURES / "sign-in.png")
+
+
+async def test_session_survives_a_reload_and_ends_with_sign_out_or_its_key(browser: Browser, feed: Pod, org: str) -> None:
+    key = feed.snapshots.add(org)
+    page, _ = await signed_in(browser, feed, key)
+    await page.reload()
+    await expect(page.locator("#state")).to_have_text("live")
+    assert await page.evaluate("document.cookie") == ""  # no script can read it
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_label("API key")).to_be_visible()
+    assert await page.context.cookies() == []
+
+    page, _ = await signed_in(browser, feed, key)
+    feed.snapshots.revoke(key)
+    await expect(page.get_by_label("API key")).to_be_visible(timeout=10_000)
+
+
+async def test_page_comes_back_and_misses_nothing_when_its_connection_is_lost(
+    browser: Browser, redis_url: str, tmp_path: Path, log: Log, org: str
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("s" * 43)
+    snapshots = FixedSnapshots()
+    async with pod(redis_url, secret, snapshots) as feed:
+        page, _ = await signed_in(browser, feed, snapshots.add(org))
+        await log.write(accepted(message(org, "before")))
+        await expect(page.locator("tr.message")).to_have_count(1)
+        await page.context.set_offline(True)
+        await page.evaluate("() => undefined")
+        await log.write(accepted(message(org, "meanwhile")))
+        await page.context.set_offline(False)
+        await expect(page.locator("tr.message")).to_have_count(2, timeout=15_000)
+
+
+async def test_another_sites_page_can_neither_watch_nor_sign_out(feed: Pod, org: str) -> None:
+    key = feed.snapshots.add(org)
+    elsewhere = {"Origin": "http://evil.example"}
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    async with httpx.AsyncClient(base_url=feed.url) as client:
+        signed = await client.post("/v1/session", json={"key": key})
+        assert signed.status_code == 200
+        cookie = signed.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=Strict" in cookie
+        assert key not in cookie
+        assert (await client.get("/v1/feed", headers={**upgrade, **elsewhere})).status_code == 403
+        assert (await client.get("/v1/feed", headers=upgrade)).status_code == 403  # no Origin at all
+        assert (await client.delete("/v1/session", headers={**elsewhere, "X-Requested-With": "x"})).status_code == 403
+        assert (await client.delete("/v1/session", headers={"Origin": feed.url})).status_code == 403
+        assert (await client.post("/v1/session", json={"key": key}, headers=elsewhere)).status_code == 403
+        assert (await client.post("/v1/session", data={"key": key})).status_code == 415
+        assert (await client.get("/v1/session")).json()["org"] == org
+
+
+async def test_page_is_served_with_headers_that_allow_no_inline_script(feed: Pod) -> None:
+    async with httpx.AsyncClient(base_url=feed.url) as client:
+        page = await client.get("/")
+        policy = page.headers["content-security-policy"]
+        assert "script-src 'self'" in policy
+        assert "unsafe" not in policy
+        assert "<script>" not in page.text
+        assert (await client.get("/page/feed.js")).headers["content-type"].startswith("text/javascript")
+        assert (await client.get("/", headers={"If-None-Match": page.headers["etag"]})).status_code == 304
+        assert page.headers["x-content-type-options"] == "nosniff"
