@@ -107,7 +107,7 @@ end
 for _, backbone in ipairs(told.hold) do
   local gate = redis.call('HGET', prefix .. 'gates', backbone)
   if not gate or string.sub(gate, 1, 4) ~= 'held' then
-    redis.call('HSET', prefix .. 'gates', backbone, 'held ' .. (redis.call('GET', prefix .. 'number') or '0'))
+    redis.call('HSET', prefix .. 'gates', backbone, 'held ' .. redis.call('INCR', prefix .. 'turns'))
   end
 end
 
