@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from shared.adapters.nats.connection import Connection
 from shared.adapters.nats.frames import Item, encode
 from shared.adapters.nats.link import Link
-from shared.adapters.nats.publishing import Step, plan, publish_step
+from shared.adapters.nats.publishing import BATCH_FROM, Step, plan, publish_step
 from shared.adapters.nats.replies import Lost
 from shared.adapters.nats.streams import MAX_BYTES, Stream, ensure, stream_name
 from shared.ports import Outgoing, Published, PublishedGroup
@@ -17,14 +17,22 @@ FIRST_CONNECTION = 0.5  # seconds that start() gives the backbones to be connect
 
 class NatsBackbones:
     """Publishes to NATS deployments, one connection each. `url_by_backbone` has `nats://user:password@host:port`, or several of one
-    deployment separated by commas. `stream_bytes` is the max_bytes of the streams it makes."""
+    deployment separated by commas. `stream_bytes` is the max_bytes of the streams it makes; groups of `batch_from` on go as
+    atomic batches."""
 
     def __init__(
-        self, url_by_backbone: Mapping[str, str], *, name: str = "switchboard", timeout: float = TIMEOUT, stream_bytes: int = MAX_BYTES
+        self,
+        url_by_backbone: Mapping[str, str],
+        *,
+        name: str = "switchboard",
+        timeout: float = TIMEOUT,
+        stream_bytes: int = MAX_BYTES,
+        batch_from: int = BATCH_FROM,
     ) -> None:
         self._links = {backbone: Link(backbone, url, name) for backbone, url in url_by_backbone.items()}
         self._timeout = timeout
         self._stream_bytes = stream_bytes
+        self._batch_from = batch_from
 
     async def start(self) -> None:
         """Connect in the background. Returns when all backbones are connected, and soon where one is missing."""
@@ -79,7 +87,7 @@ class NatsBackbones:
         stream = link.streams.get(org)
         made = False
         try:
-            for step in plan(items):
+            for step in plan(items, self._batch_from):
                 if stream is None:
                     stream, made = await self._ensure(link, connection, org, deadline), True
                 nobody = await publish_step(connection, stream, step, results, deadline)

@@ -16,7 +16,9 @@ from shared.adapters.nats.replies import NO_RESPONDERS, Acks, PubAck
 from shared.adapters.nats.streams import Stream
 from shared.ports import Published
 
-BATCH_FROM = 64  # messages to one stream; below, a batch's fixed cost is more than it saves
+# Messages to one stream from which on they go as an atomic batch. A batch halves our CPU a message at 256, and costs the server
+# about 3 fsyncs and 30 other file operations (2.15.1, counted): its latency is the disk's, 5 to 30 ms.
+BATCH_FROM = 64
 MOST_MESSAGES = 1000  # in a step: a server's limit for a batch (ADR-50)
 MOST_BYTES = 8 * 1024 * 1024  # in a step: a server keeps a batch in memory until its commit
 BATCH_SHARE = 0.5  # of the time left is waited for a batch; the rest is for its messages one by one
@@ -34,15 +36,15 @@ class Step(msgspec.Struct, frozen=True):
     atomic: bool
 
 
-def plan(items: Sequence[Item]) -> Iterator[Step]:
-    """The steps of a group, in order.
+def plan(items: Sequence[Item], batch_from: int = BATCH_FROM) -> Iterator[Step]:
+    """The steps of a group, in order; from `batch_from` messages on as atomic batches.
 
     A batch with a message the stream knows is refused whole, so what is known to be a duplicate goes before it: it was logged
     before. Only the copy of a message of this very group goes after it.
     """
     fresh = [item for item in items if not item.known]
-    if len(fresh) < BATCH_FROM:
-        yield from _cut(items, atomic=False)
+    if len(fresh) < batch_from:
+        yield from _cut(items)
         return
     before: list[Item] = []
     after: list[Item] = []
@@ -51,26 +53,26 @@ def plan(items: Sequence[Item]) -> Iterator[Step]:
         for item in items:
             if item.known:
                 (after if item.key in keys else before).append(item)
-    yield from _cut(before, atomic=False)
-    yield from _cut(fresh, atomic=True)
-    yield from _cut(after, atomic=False)
+    yield from _cut(before)
+    yield from _cut(fresh, batch_from)
+    yield from _cut(after)
 
 
-def _cut(items: Sequence[Item], atomic: bool) -> Iterator[Step]:
+def _cut(items: Sequence[Item], batch_from: int = MOST_MESSAGES + 1) -> Iterator[Step]:
     if len(items) <= MOST_MESSAGES and sum([item.size for item in items]) <= MOST_BYTES:  # nearly always
         if items:
-            yield Step(list(items), atomic and len(items) >= BATCH_FROM)
+            yield Step(list(items), len(items) >= batch_from)
         return
     piece: list[Item] = []
     size = 0
     for item in items:
         if piece and (len(piece) == MOST_MESSAGES or size + item.size > MOST_BYTES):
-            yield Step(piece, atomic and len(piece) >= BATCH_FROM)
+            yield Step(piece, len(piece) >= batch_from)
             piece, size = [], 0
         piece.append(item)
         size += item.size
     if piece:
-        yield Step(piece, atomic and len(piece) >= BATCH_FROM)
+        yield Step(piece, len(piece) >= batch_from)
 
 
 async def publish_step(connection: Connection, stream: Stream, step: Step, results: list[Published | None], deadline: float) -> list[Item]:
