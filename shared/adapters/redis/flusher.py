@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 IDLE_S = 0.020  # completions go in a flush of their own when none starts in this time
 SKEW_US = 300_000_000  # a door's clock that is further off is not believed
+IDLE_PING_S = 2.0  # an idle door notices within this time that its server is gone
 PAUSE_S = 0.1  # after a failed flush, before carrying what it carried again
 
 
@@ -51,6 +52,7 @@ class Flusher:
         try:
             await self._link.connect()
         except Unavailable as error:
+            self._failed = True
             log.warning("the log's Redis is not there yet: %s", error)
         self._task = asyncio.create_task(self._run(), name=f"flusher-{self.shard}")
 
@@ -63,6 +65,11 @@ class Flusher:
         if self._idle is not None:
             self._idle.cancel()
         await self._link.close()
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the last flush, or the start before the first one, found the server."""
+        return not self._failed
 
     def collecting(self) -> Batch:
         """The batch that the next records and look-ups go into; it becomes a flush as soon as the one in flight is back.
@@ -112,10 +119,23 @@ class Flusher:
                 await self._give_back(batch, carried, error)
 
     async def _sleep(self) -> None:
-        """Until there is work; while somebody waits for a gate, only 20 ms: an empty flush asks."""
+        """Until there is work; while somebody waits for a gate, only 20 ms: an empty flush asks. An idle server is pinged."""
         if self.gates.anyone_waits:
             self.carry_soon()
-        await self._wake.wait()
+        try:
+            async with asyncio.timeout(IDLE_PING_S):
+                await self._wake.wait()
+        except TimeoutError:
+            await self._ping()
+
+    async def _ping(self) -> None:
+        try:
+            await self._link.one(b"PING")
+            self._failed = False
+        except (Unavailable, Misconfigured) as error:
+            if not self._failed:
+                log.warning("shard %d: %s", self.shard, error)
+            self._failed = True
 
     async def _give_back(self, batch: Batch, carried: Carried, error: Exception) -> None:
         self.told.give_back(carried)

@@ -48,6 +48,10 @@ class RedisLogQueue:
             await flusher.stop()
         await self._reader.close()
 
+    def reachable(self) -> bool:
+        """Whether every shard's Redis answered when it was last asked."""
+        return all(flusher.reachable for flusher in self._flushers)
+
     async def append(self, records: Sequence[Accepted]) -> list[Entry]:
         """See LogQueue.append."""
         shards = len(self._flushers)
