@@ -5,7 +5,7 @@ import msgspec
 from shared.codec.event import MAX_BATCH_BYTES, MAX_EVENTS, Context, Decoded, malformed
 from shared.codec.json_text import BLANK, UNREADABLE, parts, reason
 from shared.codec.structured import decode_exactly
-from shared.codec.usual import UNUSUAL, decode_envelope, decode_envelopes, messages_of
+from shared.codec.usual import UNUSUAL, decode_envelope, decode_envelopes, extended_message, messages_of
 from shared.domain.errors import Fault, Malformed, TooLarge
 from shared.domain.message import Message
 
@@ -17,6 +17,10 @@ def decode_structured(data: bytes | memoryview, context: Context) -> Message:
     text = bytes(data)
     try:
         return messages_of((decode_envelope(text),), text, context)[0]
+    except UNUSUAL:
+        pass
+    try:
+        return extended_message(text, context)
     except UNUSUAL:
         return decode_exactly(text, context)
 

@@ -9,7 +9,7 @@ import msgspec
 
 from shared.codec.attributes import header_name, header_text, header_uri, is_name, shown
 from shared.codec.event import Context, compose, malformed
-from shared.codec.usual import MAX_CHARACTERS, UNUSUAL, Unusual, address, is_usual_time, sender
+from shared.codec.usual import MAX_CHARACTERS, MAX_EXTENSIONS, UNUSUAL, Unusual, address, is_usual_time, sender
 from shared.domain.errors import Fault, Malformed
 from shared.domain.message import Extension, Message, digested, identified
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 Headers = Sequence[tuple[bytes, bytes]]
 
-MAX_USUAL_EXTENSIONS = 8
 URIS = ("source", "dataschema")
 
 # The attributes that usual_binary() reads by name, and headers that most requests have: no extensions, all of them.
@@ -106,7 +105,7 @@ def _extensions(found: dict[bytes, bytes]) -> dict[str, Extension] | None:
             if not is_name(name) or name == "datacontenttype" or not _is_plain(found[header]):
                 raise Unusual
             extensions[name] = found[header].decode("ascii")
-    if len(extensions) > MAX_USUAL_EXTENSIONS:
+    if len(extensions) > MAX_EXTENSIONS:
         raise Unusual
     return extensions or None
 

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shared.codec.attributes import (
+    INTEGERS,
     forbidden_character,
     header_name,
     is_json_type,
     is_media_type,
+    is_name,
     is_time,
     is_uri,
     is_uri_reference,
@@ -28,7 +30,10 @@ from shared.codec.json_text import MAX_DEPTH, too_deep
 from shared.domain.errors import Malformed
 from shared.domain.message import Extension, Message, digest_start, digested, identified, identity_start
 
-MAX_CHARACTERS = 512  # of an id, a source, a trace, and an address's texts together: all of them are far below 64 KiB as headers
+MAX_EXTENSIONS = 8
+MAX_CHARACTERS = (
+    512  # of an id, a source, a trace, all extensions, and an address's texts together: all of them are far below 64 KiB as headers
+)
 
 
 class Unusual(Exception):
@@ -41,8 +46,8 @@ if TYPE_CHECKING:
 UNUSUAL = (Unusual, ValueError, RecursionError)  # msgspec's errors are ValueErrors
 
 
-class Envelope(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """A structured event without extensions but topic and trace."""
+class Envelope(msgspec.Struct, gc=False):
+    """What a structured event has, its extensions aside: all but topic and trace."""
 
     specversion: str
     id: str
@@ -58,8 +63,16 @@ class Envelope(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     data: msgspec.Raw = msgspec.Raw()
 
 
-decode_envelope = msgspec.json.Decoder(Envelope).decode
-decode_envelopes = msgspec.json.Decoder(list[Envelope]).decode
+class WholeEnvelope(Envelope, forbid_unknown_fields=True, gc=False):
+    """A structured event without other extensions: it is read in one go."""
+
+
+decode_envelope = msgspec.json.Decoder(WholeEnvelope).decode
+decode_envelopes = msgspec.json.Decoder(list[WholeEnvelope]).decode
+_known = msgspec.json.Decoder(Envelope).decode
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_attribute = msgspec.json.Decoder(str | bool | int).decode
+_KNOWN = frozenset(Envelope.__struct_fields__)
 
 
 def messages_of(envelopes: Sequence[Envelope], text: bytes, context: Context) -> list[Message]:
@@ -72,7 +85,26 @@ def messages_of(envelopes: Sequence[Envelope], text: bytes, context: Context) ->
     return messages
 
 
-def _message(event: Envelope, context: Context) -> Message:
+def extended_message(text: bytes, context: Context) -> Message:
+    """The Message of an event with a few more extensions. Raises one of UNUSUAL."""
+    members = _members(text)
+    extensions: dict[str, Extension] = {}
+    for name in members.keys() - _KNOWN:
+        value = _attribute(members[name])
+        if not is_name(name) or (not value.isprintable() if isinstance(value, str) else value not in INTEGERS):
+            raise Unusual
+        extensions[name] = value
+    if len(extensions) > MAX_EXTENSIONS or sum(len(name) + len(str(value)) for name, value in extensions.items()) > MAX_CHARACTERS:
+        raise Unusual
+    text.decode()
+    event = _known(text)
+    message = _message(event, context, extensions)
+    if text.count(b'"') != _quotes(event, message):
+        raise Unusual
+    return message
+
+
+def _message(event: Envelope, context: Context, extensions: dict[str, Extension] | None = None) -> Message:
     event_id, subject, time, datacontenttype = event.id, event.subject, event.time, event.datacontenttype
     body = bytes(event.data) or None
     if body is not None and datacontenttype is None:
@@ -84,6 +116,8 @@ def _message(event: Envelope, context: Context) -> Message:
         raise Unusual
     if time is not None and not is_usual_time(time):
         raise Unusual
+    if event.traceparent is not None or event.tracestate is not None:
+        extensions = _trace(event) | (extensions or {})
     return Message(
         identified(sender(context.org, event.source), event_id),
         digested(start, body),
@@ -96,7 +130,7 @@ def _message(event: Envelope, context: Context) -> Message:
         time,
         datacontenttype,
         event.dataschema,
-        None if event.traceparent is None and event.tracestate is None else _trace(event),
+        extensions,
         body,
         context.received_at,
         context.door,
@@ -112,7 +146,7 @@ def _quotes(event: Envelope, message: Message) -> int:
     if event.dataschema is not None:
         count += 4
     if message.extensions is not None:
-        count += 4 * len(message.extensions)
+        count += sum(4 if isinstance(value, str) else 2 for value in message.extensions.values())
     return count if message.body is None else count + 2 + message.body.count(b'"')
 
 
