@@ -17,7 +17,7 @@ from shared.adapters.postgres import PostgresMessageStore
 from shared.adapters.redis.log_queue import RedisLogQueue
 from shared.adapters.redis.log_reader import RedisLogReader
 from shared.adapters.redis.relay_log import RedisRelayLog
-from shared.domain.record import DeadLetter, Deliveries, unpack_flush
+from shared.domain.record import DeadLetter, Deliveries, Flush, unpack_flush
 from shared.domain.verdict import Delivery
 from shared.ports import MessageStore
 from tests.events import accepted
@@ -249,7 +249,7 @@ async def test_bodies_come_from_the_store_when_the_log_had_no_room_for_them(
     entries = await queue.append([accepted(f"e{number}", org=org) for number in range(20)])
     reader = RedisLogReader(redis_url, limit_bytes=1)
     taken = await reader.take(1 << 24, 5_000)
-    await store.write(0, [flush for flush in taken if hasattr(flush, "mask")])
+    await store.write(0, [flush for flush in taken if isinstance(flush, Flush)])
     await reader.commit(taken)
     assert server.keys(PREFIX + "flush:*") == []
     age(server)
