@@ -367,7 +367,7 @@ class ConfigStore(Protocol):
         """The config state in force. Raises Unavailable."""
 
     def changes(self) -> AsyncIterator[Snapshot]:
-        """Each new snapshot within a second of its change; never ends, and waits out an unreachable store."""
+        """The snapshot in force, then each new one within a second of its change; never ends, and waits out an unreachable store."""
 
     async def put_principal(self, principal: Principal, author: str, reason: str = "") -> int:
         """Create or replace a principal; the new config revision."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, TypeVar, cast, runtime_checkable
 
 from shared.domain.errors import Unavailable
 from shared.edge.flight import Flight
@@ -60,6 +60,7 @@ class Resources:
     def degraded(self) -> list[str]:
         """The names of the dependencies that are lost now."""
         lost = set(self._lost)
+        lost |= {name for name in ("log", "config") if isinstance(held := self._held.get(name), Reaches) and not held.reachable()}
         if self.snapshots.lost:
             lost.add("config")
         backbones = cast("Backbones | None", self._held.get("backbones"))
@@ -141,6 +142,13 @@ class Resources:
 
 
 Startable = TypeVar("Startable", bound="Starts")
+
+
+@runtime_checkable
+class Reaches(Protocol):
+    """An adapter that can say whether its server answered when it was last asked."""
+
+    def reachable(self) -> bool: ...
 
 
 class Starts(Protocol):

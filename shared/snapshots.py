@@ -72,7 +72,6 @@ class SnapshotFollower:
         while True:
             try:
                 store = await self._config()
-                await self._take(await store.snapshot())
                 async for snapshot in store.changes():
                     await self._take(snapshot)
             except Unavailable as error:

@@ -56,7 +56,7 @@ class Deadlines:
 
 def too_large(limit: int) -> TooLarge:
     """What a body over the limit is refused with."""
-    return TooLarge(f"the body is over {limit} bytes", rule="size")
+    return TooLarge(f"the body is over {limit} bytes")
 
 
 async def read_body(receive: Receive, limit: int, flight: Flight, deadlines: Deadlines) -> bytes:

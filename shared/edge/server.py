@@ -16,6 +16,7 @@ from shared.codec import encode_problem
 from shared.domain.errors import Malformed
 from shared.edge import logs
 from shared.edge.app import Edge
+from shared.edge.body import LINGER
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +54,15 @@ class BoundedProtocol(HttpToolsProtocol):
 
     _head = 0  # bytes of a head that is not complete yet
     _late: asyncio.TimerHandle | None = None
+    _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._late = self.loop.call_later(HEAD_SECONDS, self._too_late)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         if self.scope is None or "method" not in self.scope or self.cycle is None or not self.cycle.more_body:  # a head, or a part of one
             end = data.find(b"\r\n\r\n", 0, HEAD_BYTES - self._head)
             if end < 0 and self._head + len(data) > HEAD_BYTES:
@@ -67,6 +71,8 @@ class BoundedProtocol(HttpToolsProtocol):
             if data.find(b"pgrade", 0, end) >= 0 and not self._head and not data.startswith(b"GET "):
                 data = UPGRADE.sub(PASSED_OVER, data[:end]) + data[end:]
         super().data_received(data)
+        if self._refused:
+            return
         if self.scope is None or "method" not in self.scope:
             self._head += len(data)
             if self._late is None:
@@ -95,11 +101,25 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(NOT_HTTP)
 
     def _refuse(self, response: bytes) -> None:
-        if self.transport.is_closing():
+        """Answer and close, but read on for a moment: a close under a client that still sends resets the connection, answer and all."""
+        if self._refused or self.transport.is_closing():
             return
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+        self._refused = True
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if not cycle.more_body:  # the request before is whole, and is being answered: that answer stands, and ends the connection
+                cycle.keep_alive = False
+                return
+            started, cycle.disconnected = cycle.response_started, True
+            cycle.message_event.set()
+        else:
+            started = False
+        if not started:
             self.transport.write(response)
-        self.transport.close()
+        self.transport.write_eof()
+        if self._late is not None:
+            self._late.cancel()
+        self._late = self.loop.call_later(LINGER, self._too_late)
 
     def _too_late(self) -> None:
         self._late = None

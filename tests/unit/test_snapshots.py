@@ -26,12 +26,10 @@ class Store:
     async def opened(self) -> ConfigStore:
         return self  # type: ignore[return-value]  # what the follower asks of it
 
-    async def snapshot(self) -> Snapshot:
+    async def changes(self) -> AsyncIterator[Snapshot]:
         if self.state is None:
             raise Unavailable("the store is away")
-        return self.state
-
-    async def changes(self) -> AsyncIterator[Snapshot]:
+        yield self.state
         while True:
             yield await self.changed.get()
 

@@ -38,7 +38,7 @@ class MemoryConfigStore:
 
     async def changes(self) -> AsyncIterator[Snapshot]:
         """The snapshot in force, then each new one."""
-        seen = 0
+        seen = -1
         while True:
             async with self._changed:
                 await self._changed.wait_for(lambda known=seen: self._revision != known)  # type: ignore[misc]  # bound now, not later

@@ -34,6 +34,7 @@ class PostgresConfigStore:
         self._database_url = database_url
         self._home = home
         self._connections = Connections(database_url, SESSION, "switchboard-config", size=4)
+        self._reached = True
 
     async def start(self) -> None:
         """Nothing: connections are made when they are needed, and a store that is down now may be up then."""
@@ -41,6 +42,10 @@ class PostgresConfigStore:
     async def stop(self) -> None:
         """Let go of the connections."""
         await self._connections.close()
+
+    def reachable(self) -> bool:
+        """Whether the store answered when changes() last looked."""
+        return self._reached
 
     async def snapshot(self) -> Snapshot:
         return await self._connections.run(self._read)
@@ -56,8 +61,11 @@ class PostgresConfigStore:
                     async with asyncio.timeout(PATIENCE):
                         connection = connection or await self._connect()
                         found = await self._newer(connection, seen)
+                    self._reached = True
                 except (psycopg.Error, OSError, TimeoutError) as error:
-                    log.warning("the config store can't be reached, and is tried again: %s", error)
+                    if self._reached:
+                        log.warning("the config store can't be reached, and is tried again: %s", error)
+                    self._reached = False
                     await _close(connection)
                     connection = None
                 if found is not None:
