@@ -69,13 +69,13 @@ class Supervisor:
         return max(0.0, min(due, default=now + 60.0) - now)
 
     def wait_until_ready(self, names: Iterable[str], within: float, pause: child.Pause, every: float = child.TICK) -> None:
-        """Return once every one of these answers; asks them again after `every` seconds.
+        """Return once all of these answer at the same time; asks them again after `every` seconds.
 
         Raises Misconfigured when one ends with that exit code, Unavailable when one keeps ending or isn't ready in time.
         """
         deadline = time.monotonic() + within
-        waiting = [self._children[name] for name in names]
-        while waiting := [each for each in waiting if each.restart_at is not None or not each.program.ready()]:
+        wanted = [self._children[name] for name in names]
+        while waiting := [each for each in wanted if each.restart_at is not None or not each.program.ready()]:
             self.tick()
             for each in waiting:
                 self._give_up_on(each, deadline, within)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,23 @@ import httpx
 
 from tests.waiting import eventually_now
 
+SMALL = ("tests.integration.small_up",)
+PRODUCT = ("infra.cli.main", "up")
 READY = 60.0  # seconds: the first start makes a database
 STOPPED = 30.0
 
 
 class RunningUp:
-    """One `up` on a state directory, with small processes (small_up.py). `environment` is added to ours."""
+    """One `up` on a state directory: with small processes (small_up.py), or the product's own. `environment` is added to ours."""
 
-    def __init__(self, state: Path, **environment: str) -> None:
+    def __init__(self, state: Path, environment: Mapping[str, str] | None = None, command: tuple[str, ...] = SMALL) -> None:
         self.state = state
         ours = {name: value for name, value in os.environ.items() if not name.startswith("SWITCHBOARD_")}
-        told = {"SWITCHBOARD_STATE_DIR": str(state), "PORT": "0", **environment}
+        told = {"SWITCHBOARD_STATE_DIR": str(state), "PORT": "0", **(environment or {})}
         self.output = state.parent / f"{state.name}.output"
         with self.output.open("ab") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.integration.small_up"], env={**ours, **told}, stdout=file, stderr=file, start_new_session=True
+                [sys.executable, "-m", *command], env={**ours, **told}, stdout=file, stderr=file, start_new_session=True
             )
 
     def ready(self) -> dict[str, Any]:
@@ -55,6 +58,12 @@ class RunningUp:
     def ended(self) -> int:
         """The exit code, once it has ended by itself."""
         return self.process.wait(timeout=READY)
+
+    def client(self) -> httpx.Client:
+        """A client with the admin key."""
+        endpoints = self.endpoints()
+        key = Path(endpoints["admin_key_file"]).read_text().strip()
+        return httpx.Client(base_url=endpoints["http"], headers={"Authorization": f"Bearer {key}"})
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Ask it to stop; the exit code."""

@@ -15,7 +15,7 @@ import redis
 from nats.js.api import StreamConfig
 
 from infra.local.child import birth
-from tests.integration.running_up import RunningUp
+from tests.integration.running_up import PRODUCT, RunningUp
 from tests.waiting import eventually_now
 
 StartUp = Callable[..., RunningUp]
@@ -27,7 +27,7 @@ def start_up(tmp_path: Path) -> Iterator[StartUp]:
     started: list[RunningUp] = []
 
     def start(**environment: str) -> RunningUp:
-        started.append(RunningUp(tmp_path / "state", **environment))
+        started.append(RunningUp(tmp_path / "state", environment))
         return started[-1]
 
     yield start
@@ -108,6 +108,26 @@ async def test_all_data_is_there_when_everything_was_killed(start_up: StartUp) -
     broker = await nats.connect(after["nats"])
     assert (await broker.jetstream().stream_info("s")).state.messages == 1
     await broker.close()
+
+
+def test_an_acknowledged_message_is_found_when_the_product_was_killed(tmp_path: Path) -> None:
+    event = {"specversion": "1.0", "id": "1", "source": "/t", "type": "t.sent", "data": {"n": 1}}
+    up = RunningUp(tmp_path / "state", command=PRODUCT)
+    try:
+        up.ready()
+        with up.client() as client:
+            sent = client.post("/v1/events", json=event, headers={"content-type": "application/cloudevents+json"})
+        up.kill_everything()
+        assert sent.status_code == 202
+        up = RunningUp(tmp_path / "state", command=PRODUCT)
+        up.ready()
+        with up.client() as client:
+            path = f"/v1/messages/{sent.json()['id']}"
+            eventually_now(lambda: client.get(path).is_success, within=10)
+            found = client.get(path).json()
+        assert (found["event_id"], found["data"]) == ("1", {"n": 1})
+    finally:
+        up.stop()
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="the kernel ends orphans on Linux only; elsewhere the next `up` stops them")
