@@ -1,5 +1,7 @@
 """Many events as one JSON array (JSON format, section 4), and what doors without a Content-Type are sent: one event or an array."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from shared.codec.event import MAX_BATCH_BYTES, MAX_EVENTS, Context, Decoded, malformed
@@ -52,10 +54,10 @@ def decode_batch(body: bytes, context: Context) -> Decoded:
     return Decoded(False, [_message_or_error(event, context) for event in events])
 
 
-def _split(body: bytes) -> list[bytes]:
+def _split(body: bytes) -> Sequence[bytes | msgspec.Raw]:
     """The items of an array. One that is no JSON is told from its neighbours, as long as it keeps quotes and brackets in balance."""
     try:
-        return [bytes(item) for item in _items(body)]
+        return _items(body)
     except msgspec.ValidationError:
         raise malformed([Fault("", "is not a JSON array of events")]) from None
     except UNREADABLE as error:
@@ -67,8 +69,8 @@ def _split(body: bytes) -> list[bytes]:
             raise malformed([Fault("", reason(error))]) from None
 
 
-def _message_or_error(event: bytes, context: Context) -> Message | Malformed:
+def _message_or_error(event: bytes | msgspec.Raw, context: Context) -> Message | Malformed:
     try:
-        return decode_structured(event, context)
+        return decode_structured(bytes(event), context)
     except Malformed as error:
         return error

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from itertools import accumulate
+from itertools import accumulate, islice
 
 import msgspec
 
 MAX_DEPTH = 512  # levels of arrays and objects in data: well below what any reader further on can take
-MAX_TOKENS = 500_000  # strings, brackets and commas that parts() looks at (about 0.1 s)
+MAX_TOKENS = 400_000  # strings, brackets and commas that parts() looks at (about 0.1 s)
+MAX_BLAMED = 1_000  # members that are looked at for one to blame
 BLANK = b" \t\r\n"
 UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)  # what msgspec raises for bytes that it can't read
 
@@ -82,7 +83,7 @@ def parts(text: bytes) -> Iterator[bytes]:
 def unreadable_member(text: bytes) -> tuple[str, str] | None:
     """Name and reason of the first member that makes an object unreadable; None where no member can be blamed."""
     try:
-        for member in parts(text):
+        for member in islice(parts(text), MAX_BLAMED):
             try:
                 _members(b"{" + member + b"}")
             except UNREADABLE as error:

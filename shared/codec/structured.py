@@ -45,14 +45,15 @@ def decode_exactly(text: bytes, context: Context) -> Message:
 def _read(text: bytes) -> dict[str, bytes]:
     """The members of an event, raw. Raises Malformed where it is no object, too large a one, or says a thing twice."""
     try:
-        members = {name: bytes(raw) for name, raw in _members(text).items()}
+        raw = _members(text)
     except msgspec.ValidationError:
         raise malformed([Fault("", "is not a JSON object")]) from None
     except UNREADABLE as error:
         name, why = unreadable_member(text) or (None, reason(error))
         raise malformed([Fault("" if name is None else json_pointer(name), why)]) from None
-    if len(members) > MAX_MEMBERS:
-        raise malformed([Fault("", f"has {len(members)} members; {MAX_EXTENSIONS} extension attributes are allowed")])
+    if len(raw) > MAX_MEMBERS:
+        raise malformed([Fault("", f"has {len(raw)} members; {MAX_EXTENSIONS} extension attributes are allowed")])
+    members = {name: bytes(value) for name, value in raw.items()}
     if _may_repeat(text, members) and (name := repeated_member(text, members)) is not None:
         raise malformed([Fault(json_pointer(name), "is there twice")])
     return members

@@ -88,6 +88,8 @@ def messages_of(envelopes: Sequence[Envelope], text: bytes, context: Context) ->
 def extended_message(text: bytes, context: Context) -> Message:
     """The Message of an event with a few more extensions. Raises one of UNUSUAL."""
     members = _members(text)
+    if len(members) > len(_KNOWN) + MAX_EXTENSIONS:
+        raise Unusual
     extensions: dict[str, Extension] = {}
     for name in members.keys() - _KNOWN:
         value = _attribute(members[name])
