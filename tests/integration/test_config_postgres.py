@@ -1,0 +1,61 @@
+"""config-crud on a real store: what is written is in force, for everybody, within a second."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest_asyncio
+
+from functions.config_crud.main import build
+from shared.adapters.postgres import PostgresConfigStore, PostgresMessageStore
+from tests.rest import Api, problem, serving
+from tests.waiting import eventually
+
+PRINCIPALS = "/v1/config/principals"
+
+
+@pytest_asyncio.fixture
+async def api(database: str, tmp_path: Path) -> AsyncIterator[Api]:
+    store, config = PostgresMessageStore(database), PostgresConfigStore(database)
+    await store.start()
+    await config.start()
+    try:
+        async with serving(build, tmp_path, store, config) as served:
+            yield served
+    finally:
+        await config.stop()
+        await store.stop()
+
+
+async def test_key_is_in_force_within_a_second_and_until_its_principal_goes(api: Api) -> None:
+    admin, shop = await api.key(), f"{PRINCIPALS}/shop"
+    grants = [{"action": "config:read", "topics": ["a.>", "é"], "subjects": ["'; DROP TABLE principals; --"]}]
+    assert (await api.ask(admin, shop, "PUT", json={"grants": grants}, headers={"switchboard-reason": "a new shop"})).status_code == 201
+    made = (await api.ask(admin, f"{shop}/keys", "POST")).json()
+    current = api.resources.snapshots
+    assert await eventually(lambda: current.current.principal_of(made["key"]), within=1.5)
+    assert (await api.ask(made["key"], shop)).json()["grants"] == grants
+    [listed] = (await api.ask(admin, f"{shop}/keys")).json()["items"]
+    assert (listed["id"], listed["principal"]) == (made["id"], "shop")
+    assert (await api.ask(admin, shop, "DELETE")).status_code == 204
+    assert await eventually(lambda: current.current.principal_of(made["key"]) is None, within=1.5)
+    problem(await api.ask(admin, f"{shop}/keys"), 404)
+
+
+async def test_each_change_has_a_revision_of_its_own_when_many_come_at_once(api: Api) -> None:
+    admin = await api.key()
+    body = {"grants": [{"action": "publish"}]}
+    answers = await asyncio.gather(*(api.ask(admin, f"{PRINCIPALS}/p{number % 5}", "PUT", json=body) for number in range(20)))
+    revisions = [answer.json()["config_revision"] for answer in answers]
+    assert len(set(revisions)) == 20
+    assert len((await api.ask(admin, PRINCIPALS)).json()["items"]) == 6
+
+
+async def test_key_can_be_deleted_by_its_own_org_and_principal_only(api: Api) -> None:
+    admin, other = await api.key(), await api.key("admin", "globex")
+    await api.ask(admin, f"{PRINCIPALS}/shop", "PUT", json={"grants": []})
+    key_id = (await api.ask(admin, f"{PRINCIPALS}/shop/keys", "POST")).json()["id"]
+    await api.ask(other, f"{PRINCIPALS}/shop", "PUT", json={"grants": []})
+    problem(await api.ask(other, f"{PRINCIPALS}/shop/keys/{key_id}", "DELETE"), 404)
+    problem(await api.ask(admin, f"{PRINCIPALS}/admin/keys/{key_id}", "DELETE"), 404)
+    assert (await api.ask(admin, f"{PRINCIPALS}/shop/keys/{key_id}", "DELETE")).status_code == 204
