@@ -32,7 +32,7 @@ class PostgresMessageStore:
 
     def __init__(self, database_url: str, cluster: str = "local", readers: int = 8, deadline: float = 60.0) -> None:
         self._database_url = database_url
-        self._cluster = cluster
+        self.cluster = cluster
         self._deadline = deadline
         self._writers: dict[int, ShardWriter] = {}
         self._reads = Connections(database_url, SESSION, "switchboard-store", readers)
@@ -41,11 +41,11 @@ class PostgresMessageStore:
         """One transaction for all of it. Raises Unavailable (write the same again), NotProcessable (nothing was written: bisect)."""
         writer = self._writers.get(shard)
         if writer is None:
-            writer = self._writers[shard] = ShardWriter(self._database_url, self._cluster, shard, self._deadline)
+            writer = self._writers[shard] = ShardWriter(self._database_url, self.cluster, shard, self._deadline)
         await writer.write(flushes)
 
     async def quarantine(self, shard: int, flush: int, index: int, packed: bytes, reason: str) -> None:
-        values = {"cluster": self._cluster, "shard": shard, "flush": flush, "place": index, "packed": packed}
+        values = {"cluster": self.cluster, "shard": shard, "flush": flush, "place": index, "packed": packed}
         printable = reason.encode(errors="replace").decode().replace("\0", "")
         await self._fetch(INSERT_QUARANTINE, values | {"reason": printable}, answers=False)
 

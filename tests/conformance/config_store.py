@@ -1,0 +1,107 @@
+"""What every config store must do."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from shared.domain.errors import NotFound
+from shared.domain.principal import Grant, Principal
+from shared.domain.snapshot import Snapshot
+from shared.ports import ConfigStore
+
+READER = (Grant("read", ("orders.>",), ("agent-7", "*")), Grant("publish"))
+
+
+async def coming(changes: AsyncIterator[Snapshot], within: float = 3.0) -> Snapshot:
+    """The next snapshot."""
+    return await asyncio.wait_for(anext(changes), within)
+
+
+class ConfigStoreConformance:
+    """Subclasses give `config`, and conftest `org`."""
+
+    async def test_principal_is_found_as_it_was_put(self, config: ConfigStore, org: str) -> None:
+        wanted = Principal("shop", org, READER, system=True)
+        revision = await config.put_principal(wanted, "me", "why not")
+        assert await config.principal(org, "shop") == wanted
+        assert await config.principal(org, "other") is None
+        assert await config.principal("another", "shop") is None
+        assert (await config.snapshot()).revision == revision
+
+    async def test_principal_is_replaced_when_it_is_put_again(self, config: ConfigStore, org: str) -> None:
+        first = await config.put_principal(Principal("shop", org, READER), "me")
+        _, key = await config.create_key(org, "shop", "me")
+        assert await config.put_principal(Principal("shop", org, ()), "me") == first + 2
+        assert await config.principals(org) == [Principal("shop", org, ())]
+        assert (await config.snapshot()).principal_of(key) == Principal("shop", org, ())
+
+    async def test_principals_are_an_orgs_own_and_in_order_when_they_are_listed(self, config: ConfigStore, org: str) -> None:
+        for name, whose in (("b", org), ("a", org), ("c", f"{org}2")):
+            await config.put_principal(Principal(name, whose, ()), "me")
+        assert [principal.name for principal in await config.principals(org)] == ["a", "b"]
+
+    async def test_key_leads_to_its_principal_when_it_was_created(self, config: ConfigStore, org: str) -> None:
+        await config.put_principal(Principal("shop", org, READER), "me")
+        key_id, key = await config.create_key(org, "shop", "me")
+        snapshot = await config.snapshot()
+        assert snapshot.principal_of(key) == Principal("shop", org, READER)
+        assert snapshot.principal_of(key_id) is None
+        assert key.startswith("sb_")
+        assert len(key) == 46
+
+    async def test_key_is_nowhere_in_what_is_told_of_it_when_it_is_listed(self, config: ConfigStore, org: str) -> None:
+        await config.put_principal(Principal("shop", org, ()), "me")
+        await config.put_principal(Principal("till", org, ()), "me")
+        made = [await config.create_key(org, name, "me") for name in ("shop", "shop", "till")]
+        listed = await config.keys(org)
+        assert [(key["id"], key["principal"]) for key in listed] == [(made[0][0], "shop"), (made[1][0], "shop"), (made[2][0], "till")]
+        assert all(key.keys() == {"id", "principal", "created"} and key["created"].endswith("Z") for key in listed)
+        assert [key["id"] for key in await config.keys(org, "till")] == [made[2][0]]
+        assert await config.keys("another") == []
+
+    async def test_key_is_refused_when_there_is_no_such_principal(self, config: ConfigStore, org: str) -> None:
+        before = (await config.snapshot()).revision
+        with pytest.raises(NotFound):
+            await config.create_key(org, "nobody", "me")
+        assert (await config.snapshot()).revision == before
+
+    async def test_key_is_void_when_it_was_deleted(self, config: ConfigStore, org: str) -> None:
+        await config.put_principal(Principal("shop", org, ()), "me")
+        key_id, key = await config.create_key(org, "shop", "me")
+        _, kept = await config.create_key(org, "shop", "me")
+        before = (await config.snapshot()).revision
+        assert not await config.delete_key(org, "till", key_id, "me")
+        assert not await config.delete_key("another", "shop", key_id, "me")
+        assert (await config.snapshot()).revision == before
+        assert await config.delete_key(org, "shop", key_id, "me")
+        assert not await config.delete_key(org, "shop", key_id, "me")
+        snapshot = await config.snapshot()
+        assert (snapshot.principal_of(key), snapshot.principal_of(kept)) == (None, Principal("shop", org, ()))
+        assert snapshot.revision == before + 1
+
+    async def test_keys_are_void_when_their_principal_was_deleted(self, config: ConfigStore, org: str) -> None:
+        await config.put_principal(Principal("shop", org, ()), "me")
+        _, key = await config.create_key(org, "shop", "me")
+        assert await config.delete_principal(org, "shop", "me", "gone")
+        assert not await config.delete_principal(org, "shop", "me")
+        assert (await config.snapshot()).principal_of(key) is None
+        assert await config.keys(org) == []
+
+    async def test_every_change_has_a_revision_of_its_own_when_many_come_at_once(self, config: ConfigStore, org: str) -> None:
+        before = (await config.snapshot()).revision
+        made = await asyncio.gather(*(config.put_principal(Principal(f"p{n}", org, ()), "me") for n in range(10)))
+        assert sorted(made) == list(range(before + 1, before + 11))
+
+    async def test_snapshots_come_when_config_changes(self, config: ConfigStore, org: str) -> None:
+        changes = config.changes()
+        try:
+            first = await coming(changes)
+            revision = await config.put_principal(Principal("shop", org, READER), "me")
+            second = await coming(changes)
+            _, key = await config.create_key(org, "shop", "me")
+            third = await coming(changes)
+        finally:
+            await changes.aclose()  # type: ignore[attr-defined]  # it is a generator
+        assert (first.revision, second.revision, third.revision) == (revision - 1, revision, revision + 1)
+        assert third.principal_of(key) == Principal("shop", org, READER)

@@ -1,0 +1,99 @@
+"""The config store's suite in memory and on PostgreSQL, and what only a server can show."""
+
+import os
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from shared.adapters.memory.config_store import MemoryConfigStore
+from shared.adapters.postgres import PostgresConfigStore
+from shared.adapters.postgres.keys import ensure_admin_key
+from shared.adapters.postgres.migrations import migrate
+from shared.domain.errors import Unavailable
+from shared.domain.principal import Grant, Principal
+from tests.conformance.config_store import READER, ConfigStoreConformance, coming
+from tests.servers import LocalServer
+
+
+class TestMemory(ConfigStoreConformance):
+    @pytest.fixture
+    def config(self) -> MemoryConfigStore:
+        return MemoryConfigStore()
+
+
+class TestPostgres(ConfigStoreConformance):
+    @pytest.fixture
+    async def config(self, database: str) -> AsyncIterator[PostgresConfigStore]:
+        config = PostgresConfigStore(database)
+        await config.start()
+        yield config
+        await config.stop()
+
+    async def test_who_did_what_is_in_the_audit_when_config_changed(self, config: PostgresConfigStore, database: str, org: str) -> None:
+        revision = await config.put_principal(Principal("shop", org, READER), "boss", "new shop")
+        key_id, _ = await config.create_key(org, "shop", "boss")
+        await config.delete_key(org, "shop", key_id, "boss")
+        with psycopg.connect(database) as connection:
+            rows = connection.execute(
+                "SELECT org, principal, action, path, revision_before, revision_after, reason FROM audit ORDER BY revision_after"
+            ).fetchall()
+        assert rows == [
+            (org, "boss", "principal.put", "principals/shop", revision - 1, revision, "new shop"),
+            (org, "boss", "key.create", f"principals/shop/keys/{key_id}", revision, revision + 1, ""),
+            (org, "boss", "key.delete", f"principals/shop/keys/{key_id}", revision + 1, revision + 2, ""),
+        ]
+
+    async def test_key_is_nowhere_in_the_database_when_it_was_created(self, config: PostgresConfigStore, database: str, org: str) -> None:
+        await config.put_principal(Principal("shop", org, ()), "me")
+        _, key = await config.create_key(org, "shop", "me")
+        with psycopg.connect(database) as connection:
+            for table in ("api_keys", "audit", "principals", "config_state"):
+                with connection.cursor().copy(f"COPY {table} TO STDOUT".encode()) as stream:
+                    assert key[3:].encode() not in b"".join(bytes(piece) for piece in stream)
+
+
+async def test_snapshots_come_again_when_the_store_was_down(own_database: LocalServer) -> None:
+    migrate(own_database.url)
+    config = PostgresConfigStore(own_database.url)
+    changes = config.changes()
+    try:
+        first = await coming(changes)
+        own_database.kill()
+        with pytest.raises(Unavailable):
+            await config.snapshot()
+        own_database.start()
+        revision = await config.put_principal(Principal("shop", "acme", ()), "me")
+        assert revision == first.revision + 1
+        assert (await coming(changes, within=10)).revision == revision
+    finally:
+        await changes.aclose()  # type: ignore[attr-defined]  # it is a generator
+        await config.stop()
+
+
+async def test_admin_key_is_made_once_when_it_is_asked_for_again(database: str, tmp_path: Path) -> None:
+    path = tmp_path / "state" / "admin.key"
+    ensure_admin_key(database, path)
+    key = path.read_text().strip()
+    ensure_admin_key(database, path)
+    assert path.read_text().strip() == key
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    assert list(path.parent.iterdir()) == [path]
+    config = PostgresConfigStore(database)
+    assert (await config.snapshot()).principal_of(key) == Principal("admin", "default", (Grant("admin"),), system=True)
+    await config.stop()
+
+
+@pytest.mark.parametrize("left", [None, "sb_of-another-store"])
+async def test_admin_key_is_made_anew_when_its_file_is_gone_or_of_another_store(database: str, tmp_path: Path, left: str | None) -> None:
+    path = tmp_path / "admin.key"
+    ensure_admin_key(database, path)
+    first = path.read_text()
+    path.unlink() if left is None else path.write_text(left)
+    ensure_admin_key(database, path)
+    config = PostgresConfigStore(database)
+    snapshot = await config.snapshot()
+    assert all(snapshot.principal_of(key.strip()) for key in (first, path.read_text()))
+    await config.stop()
