@@ -7,6 +7,7 @@ ARGS ?=
 ONLY ?=
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL: # one heavy stage at a time, whatever -j says
 .PHONY: help setup run test test-unit lint bench fuzz soak images render deploy test-cluster
 
 help:
