@@ -137,12 +137,14 @@ class Pod:
 
 
 @asynccontextmanager
-async def pod(redis_url: str, secret: Path, snapshots: FixedSnapshots, limits: Limits | None = None, shards: int = 1) -> AsyncIterator[Pod]:
-    """The real app under the server that `switchboard up` uses, on a free port."""
+async def pod(
+    redis_url: str, secret: Path, snapshots: FixedSnapshots, limits: Limits | None = None, shards: int = 1, port: int = 0
+) -> AsyncIterator[Pod]:
+    """The real app under the server that `switchboard up` uses; port 0 takes a free one."""
     resources = Resources(Settings(redis_url=redis_url, secret_file=secret, state_dir=secret.parent, log_shards=shards))
     resources.snapshots = snapshots  # type: ignore[assignment]
     edge = Edge("websocket", lambda given: build(given, limits), resources)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with socket.create_server(("127.0.0.1", port)) as listening:
         server = uvicorn.Server(configuration(edge, BoundedProtocol))
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         running = asyncio.create_task(server._serve([listening]))

@@ -79,7 +79,7 @@ class Feed:
     def _take(self, spans: Sequence[FeedSpan], entries: Sequence[FeedEntry]) -> None:
         """Put what was read into the ring, and wake the clients."""
         if [span.epoch for span in spans] != self.ring.epochs:  # Redis came back empty, or logged for the first time
-            self._begin(spans, [span.lost + 1 for span in spans])
+            self._begin(spans, [span.lost + 1 if span.epoch else 0 for span in spans])
         elif any(missed(span, place, _of(entries, shard)) for shard, (span, place) in enumerate(zip(spans, self.ring.next, strict=True))):
             self._begin(spans, [_first(_of(entries, shard), span.next) for shard, span in enumerate(spans)])
             self._fill(entries)

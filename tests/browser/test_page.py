@@ -146,10 +146,9 @@ async def test_page_comes_back_and_misses_nothing_when_its_connection_is_lost(
         page, _ = await signed_in(browser, feed, snapshots.add(org))
         await log.write(accepted(message(org, "before")))
         await expect(page.locator("tr.message")).to_have_count(1)
-        await page.context.set_offline(True)
-        await page.evaluate("() => undefined")
-        await log.write(accepted(message(org, "meanwhile")))
-        await page.context.set_offline(False)
+    await expect(page.locator("#state")).to_contain_text("again")
+    await log.write(accepted(message(org, "meanwhile")))
+    async with pod(redis_url, secret, snapshots, port=int(feed.url.rpartition(":")[2])):
         await expect(page.locator("tr.message")).to_have_count(2, timeout=15_000)
 
 

@@ -1,0 +1,68 @@
+"""The feed's readers, held to the same behaviour."""
+
+import secrets
+from collections.abc import AsyncIterator
+
+import pytest
+import redis.asyncio
+
+from shared.adapters.memory.feed import MemoryFeedReader
+from shared.adapters.redis.feed import RedisFeedReader
+from shared.adapters.redis.keys import prefix
+from shared.ports import FeedReader
+from tests.conformance.feed_reader import FeedLog, FeedReaderConformance
+
+
+class _InMemory:
+    def __init__(self) -> None:
+        self.memory = MemoryFeedReader(shards=2)
+        self.reader: FeedReader = self.memory
+
+    async def append(self, packed: bytes, shard: int = 0) -> int:
+        return self.memory.append(packed, shard)
+
+    async def trim(self, up_to: int) -> None:
+        self.memory.trim(up_to)
+
+    async def renew(self) -> None:
+        self.memory.renew()
+
+
+class _InRedis:
+    """Writes as feed.lua does; `trimmed` by XTRIM where that is what an operator's Redis does, else by XDEL as the script."""
+
+    def __init__(self, url: str, by_xtrim: bool) -> None:
+        self.redis = redis.asyncio.Redis.from_url(url)
+        self.reader: FeedReader = RedisFeedReader(url, shards=2)
+        self.by_xtrim = by_xtrim
+
+    async def append(self, packed: bytes, shard: int = 0) -> int:
+        number = int(await self.redis.incr(f"{prefix(shard)}number"))
+        await self.redis.setnx(f"{prefix(shard)}epoch", secrets.token_hex(8))
+        await self.redis.xadd(f"{prefix(shard)}feed", {"f": packed}, id=f"{number}-0")
+        return number
+
+    async def trim(self, up_to: int) -> None:
+        key = f"{prefix(0)}feed"
+        if self.by_xtrim:
+            await self.redis.xtrim(key, minid=f"{up_to + 1}-0", approximate=False)
+        else:
+            await self.redis.xdel(key, *(f"{number}-0" for number in range(1, up_to + 1)))
+
+    async def renew(self) -> None:
+        await self.redis.flushdb()
+
+
+class TestMemory(FeedReaderConformance):
+    @pytest.fixture
+    def feed(self) -> FeedLog:
+        return _InMemory()
+
+
+class TestRedis(FeedReaderConformance):
+    @pytest.fixture(params=["xdel", "xtrim"])
+    async def feed(self, redis_url: str, request: pytest.FixtureRequest) -> AsyncIterator[FeedLog]:
+        log = _InRedis(redis_url, request.param == "xtrim")
+        yield log
+        await log.reader.close()
+        await log.redis.aclose()
