@@ -1,0 +1,84 @@
+"""log_batch over HTTP, as a logger with SWITCHBOARD_LOG_BATCH_URL would call it: a batch under its proof, 204 after the commit."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from functions.log_batch.batch import EVENT_TYPE, PROOF, SHARD, pack_batch, proof_of
+from functions.log_batch.main import build
+from shared.adapters.postgres.migrations import migrate
+from shared.domain.record import pack_flush, pack_records
+from shared.edge.app import Edge
+from shared.resources import Resources
+from shared.settings import Settings
+from tests.events import accepted
+from tests.servers import LocalServer
+
+KEY = b"k" * 40
+
+
+def settings(database_url: str, folder: Path) -> Settings:
+    secret = folder / "secret"
+    secret.write_bytes(KEY + b"\n")
+    return Settings(database_url=database_url, secret_file=secret, state_dir=folder)
+
+
+@pytest.fixture
+async def client(database: str, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    edge = Edge("log_batch", build, Resources(settings(database, tmp_path)))
+    await edge.start()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(edge), base_url="http://log-batch") as client:
+        yield client
+    await edge.stop()
+
+
+def batch(*ids: str) -> bytes:
+    return pack_batch([(1, pack_flush(1_800_000_000_000_000, b"n" * len(ids), pack_records([accepted(id) for id in ids])))])
+
+
+def headers(body: bytes, shard: int = 0, key: bytes = KEY) -> dict[str, str]:
+    return {"ce-type": EVENT_TYPE, SHARD: str(shard), PROOF: proof_of(key, shard, body), "content-type": "application/octet-stream"}
+
+
+def rows(database: str) -> list[str]:
+    with psycopg.connect(database) as connection:
+        return [id for (id,) in connection.execute("SELECT event_id FROM messages ORDER BY event_id").fetchall()]
+
+
+async def test_rows_are_there_when_the_answer_is_204_and_once_when_it_comes_twice(client: httpx.AsyncClient, database: str) -> None:
+    body = batch("e1", "e2")
+    for _ in range(2):
+        answer = await client.post("/", content=body, headers=headers(body))
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert rows(database) == ["e1", "e2"]
+
+
+async def test_a_batch_is_401_and_not_written_when_its_proof_is_wrong(client: httpx.AsyncClient, database: str) -> None:
+    body = batch("e1")
+    for wrong in (headers(body, key=b"x" * 40), headers(body) | {SHARD: "1"}, headers(body) | {PROOF: ""}, headers(b"other")):
+        answer = await client.post("/", content=body, headers=wrong)
+        assert answer.status_code == 401
+        assert answer.headers["content-type"] == "application/problem+json"
+    assert rows(database) == []
+
+
+async def test_what_is_no_batch_is_400(client: httpx.AsyncClient) -> None:
+    body = batch("e1")
+    for wrong in (headers(body) | {"ce-type": "order"}, headers(body) | {SHARD: "x"}, headers(body[:-1])):
+        answer = await client.post("/", content=body[:-1], headers=wrong)
+        assert answer.status_code == 400
+
+
+async def test_a_batch_is_503_when_the_store_is_down(own_database: LocalServer, tmp_path: Path) -> None:
+    migrate(own_database.url)
+    edge = Edge("log_batch", build, Resources(settings(own_database.url, tmp_path)))
+    await edge.start()
+    own_database.kill()
+    body = batch("e1")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(edge), base_url="http://log-batch") as client:
+        answer = await client.post("/", content=body, headers=headers(body))
+        assert answer.status_code == 503
+    await edge.stop()
