@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shared.codec.attributes import header_name, header_text, header_uri, is_name, shown
-from shared.codec.event import Context, compose, malformed
+from shared.codec.event import Context, compose, malformed, unsupported
 from shared.codec.usual import MAX_CHARACTERS, MAX_EXTENSIONS, UNUSUAL, Unusual, address, is_usual_time, sender
 from shared.domain.errors import Fault, Malformed
 from shared.domain.message import Extension, Message, digested, identified
@@ -55,6 +55,8 @@ def decode_binary_exactly(content_type: bytes | None, headers: Headers, body: by
             except UnicodeDecodeError:
                 faults.append(Fault(header_name(name), "is not UTF-8"))
         seen.add(header)
+    if not seen - {b"content-type"}:
+        raise unsupported("neither a CloudEvents Content-Type nor ce- headers: this is no CloudEvent")
     if content_type is not None:
         attributes["datacontenttype"] = _media_type(content_type)
     if faults:
@@ -65,10 +67,11 @@ def decode_binary_exactly(content_type: bytes | None, headers: Headers, body: by
 def usual_binary(content_type: bytes | None, headers: Headers, body: bytes, context: Context) -> Message:
     """The same where the headers are as most are. Raises one of UNUSUAL where they aren't."""
     found = dict(headers)
-    event_id, time = found.get(b"ce-id"), found.get(b"ce-time")
+    event_id, raw_time = found.get(b"ce-id"), found.get(b"ce-time")
     if len(found) != len(headers) or found.get(b"ce-specversion") != b"1.0" or event_id is None or not _is_plain(event_id):
         raise Unusual
-    if time is not None and not is_usual_time(time.decode("ascii")):
+    time = None if raw_time is None else raw_time.decode("ascii")
+    if time is not None and not is_usual_time(time):
         raise Unusual
     if content_type is None and body:
         raise Unusual  # whether it is JSON is to be seen
@@ -86,7 +89,7 @@ def usual_binary(content_type: bytes | None, headers: Headers, body: bytes, cont
         source,
         text,
         to.type,
-        None if time is None else time.decode("ascii"),
+        time,
         to.datacontenttype,
         to.dataschema,
         _extensions(found),

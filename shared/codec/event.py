@@ -53,6 +53,11 @@ def malformed(faults: list[Fault]) -> Malformed:
     return Malformed(f"{first.pointer or 'the event'}: {first.detail}{more}", faults=faults[:MAX_FAULTS])
 
 
+def unsupported(detail: str) -> Malformed:
+    """The error for a Content-Type that says nothing of CloudEvents, or nothing that is read here."""
+    return Malformed(detail, status=415, faults=[Fault("content-type", detail)])
+
+
 def compose(attributes: Mapping[str, Extension], body: bytes | None, context: Context, pointer: Callable[[str], str]) -> Message:
     """The Message of an event's attributes, by their CloudEvents names, and its data.
 

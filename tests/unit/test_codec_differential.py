@@ -17,7 +17,7 @@ from shared.domain.message import Message
 from tests.cloudevents import ASCII, Event, canonical, events
 
 CONTEXT = Context("acme", "http", "tester", 1_700_000_000_000_000)
-MANY = settings(max_examples=300, deadline=None)
+MANY = settings(max_examples=150, deadline=None)
 
 
 def attributes_of(message: Message) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def times(draw: st.DrawFn) -> str:
     return text[:at] + draw(st.sampled_from(("", "", "", "0", "9", "W", " ", "T", "-", "\u0661"))) + text[at + draw(st.integers(0, 1)) :]
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(times())
 def test_fast_path_takes_a_time_only_when_it_is_one(text: str) -> None:
     try:
