@@ -106,6 +106,15 @@ async def test_every_message_has_its_row_and_the_log_is_empty_when_the_logger_ha
         await eventually(lambda: held(server) == EMPTY)
 
 
+async def test_each_message_has_one_row_when_two_loggers_share_the_shard(
+    queue: RedisLogQueue, redis_url: str, database: str, store: PostgresMessageStore, server: Any
+) -> None:
+    async with logging(redis_url, store, "one"), logging(redis_url, store, "two"):
+        ids = await fill(queue, 100)
+        await eventually(lambda: rows(database) == ids)
+        await eventually(lambda: held(server) == EMPTY)
+
+
 async def test_each_message_has_one_row_when_a_logger_was_killed_after_it_wrote_and_before_it_committed(
     queue: RedisLogQueue, redis_url: str, database: str, store: PostgresMessageStore, server: Any
 ) -> None:

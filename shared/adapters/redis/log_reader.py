@@ -15,6 +15,8 @@ from shared.domain.record import Flush, unpack_flush
 from shared.ports import Taken, Unreadable
 
 GONE_AFTER_MS = 5_000  # without a heartbeat
+MOST_FLUSHES = 1_000  # taken in one go
+COMMITTED = 200  # flushes in one script: doors wait for each
 WAIT_S = 1.0  # for the first flush
 CHECK_OWN_S = 30.0  # how often a worker looks for flushes in its list that it doesn't have: those of a reply that came too late
 
@@ -58,13 +60,16 @@ class RedisLogReader:
 
     async def commit(self, taken: Sequence[Taken]) -> None:
         """See LogReader.commit."""
+        for start in range(0, len(taken), COMMITTED):
+            await self._commit(taken[start : start + COMMITTED])
+
+    async def _commit(self, taken: Sequence[Taken]) -> None:
         kept = await self._tell("commit", self.worker, self._shrink_from, *(flush.number for flush in taken))
         self._in_hand.difference_update(flush.number for flush in taken)
-        if kept:
-            numbers = {int(number) for number in kept}
-            for flush in taken:
-                if flush.number in numbers and isinstance(flush, Flush):
-                    await self._tell("shrink", flush.number, *index_of(flush))
+        numbers = {int(number) for number in kept}
+        for flush in taken:
+            if flush.number in numbers and isinstance(flush, Flush):
+                await self._tell("shrink", flush.number, *index_of(flush))
 
     async def recover(self) -> int:
         """See LogReader.recover."""
@@ -88,7 +93,7 @@ class RedisLogReader:
         await self._telling.close()
 
     async def _move(self, limit_bytes: int, limit_records: int) -> list[int]:
-        (numbers,) = await self._taking.run(script("take"), self._prefix, self.worker, limit_bytes, limit_records)
+        (numbers,) = await self._taking.run(script("take"), self._prefix, self.worker, limit_bytes, limit_records, MOST_FLUSHES)
         return [int(number) for number in numbers]
 
     async def _read(self, numbers: Sequence[int]) -> list[Taken]:

@@ -1,5 +1,6 @@
 -- A logger worker takes flushes: their numbers go from the shard's lists into its own, in one step (log.md, "Logger").
--- KEYS[1] the shard's prefix; ARGV[1] the worker; ARGV[2] bytes and ARGV[3] records to take at most: at least one flush whatever its size
+-- KEYS[1] the shard's prefix; ARGV[1] the worker; ARGV[2] bytes and ARGV[3] records to take at most: at least one flush whatever its size;
+-- ARGV[4] flushes at most
 -- Answers the numbers, oldest first; the queue before the refusals. Counts as a heartbeat.
 
 local prefix, worker = KEYS[1], ARGV[1]
@@ -7,9 +8,9 @@ local room_bytes, room_records = tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 redis.call('ZADD', prefix .. 'workers', time[1] * 1000 + math.floor(time[2] / 1000), worker)
 
-local taken = {}
+local taken, most = {}, tonumber(ARGV[4])
 for _, list in ipairs({ prefix .. 'queue', prefix .. 'refused' }) do
-  while true do
+  while #taken < most do
     local number = redis.call('LINDEX', list, -1)
     if not number then break end
     local flush = prefix .. 'flush:' .. number
