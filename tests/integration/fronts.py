@@ -8,7 +8,8 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import httpx
@@ -30,10 +31,15 @@ class FrontProcess:
     org: str
     key: str
     log: Path
-    bearer: dict[str, str] = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.bearer = {"authorization": f"Bearer {self.key}"}
+    @property
+    def bearer(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.key}"}
+
+    @cached_property
+    def client(self) -> httpx.Client:
+        """A client with the key, closed with the front. One for all: each new one reads the machine's certificates again."""
+        return httpx.Client(base_url=self.url, headers=self.bearer, timeout=20)
 
     @property
     def url(self) -> str:
@@ -43,7 +49,7 @@ class FrontProcess:
         """Whether /readyz answers 200."""
         assert self.process.poll() is None, self.log.read_text()
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+            return self.client.get("/readyz").status_code == 200
         except httpx.TransportError:
             return False
 
@@ -117,6 +123,7 @@ def fronting(
         eventually_now(front.ready, within=30)
         yield front
     finally:
+        front.client.close()
         stop(process)
         if listening is None:
             own.close()

@@ -14,10 +14,10 @@ def named(case: Case) -> str:
 
 
 def send(front: FrontProcess, case: Case) -> httpx.Response:
-    headers = [(name.encode(), value.encode()) for name, value in front.bearer.items()] + list(case.headers)
+    headers = list(case.headers)
     if case.content_type is not None:
         headers.append((b"content-type", case.content_type))
-    return httpx.post(f"{front.url}/v1/events", headers=headers, content=case.body, timeout=20)
+    return front.client.post("/v1/events", headers=headers, content=case.body)
 
 
 def pointers(problem: dict[str, Any]) -> list[str]:

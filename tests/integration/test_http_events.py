@@ -1,7 +1,6 @@
 """POST /v1/events on real servers: statuses and shapes of the contract, from a client's side."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -14,10 +13,9 @@ BATCH = {"content-type": "application/cloudevents-batch+json"}
 
 
 @pytest.fixture
-def client(front: FrontProcess) -> Iterator[httpx.Client]:
+def client(front: FrontProcess) -> httpx.Client:
     """A client with the org's key."""
-    with httpx.Client(base_url=front.url, headers=front.bearer) as opened:
-        yield opened
+    return front.client
 
 
 def binary(**more: str) -> dict[str, str]:
