@@ -62,12 +62,17 @@ class Lane:
 
     async def _deliver(self, entries: list[Entry]) -> list[Delivery]:
         """Publish what the gate lets through; the rest is pending, and the relay's."""
+        ready = entries
+        last: tuple[int, int] | None = None
         open_flushes: dict[tuple[int, int], bool] = {}
         for entry in entries:
             key = (entry.shard, entry.flush)
-            if key not in open_flushes:
-                open_flushes[key] = self._log.may_publish(entry, self._backbone) or await self._log.opened(entry, self._backbone)
-        ready = entries if all(open_flushes.values()) else [entry for entry in entries if open_flushes[entry.shard, entry.flush]]
+            if key != last:
+                last = key
+                if key not in open_flushes:
+                    open_flushes[key] = self._log.may_publish(entry, self._backbone) or await self._log.opened(entry, self._backbone)
+        if not all(open_flushes.values()):
+            ready = [entry for entry in entries if open_flushes[entry.shard, entry.flush]]
         if not ready:
             return [self._pending] * len(entries)
         outgoing = [Outgoing(entry.message, entry.revision, entry.outcome == "duplicate") for entry in ready]
@@ -85,11 +90,14 @@ class Lane:
     def _note(self, entries: list[Entry], published: PublishedGroup) -> None:
         """Tell the log what became of a group: taken, refused, or lost, which holds the backbone."""
         noted: dict[tuple[int, str | None], list[int]] = {}
+        lost: dict[int, str] = {}
         for place, (entry, result) in enumerate(zip(entries, published.results, strict=True)):
             if result.lost is not None:
-                self._log.hold(entry.shard, self._backbone, result.lost)
-            elif not (entry.outcome == "duplicate" and result.duplicate):  # a duplicate the stream had is no news
+                lost[entry.shard] = result.lost
+            elif not (result.duplicate and entry.outcome == "duplicate"):  # a duplicate the stream had is no news
                 noted.setdefault((entry.shard, result.refused), []).append(place)
+        for shard, reason in lost.items():
+            self._log.hold(shard, self._backbone, reason)
         now = time.time_ns() // 1000
         for (_, refused), places in noted.items():
             some = [entries[place] for place in places]

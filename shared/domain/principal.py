@@ -9,7 +9,7 @@ from shared.domain.names import matches, subject_matches
 ACTIONS = ("publish", "read", "config:read", "config:write", "registry:read", "registry:write", "redrive", "admin")
 
 
-class Grant(msgspec.Struct, frozen=True):
+class Grant(msgspec.Struct, frozen=True, cache_hash=True):
     """One permission: an action, on topics and subjects that match any of the patterns. `admin` implies every other action."""
 
     action: str
@@ -17,7 +17,7 @@ class Grant(msgspec.Struct, frozen=True):
     subjects: tuple[str, ...] = ("*",)
 
 
-class Principal(msgspec.Struct, frozen=True):
+class Principal(msgspec.Struct, frozen=True, cache_hash=True):
     """Who is asking. `system` marks a system admin, who may act for every org; everyone else acts for `org` alone."""
 
     name: str
@@ -31,14 +31,14 @@ class Principal(msgspec.Struct, frozen=True):
 
     def may_touch(self, action: str, topic: str, subject: str | None) -> bool:
         """Whether a grant allows the action on messages of that topic and subject (None: a message to nobody in particular)."""
-        return _may_touch(self.grants, action, topic, subject)
+        return _may_touch(self, action, topic, subject)
 
 
 @lru_cache(maxsize=65536)
-def _may_touch(grants: tuple[Grant, ...], action: str, topic: str, subject: str | None) -> bool:
+def _may_touch(principal: Principal, action: str, topic: str, subject: str | None) -> bool:
     return any(
         grant.action in (action, "admin")
         and any(matches(pattern, topic) for pattern in grant.topics)
         and any(subject_matches(pattern, subject) for pattern in grant.subjects)
-        for grant in grants
+        for grant in principal.grants
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+from collections.abc import Sequence
 
 import msgspec
 
@@ -35,28 +36,40 @@ class Batch:
         self.number = 0
         self.logged = 0.0
         self.mask = b""
+        self._all_new = False
         self._hits: dict[int, bytes] = {}
 
     @property
     def full(self) -> bool:
         return len(self.records) + len(self._lookups) >= MAX_RECORDS or self.size >= MAX_BYTES
 
-    def add(self, record: Accepted) -> tuple[int, bool]:
-        """The record's place in the flush, and True; or the place of its twin where the identity is there already, and False."""
-        message = record.message
-        place = len(self.records)
-        first = self._places.setdefault(message.id, place)
-        if first != place:
-            return first, False
-        body = len(message.body) if message.body is not None else 0
-        org = self._orgs.setdefault(message.org, len(self._orgs))
-        targets = self._targets.setdefault(record.targets, len(self._targets))
-        self._meta.append(_meta(message.id, message.digest, org, targets, body + OVERHEAD, message.revision))
-        self.records.append(record)
-        self.size += body + OVERHEAD
-        if body > FEED_BODY:
-            self._cut = True
-        return place, True
+    def room(self) -> int:
+        """How many more records it takes."""
+        return MAX_RECORDS - len(self.records) - len(self._lookups) if self.size < MAX_BYTES else 0
+
+    def add(self, records: Sequence[Accepted]) -> list[int]:
+        """The place of each record in the flush; minus one minus the place of its twin where the identity is there already."""
+        places, metas, kept = self._places, self._meta, self.records
+        orgs, targets, size = self._orgs, self._targets, self.size
+        answer: list[int] = []
+        for record in records:
+            message = record.message
+            place = len(kept)
+            first = places.setdefault(message.id, place)
+            if first != place:
+                answer.append(-1 - first)
+                continue
+            body = message.body
+            length = OVERHEAD if body is None else OVERHEAD + len(body)
+            if length > FEED_BODY:
+                self._cut = True
+            org = orgs.setdefault(message.org, len(orgs))
+            metas.append(_meta(message.id, message.digest, org, targets.setdefault(record.targets, len(targets)), length, message.revision))
+            kept.append(record)
+            size += length
+            answer.append(place)
+        self.size = size
+        return answer
 
     def look_up(self, message: Message) -> int:
         """A place, counted from the first look-up, for an identity that is only asked for."""
@@ -91,40 +104,30 @@ class Batch:
         """Note the script's answer. `logged`: the loop's clock when it came."""
         self.number, self.logged, self.mask = number, logged, mask
         answers = iter(hits)
+        self._all_new = mask.count(NEW) == len(mask)
         self._hits = {place: next(answers) for place, said in enumerate(mask) if said in (DUPLICATE, CONFLICT)} if hits else {}
 
-    def entry(self, place: int, own: bool, record: Accepted, shard: int) -> Entry:
-        """What the log said of the record at that place, which is its `own` or its twin's."""
-        said = self.mask[place]
+    def entries(self, places: Sequence[int], records: Sequence[Accepted], shard: int) -> list[Entry]:
+        """What the log said of the records that add() gave these places."""
+        if self._all_new and places[0] >= 0 and places[-1] - places[0] == len(places) - 1:  # all there, none merged
+            number, logged = self.number, self.logged
+            return [
+                Entry("new", record.message, record.targets, record.message.revision, shard, number, place, record.undeliverable, logged)
+                for place, record in zip(places, records, strict=True)
+            ]
+        return [self._entry(place, record, shard) for place, record in zip(places, records, strict=True)]
+
+    def _entry(self, place: int, record: Accepted, shard: int) -> Entry:
+        own, place = place >= 0, max(place, -1 - place)
+        said, message = self.mask[place], record.message
         if said == NEW:
             first = self.records[place]
-            if own:
-                return Entry(
-                    "new",
-                    record.message,
-                    record.targets,
-                    record.message.revision,
-                    shard,
-                    self.number,
-                    place,
-                    record.undeliverable,
-                    self.logged,
-                )
-            same = first.message.digest == record.message.digest
-            return Entry(
-                "duplicate" if same else "conflict",
-                record.message,
-                first.targets,
-                first.message.revision,
-                shard,
-                self.number,
-                place,
-                first.undeliverable,
-                self.logged,
-            )
+            outcome = "new" if own else "duplicate" if first.message.digest == message.digest else "conflict"
+            revision = first.message.revision
+            return Entry(outcome, message, first.targets, revision, shard, self.number, place, first.undeliverable, self.logged)
         if said in (DUPLICATE, CONFLICT):
-            return self._known(self._hits[place], record.message, shard)
-        return Entry("full", record.message, (), record.message.revision, shard, 0, 0)
+            return self._known(self._hits[place], message, shard)
+        return Entry("full", message, (), message.revision, shard, 0, 0)
 
     def found(self, place: int, message: Message, shard: int) -> Entry | None:
         """What the log knew of a look-up."""
@@ -139,6 +142,8 @@ class Batch:
 
     def new_by_backbone(self) -> dict[str, int]:
         """How many new records of this flush each backbone gets."""
+        if self._all_new and len(self._targets) == 1:
+            return dict.fromkeys(next(iter(self._targets)), len(self.records))
         counts: dict[tuple[str, ...], int] = {}
         for record, said in zip(self.records, self.mask, strict=False):
             if said == NEW:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import chain
 
 from shared.adapters.redis.batch import Batch
 from shared.adapters.redis.flusher import Flusher
@@ -54,18 +55,32 @@ class RedisLogQueue:
 
     async def append(self, records: Sequence[Accepted]) -> list[Entry]:
         """See LogQueue.append."""
-        shards = len(self._flushers)
-        slots: list[tuple[Batch, int, bool, int]] = []
-        touched: list[Batch] = []
-        for record in records:
-            shard = shard_of(record.message.org, record.message.source, shards) if shards > 1 else 0
-            batch = self._flushers[shard].collecting()
-            place, own = batch.add(record)
-            if not touched or batch is not touched[-1]:
-                touched.append(batch)
-            slots.append((batch, place, own, shard))
-        await _settled(touched)
-        return [batch.entry(place, own, record, shard) for (batch, place, own, shard), record in zip(slots, records, strict=True)]
+        if len(self._flushers) > 1:
+            return await self._append_by_shard(records)
+        return await self._append(self._flushers[0], records)
+
+    async def _append(self, flusher: Flusher, records: Sequence[Accepted]) -> list[Entry]:
+        """Into as many flushes as it takes, in order."""
+        batch = flusher.collecting()
+        if batch.room() >= len(records):
+            places = batch.add(records)
+            await _settled((batch,))
+            return batch.entries(places, records, flusher.shard)
+        parts: list[tuple[Batch, list[int], Sequence[Accepted]]] = []
+        while records:
+            batch = flusher.collecting()
+            some, records = records[: batch.room()], records[batch.room() :]
+            parts.append((batch, batch.add(some), some))
+        await _settled([batch for batch, _, _ in parts])
+        return [entry for batch, places, some in parts for entry in batch.entries(places, some, flusher.shard)]
+
+    async def _append_by_shard(self, records: Sequence[Accepted]) -> list[Entry]:
+        shards: dict[int, list[int]] = {}
+        for place, record in enumerate(records):
+            shards.setdefault(shard_of(record.message.org, record.message.source, len(self._flushers)), []).append(place)
+        appending = [self._append(self._flushers[shard], [records[place] for place in places]) for shard, places in shards.items()]
+        found = dict(zip((place for places in shards.values() for place in places), chain(*await asyncio.gather(*appending)), strict=True))
+        return [found[place] for place in range(len(records))]
 
     async def seen(self, messages: Sequence[Message]) -> list[Entry | None]:
         """See LogQueue.seen."""
@@ -74,7 +89,7 @@ class RedisLogQueue:
             shard = shard_of(message.org, message.source, len(self._flushers))
             batch = self._flushers[shard].collecting()
             slots.append((batch, batch.look_up(message), shard))
-        await _settled([batch for batch, _, _ in slots])
+        await _settled(list(dict.fromkeys(batch for batch, _, _ in slots)))
         return [batch.found(place, message, shard) for (batch, place, shard), message in zip(slots, messages, strict=True)]
 
     async def first(self, entry: Entry) -> Message | None:
@@ -122,13 +137,14 @@ class RedisLogQueue:
 
 async def _settled(batches: Sequence[Batch]) -> None:
     """Wait for these flushes. Raises the Unavailable of the first that failed."""
-    waiters: list[tuple[Batch, asyncio.Future[None]]] = []
     loop = asyncio.get_running_loop()
-    for batch in dict.fromkeys(batches):
+    waiters: list[asyncio.Future[None]] = []
+    for batch in batches:
         waiter: asyncio.Future[None] = loop.create_future()
         batch.waiters.append(waiter)
-        waiters.append((batch, waiter))
-    for batch, waiter in waiters:
+        waiters.append(waiter)
+    for waiter in waiters:
         await waiter
+    for batch in batches:
         if batch.error is not None:
             raise Unavailable(str(batch.error), retry_after_ms=1000) from batch.error
