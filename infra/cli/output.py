@@ -115,6 +115,7 @@ def cell(value: object) -> str:
 def print_error(error: SwitchboardError) -> int:
     """Say on stderr what is wrong, and return the exit code for it."""
     rule = f" (rule {error.rule})" if error.rule else ""
-    lines = [f"switchboard: {cell(error.detail)}{rule}", *(f"  {cell(fault.pointer)}: {cell(fault.detail)}" for fault in error.faults)]
+    untold = [fault for fault in error.faults if f"{fault.pointer}: {fault.detail}" not in error.detail]
+    lines = [f"switchboard: {cell(error.detail)}{rule}", *(f"  {cell(fault.pointer)}: {cell(fault.detail)}" for fault in untold)]
     sys.stderr.write("\n".join(lines) + "\n")
     return EXIT_CODES.get(error.kind, FAILED)

@@ -37,5 +37,5 @@ def why(
 
 
 def _table_row(step: dict[str, Any]) -> dict[str, object]:
-    details = (f"{name} {output.cell(value)}" for name, value in step.items() if name not in FIXED and value is not None)
+    details = (f"{name} {output.cell(value)}" for name, value in step.items() if name not in FIXED and value)
     return {"time": step["time"], "step": step["step"], "outcome": step["outcome"], "details": ", ".join(details)}

@@ -1,5 +1,7 @@
 """The FastAPI app of a REST function: errors as problem+json, the caller's principal, one way to say what is wrong with a request."""
 
+import logging
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -8,8 +10,11 @@ from starlette.responses import Response
 
 from shared.domain.errors import Fault, Malformed, NotFound, SwitchboardError
 from shared.domain.principal import Principal
+from shared.edge.asgi import ASGIApp, Event, Receive, Scope, Send
 from shared.edge.principals import Principals, Snapshots
-from shared.edge.problems import NotAllowed, problem_document, problem_headers
+from shared.edge.problems import NotAllowed, answer_problem, problem_document, problem_headers
+
+log = logging.getLogger(__name__)
 
 
 def rest_app(title: str, snapshots: Snapshots) -> FastAPI:
@@ -22,7 +27,31 @@ def rest_app(title: str, snapshots: Snapshots) -> FastAPI:
     app.add_exception_handler(SwitchboardError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_middleware(_Guard)
     return app
+
+
+class _Guard:
+    """Answers a fault of ours itself. FastAPI would answer it and raise it on, and functions-framework then answer it once more."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The app's answer, or a problem that says nothing of what failed."""
+        started = False
+
+        async def sending(event: Event) -> None:
+            nonlocal started
+            started = True
+            await send(event)
+
+        try:
+            await self._app(scope, receive, sending)
+        except Exception:
+            log.exception("a request failed", extra={"method": scope.get("method"), "path": scope.get("path")})
+            if not started:
+                await answer_problem(send, SwitchboardError("something failed here; the operator's log says what"))
 
 
 def caller(request: Request) -> Principal:

@@ -7,13 +7,14 @@ from uuid import UUID
 
 import pytest
 import pytest_asyncio
-from shared.adapters.memory.config_store import MemoryConfigStore
-from shared.adapters.memory.message_store import MemoryMessageStore
 
 from functions.query import handler
 from functions.query.main import build
+from shared.adapters.memory.config_store import MemoryConfigStore
+from shared.adapters.memory.message_store import MemoryMessageStore
 from shared.domain.principal import Grant
 from shared.domain.record import DeadLetter, Record
+from shared.ports import Search, StoredMessage
 from tests.rest import Api, problem, serving
 from tests.stored import NOON, accepted, attempt, flush, taken
 
@@ -73,6 +74,15 @@ async def test_rows_outside_the_grants_are_not_there(api: Api) -> None:
     for hidden in (other_topic, other_subject):
         problem(await api.ask(key, f"/v1/messages/{text(hidden.message.id)}"), 404)
         problem(await api.ask(key, f"/v1/messages/{text(hidden.message.id)}/why"), 404)
+
+
+async def test_answer_says_nothing_of_a_fault_of_ours_and_comes_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(wanted: Search) -> list[StoredMessage]:
+        raise RuntimeError("the password is hunter2")
+
+    monkeypatch.setattr(api.store, "search", broken)
+    response = await api.ask(await api.key(), "/v1/messages")
+    assert "hunter2" not in str(problem(response, 500))
 
 
 # ---- one message ----------------------------------------------------------------------------------------------------------------
