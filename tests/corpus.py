@@ -210,7 +210,7 @@ def _attributes() -> Iterator[Case]:
     yield structured("topic too long", "/topic", topic="t" * 1024)
     yield structured("topic too long once encoded", "/topic", topic="*" * 400)
     yield structured("subject far too long", "/subject", subject="s" * 30_000)
-    yield structured("type too long to be a topic", "/topic", type="t" * 1100)
+    yield structured("type too long to be a topic", "/type", type="t" * 1100)
 
 
 def _data() -> Iterator[Case]:

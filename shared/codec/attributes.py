@@ -35,8 +35,9 @@ _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 
 
 def shown(text: str) -> str:
-    """The sender's own text, cut to what an error may repeat."""
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+    """The sender's own text, cut to what an error may repeat, and always text that can be sent: the SDK lets lone surrogates in."""
+    text = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+    return text.encode(errors="replace").decode()
 
 
 def json_pointer(name: str) -> str:

@@ -76,7 +76,7 @@ def compose(attributes: Mapping[str, Extension], body: bytes | None, context: Co
     if len(extensions) > MAX_EXTENSIONS:
         raise malformed([Fault("", f"{len(extensions)} extension attributes; {MAX_EXTENSIONS} are allowed")])
     topic = str(extensions.pop("topic", texts["type"]))
-    check_address(context.org, texts.get("subject"), topic, pointer)
+    check_address(context.org, texts.get("subject"), topic, pointer("subject"), pointer("topic" if "topic" in attributes else "type"))
     body = body or None
     datacontenttype, dataschema = texts.get("datacontenttype"), texts.get("dataschema")
     digest_type = "application/json" if datacontenttype is None and body is not None and is_json(body) else datacontenttype
@@ -136,12 +136,12 @@ def _check_size(attributes: Mapping[str, Extension]) -> None:
         raise malformed([Fault("", f"its attributes take {size} bytes as headers; {MAX_ATTRIBUTE_BYTES} are allowed")])
 
 
-def check_address(org: str, subject: str | None, topic: str, pointer: Callable[[str], str]) -> None:
+def check_address(org: str, subject: str | None, topic: str, subject_where: str, topic_where: str) -> None:
     """Refuse what has no NATS subject. Long ones are refused first: names' caches must not be filled with them."""
-    for name, text in (("subject", subject), ("topic", topic)):
+    for where, text in ((subject_where, subject), (topic_where, topic)):
         if text is not None and len(text) > MAX_NATS_SUBJECT:
-            raise malformed([Fault(pointer(name), f"is longer than a NATS subject may be ({MAX_NATS_SUBJECT} bytes, encoded)")])
+            raise malformed([Fault(where, f"is longer than a NATS subject may be ({MAX_NATS_SUBJECT} bytes, encoded)")])
     try:
         nats_subject(org, subject, topic)
     except Malformed as error:
-        raise Malformed(error.detail, faults=[Fault(pointer("topic"), fault.detail) for fault in error.faults]) from None
+        raise Malformed(error.detail, faults=[Fault(topic_where, fault.detail) for fault in error.faults]) from None

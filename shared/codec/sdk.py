@@ -60,7 +60,11 @@ def from_cloudevent(event: CloudEvent, context: Context) -> Message:
     data = event.get_data()
     if data is not None and not isinstance(data, bytes):
         datacontenttype = attributes.setdefault("datacontenttype", "application/json")
-        data = data.encode() if isinstance(data, str) and not is_json_type(datacontenttype) else msgspec.json.encode(data)
+        as_text = isinstance(data, str) and not is_json_type(str(datacontenttype))
+        try:
+            data = data.encode() if as_text else msgspec.json.encode(data)
+        except (ValueError, TypeError, RecursionError):
+            raise malformed([Fault("/data", "can't be written as JSON")]) from None
     return compose(attributes, data, context, json_pointer)
 
 

@@ -72,16 +72,14 @@ def _attribute(raw: bytes, where: str, faults: list[Fault]) -> Extension | None:
             return _text(raw)
         except UNREADABLE as error:
             faults.append(Fault(where, reason(error, part=True)))
-    elif first in (b"t", b"f"):
+            return None
+    if first in (b"t", b"f"):
         return first == b"t"
-    elif first == b"n":
+    if first == b"n":
         return None
-    elif _INTEGER.fullmatch(raw):
+    if _INTEGER.fullmatch(raw):
         return int(raw)
-    elif first in (b"{", b"["):
-        faults.append(Fault(where, "must be a string, boolean or integer"))
-    else:
-        faults.append(Fault(where, "is not a 32-bit integer"))
+    faults.append(Fault(where, "must be a string, a boolean or a 32-bit integer"))
     return None
 
 

@@ -17,7 +17,6 @@ import msgspec
 from shared.codec.attributes import (
     INTEGERS,
     forbidden_character,
-    header_name,
     is_json_type,
     is_media_type,
     is_name,
@@ -194,7 +193,7 @@ def address(
         raise Unusual
     topic = type if topic is None else topic
     try:
-        check_address(org, subject, topic, header_name)
+        check_address(org, subject, topic, "subject", "topic")
     except Malformed:
         raise Unusual from None
     start = digest_start(type, subject, topic, datacontenttype, dataschema)
