@@ -59,6 +59,7 @@ class Settings(BaseModel):
     bind: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)  # 0: any free one
     secret_file: Path | None = None
+    webhook_origins: str = ""  # who may deliver CloudEvents WebHooks to the events path: origins with commas between, `*` for any
 
     log_shards: int = Field(default=1, ge=1, le=1024)
     log_bytes: int = Field(default=1024**3, ge=1024**2)  # bytes a shard

@@ -56,8 +56,15 @@ def door_of(resources: Resources) -> Door:
             pipeline = await pipeline_of(resources)
         return await pipeline.submit(messages, principal)
 
-    cluster = resources.settings.cluster
-    return Door(submit, Principals(resources.snapshots), resources.counters, resources.flight, cluster=cluster)
+    settings = resources.settings
+    return Door(
+        submit,
+        Principals(resources.snapshots),
+        resources.counters,
+        resources.flight,
+        cluster=settings.cluster,
+        webhook_origins=frozenset(filter(None, settings.webhook_origins.split(","))),
+    )
 
 
 @functions_framework.aio.http  # type: ignore[arg-type]  # an ASGI app is as good as a Response

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 
 from functions.websocket.protocol import BoundedProtocol
-from shared.domain.errors import Misconfigured, NotFound
+from shared.domain.errors import Misconfigured, NotFound, SwitchboardError
 from shared.edge import openapi
 from shared.edge.app import Edge, WithEvents
 from shared.edge.asgi import JSON, ASGIApp, Receive, Scope, Send, answer, json_bytes
@@ -60,8 +60,12 @@ class Front:
         """Start every function, and stop them in the reverse order."""
         async with AsyncExitStack() as stack:
             await receive()
-            for app in self._apps.values():
-                await stack.enter_async_context(lifespan_of(app))
+            try:
+                for app in self._apps.values():
+                    await stack.enter_async_context(lifespan_of(app))
+            except SwitchboardError as error:
+                await send({"type": "lifespan.startup.failed", "message": error.detail})
+                raise
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import redis
 
 from tests.integration.fronts import COMMAND, environment, fronting, listener, new_key, stop
 from tests.servers import LocalServer
@@ -71,6 +72,21 @@ def test_process_ends_with_78_when_an_operator_must_act(settings: dict[str, str]
     assert "SWITCHBOARD_LOG_SHARDS" in ended.stderr
 
 
+def test_process_ends_with_78_when_the_log_would_lose_what_it_acknowledged(
+    tmp_path: Path, own_redis: LocalServer, nats_url: str, database: str
+) -> None:
+    with redis.Redis.from_url(own_redis.url) as client:
+        client.config_set("appendfsync", "everysec")
+    settings = environment(tmp_path, own_redis.url, nats_url, database)
+    with listener() as listening:
+        settings["SWITCHBOARD_FRONT_FD"] = str(listening.fileno())
+        ended = subprocess.run(
+            COMMAND, env=settings, pass_fds=(listening.fileno(),), capture_output=True, text=True, timeout=30, check=False
+        )
+    assert ended.returncode == 78
+    assert "appendfsync" in ended.stderr
+
+
 def test_front_goes_on_with_the_last_snapshot_when_the_store_is_away(
     tmp_path: Path, redis_url: str, nats_url: str, own_database: LocalServer, org: str
 ) -> None:
@@ -102,16 +118,15 @@ def test_answer_is_503_and_ready_says_so_when_the_log_is_away(
         eventually_now(lambda: send(front.url, front.bearer, "second").status_code == 202, within=20)
 
 
-@pytest.mark.parametrize("flags", [[], ["--asgi"]], ids=["as it is", "told to use ASGI"])
 def test_stock_runner_gives_the_same_verdicts_when_it_serves_the_function(
-    tmp_path: Path, settings: dict[str, str], org: str, flags: list[str], front_port: int
+    tmp_path: Path, settings: dict[str, str], org: str, front_port: int
 ) -> None:
     """`functions-framework --target ingest`: no wrapper of ours, the same door behind it."""
     runner = Path(sys.executable).with_name("functions-framework")
     command = [str(runner), "--target", "ingest", "--source", "functions/ingest/main.py", "--host", "127.0.0.1", "--port", str(front_port)]
     key = asyncio.run(new_key(settings["SWITCHBOARD_DATABASE_URL"], org))
     url, bearer = f"http://127.0.0.1:{front_port}", {"authorization": f"Bearer {key}"}
-    with open(tmp_path / "runner.log", "wb") as log, subprocess.Popen([*command, *flags], env=settings, stdout=log, stderr=log) as process:
+    with open(tmp_path / "runner.log", "wb") as log, subprocess.Popen(command, env=settings, stdout=log, stderr=log) as process:
         try:
             eventually_now(lambda: answers(url), within=30)
             accepted = send(url, bearer, "one", "/")
