@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 import psycopg
 
-from shared.adapters.postgres.connections import CONNECTING, Connection, Connections
+from shared.adapters.postgres.connections import Connection, Connections, connect
 from shared.adapters.postgres.keys import INSERT_CHANGE, INSERT_KEY, NEXT_REVISION, PUT_PRINCIPAL, new_key
 from shared.adapters.postgres.statements import statement
 from shared.domain.errors import NotFound, SwitchboardError
@@ -59,7 +59,7 @@ class PostgresConfigStore:
                 found: Snapshot | None = None
                 try:
                     async with asyncio.timeout(PATIENCE):
-                        connection = connection or await self._connect()
+                        connection = connection or await connect(self._database_url, SESSION, "switchboard-config-changes")
                         found = await self._newer(connection, seen)
                     self._reached = True
                 except (psycopg.Error, OSError, TimeoutError) as error:
@@ -146,11 +146,6 @@ class PostgresConfigStore:
             return await (await connection.execute(query, values)).fetchall()
 
         return await self._connections.run(work)
-
-    async def _connect(self) -> Connection:
-        return await psycopg.AsyncConnection.connect(
-            self._database_url, autocommit=True, connect_timeout=CONNECTING, application_name="switchboard-config-changes"
-        )
 
 
 class _NoPrincipal(SwitchboardError):

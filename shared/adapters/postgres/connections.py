@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from shared.adapters.postgres.times import Uuids, UuidsDumper
 from shared.domain.errors import Malformed, Unavailable
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
@@ -16,6 +17,24 @@ Found = TypeVar("Found")
 CONNECTING = 5  # seconds
 DEADLINE = 15.0  # seconds for all of one call, waiting for a free connection included
 LIFETIME = 1800.0  # seconds: a server behind a balancer that changed is left within this time
+
+
+async def connect(database_url: str, session: bytes, name: str) -> Connection:
+    """A new connection in autocommit mode, set up with the statements of `session`; `name` is what the server calls it."""
+    connection = await psycopg.AsyncConnection.connect(
+        database_url,
+        autocommit=True,
+        prepare_threshold=None,  # a plan for the very values: conditions that aren't given fold away, and so do other days' partitions
+        connect_timeout=CONNECTING,
+        application_name=name,
+    )
+    try:
+        connection.adapters.register_dumper(Uuids, UuidsDumper)
+        await connection.execute(session)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
 
 
 class Connections:
@@ -59,7 +78,7 @@ class Connections:
             except psycopg.OperationalError as error:
                 if not repeatable or isinstance(error, psycopg.errors.QueryCanceled):
                     raise
-        return await self._use(await self._connect(), time.monotonic(), work)
+        return await self._use(await connect(self._database_url, self._session, self._name), time.monotonic(), work)
 
     async def _use(self, connection: Connection, made: float, work: Callable[[Connection], Awaitable[Found]]) -> Found:
         try:
@@ -89,18 +108,3 @@ class Connections:
                 raise
             await connection.close()
         return None
-
-    async def _connect(self) -> Connection:
-        connection = await psycopg.AsyncConnection.connect(
-            self._database_url,
-            autocommit=True,
-            prepare_threshold=None,  # conditions that aren't given fold away only in a plan for the values
-            connect_timeout=CONNECTING,
-            application_name=self._name,
-        )
-        try:
-            await connection.execute(self._session)
-        except BaseException:
-            await connection.close()
-            raise
-        return connection

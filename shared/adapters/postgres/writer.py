@@ -11,7 +11,7 @@ from uuid import UUID
 import psycopg
 
 from shared.adapters.postgres.batch import Batch, flush_id, next_round, sort_out
-from shared.adapters.postgres.connections import CONNECTING, Connection
+from shared.adapters.postgres.connections import Connection, connect
 from shared.adapters.postgres.copy_rows import Row, delivery_rows, key_rows, message_rows, pieces
 from shared.adapters.postgres.statements import statement
 from shared.adapters.postgres.times import FIRST_DAY, date_of, moment, uuids
@@ -79,16 +79,8 @@ class ShardWriter:
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
-            connection = await psycopg.AsyncConnection.connect(
-                self._database_url,
-                autocommit=True,
-                prepare_threshold=None,  # plans are made for each batch's own days
-                connect_timeout=CONNECTING,
-                application_name=f"switchboard-logger-{self._shard['shard']}",
-            )
-            self._connection = connection
+            self._connection = await connect(self._database_url, SESSION, f"switchboard-logger-{self._shard['shard']}")
             self._known_days.clear()
-            await connection.execute(SESSION)
         return self._connection
 
     async def _try(self, flushes: Sequence[Flush]) -> None:
@@ -157,10 +149,12 @@ async def _insert_keys(connection: Connection, accepted: Sequence[Row], rows: li
     """
     taken = next_round(accepted)
     known = await _known(connection, taken.first, careful)
-    new = [row for row in taken.first.values() if row.record.message.id not in known] if known else list(taken.first.values())
+    new = [row for message_id, row in taken.first.items() if message_id not in known]
     await _copy(connection, COPY_KEYS, key_rows(new))
-    rows += new
-    if known or taken.repeats:
+    if len(new) == len(accepted):
+        rows += accepted
+    else:
+        rows += new
         owners = known | {row.record.message.id: (row.day, row.record.message.digest) for row in new}
         await _settle(connection, [taken.first[taken_id] for taken_id in known] + taken.repeats, owners, rows)
     return taken.later
@@ -199,7 +193,7 @@ async def _settle(connection: Connection, repeats: Sequence[Row], owners: dict[b
     if redelivered:
         counted = sorted(redelivered.items())
         days, times = [date_of(owners[message_id][0]) for message_id, _ in counted], [count for _, count in counted]
-        await connection.execute(COUNT_REDELIVERED, {"ids": uuids(message_id for message_id, _ in counted), "days": days, "times": times})
+        await connection.execute(COUNT_REDELIVERED, {"ids": uuids([message_id for message_id, _ in counted]), "days": days, "times": times})
 
 
 async def _known_conflicts(connection: Connection, conflicts: dict[tuple[bytes, bytes], Row]) -> list[tuple[bytes, bytes]]:

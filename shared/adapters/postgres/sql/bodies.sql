@@ -2,5 +2,5 @@
 SELECT {columns}
 FROM message_keys AS k
 JOIN messages AS m ON m.org = k.org AND m.received_at = k.received_at AND m.record_id = k.id AND NOT m.conflict
-WHERE k.id = ANY (%(ids)s::uuid[])
+WHERE k.id = ANY (%(ids)s)
 ORDER BY m.received_at

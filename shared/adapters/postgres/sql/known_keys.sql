@@ -2,4 +2,4 @@
 -- on the other side of midnight, whichever of the two was logged first.
 SELECT id, day, digest
 FROM message_keys
-WHERE id = ANY (%(ids)s::uuid[]) AND day = ANY (%(days)s::date[])
+WHERE id = ANY (%(ids)s) AND day = ANY (%(days)s::date[])
