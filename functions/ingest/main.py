@@ -1,6 +1,10 @@
-"""ingest as a deployable: the events path, inside functions-framework's app. `uvicorn functions.ingest.main:app`, or the stock runner."""
+"""ingest as a deployable: the events path, inside functions-framework's app.
+
+`python -m functions.ingest.main`; or `uvicorn functions.ingest.main:app`; or the stock runner, `functions-framework --target ingest`.
+"""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
@@ -19,6 +23,7 @@ from shared.edge.asgi import ASGIApp, Receive, Scope, Send
 from shared.edge.framework import framework_app
 from shared.edge.principals import Principals
 from shared.edge.problems import answer_problem
+from shared.edge.server import run
 from shared.resources import Resources
 from shared.settings import Settings
 
@@ -99,3 +104,6 @@ def build(resources: Resources) -> WithEvents:
 
 
 app = Edge("ingest", build)
+
+if __name__ == "__main__":
+    sys.exit(run(app))

@@ -14,17 +14,16 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 
 from functions.websocket.protocol import BoundedProtocol
-from shared.domain.errors import Misconfigured, NotFound, SwitchboardError
+from shared.domain.errors import NotFound, SwitchboardError
 from shared.edge import openapi
 from shared.edge.app import Edge, WithEvents
 from shared.edge.asgi import JSON, ASGIApp, Receive, Scope, Send, answer, json_bytes
 from shared.edge.framework import Beside
 from shared.edge.lifespan import lifespan_of
 from shared.edge.problems import NotAllowed, answer_problem
-from shared.edge.server import serve
+from shared.edge.server import run
 from shared.resources import Resources
 from shared.routes import ROUTES, function_of, methods_of
-from shared.settings import Settings
 
 HTML = (b"content-type", b"text/html; charset=utf-8")
 
@@ -90,16 +89,5 @@ def build(resources: Resources) -> WithEvents:
     return WithEvents(Front(apps), ingest.events)
 
 
-def main() -> int:
-    """Serve; the exit status."""
-    try:
-        settings = Settings.from_env()
-        edge = Edge("front", build, Resources(settings))
-        return serve(edge, settings.bind, settings.port, settings.front_fd, BoundedProtocol)
-    except Misconfigured as error:
-        print(f"switchboard: {error.detail}", file=sys.stderr)
-        return error.EXIT_CODE
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(Edge("front", build), BoundedProtocol))

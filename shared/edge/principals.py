@@ -41,6 +41,11 @@ class Principals:
             self._known[authorization] = found
         return found
 
+    @property
+    def revision(self) -> int:
+        """The config revision of the snapshot that the last principal was found in."""
+        return 0 if self._of is None else self._of.revision
+
     def of_request(self, scope: Scope) -> Principal:
         """The principal of an ASGI request or WebSocket. Two different credentials are refused."""
         values = {value for name, value in scope["headers"] if name == b"authorization"}

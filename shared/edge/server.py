@@ -13,10 +13,11 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from shared.codec import encode_problem
-from shared.domain.errors import Malformed
+from shared.domain.errors import Malformed, Misconfigured
 from shared.edge import logs
 from shared.edge.app import Edge
 from shared.edge.body import LINGER
+from shared.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -173,20 +174,32 @@ def configuration(edge: Edge, websockets: type[asyncio.Protocol] | None = None) 
     )
 
 
-def serve(edge: Edge, host: str, port: int, descriptor: int | None = None, websockets: type[asyncio.Protocol] | None = None) -> int:
-    """Serve until SIGTERM; the exit status. `descriptor` is a listening socket that other processes may share."""
+def run(edge: Edge, websockets: type[asyncio.Protocol] | None = None) -> int:
+    """Serve until SIGTERM, by the environment's settings; the exit status.
+
+    Listens on the inherited socket of SWITCHBOARD_FRONT_FD, which other processes may share, else on SWITCHBOARD_BIND and PORT.
+    """
     logs.configure()
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are what any client can cause
-    listening = socket.socket(fileno=descriptor) if descriptor is not None else listen(host, port)
-    server = Server(edge, configuration(edge, websockets))
     try:
-        server.run(sockets=[listening])
-    except SystemExit:
+        settings = Settings.from_env()
+        inherited = settings.front_fd
+        listening = socket.socket(fileno=inherited) if inherited is not None else listen(settings.bind, settings.port)
+        Server(edge, configuration(edge, websockets)).run(sockets=[listening])
+    except Misconfigured as error:
+        return _misconfigured(error)
+    except OSError as error:
+        return _misconfigured(Misconfigured(f"can't listen: {error.strerror}"))
+    except SystemExit:  # uvicorn's, for an app that doesn't start
         if edge.misconfigured is None:
             raise
-        log.critical("misconfigured: %s", edge.misconfigured.detail)
-        return edge.misconfigured.EXIT_CODE
+        return _misconfigured(edge.misconfigured)
     return 0
+
+
+def _misconfigured(error: Misconfigured) -> int:
+    log.critical("misconfigured: %s", error.detail)
+    return error.EXIT_CODE
 
 
 def listen(host: str, port: int) -> socket.socket:

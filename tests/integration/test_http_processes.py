@@ -34,6 +34,15 @@ def test_nobody_is_refused_when_the_front_restarts_on_its_socket(tmp_path: Path,
             assert send(second.url, second.bearer, "before").json()["duplicate"] is True
 
 
+def test_ingest_serves_events_alone_when_it_is_its_own_process(tmp_path: Path, settings: dict[str, str], org: str) -> None:
+    with fronting(tmp_path, settings, org, command=(sys.executable, "-m", "functions.ingest.main")) as ingest:
+        assert send(ingest.url, ingest.bearer, "one").status_code == 202
+        assert send(ingest.url, ingest.bearer, "one", "/").json()["duplicate"] is True
+        assert ingest.client.options("/v1/events").headers["allow"] == "POST, OPTIONS"
+        assert ingest.client.get("/v1/messages").status_code == 404
+        assert stop(ingest.process) == 0
+
+
 def test_two_fronts_serve_one_socket_when_it_is_shared(tmp_path: Path, settings: dict[str, str], org: str) -> None:
     with (
         listener() as listening,
