@@ -258,3 +258,41 @@ async def test_bodies_come_from_the_store_when_the_log_had_no_room_for_them(
     stream = await streamed(nats_url, f"sb-{org}")
     assert [id.replace("-", "") for id in stream] == [entry.message.id.hex() for entry in entries]
     await reader.close()
+
+
+async def test_nothing_is_published_twice_when_a_retry_healed_what_a_crashed_door_had_only_logged(
+    queue: RedisLogQueue, redis_url: str, backbones: NatsBackbones, store: PostgresMessageStore, server: Any, nats_url: str, org: str
+) -> None:
+    await queue.append([accepted("e1", org=org), accepted("e2", org=org)])  # and the door died
+    again = RedisLogQueue(redis_url)
+    await again.start()
+    entries = await again.append([accepted("e1", org=org)])
+    ((delivery,),) = await Route(backbones, again).handle(entries)
+    assert (entries[0].outcome, delivery.sequence) == ("duplicate", 1)
+    await again.stop()
+    age(server)
+    async with relaying(redis_url, backbones, store) as relay:
+        await eventually(lambda: idle(server))
+        assert relay.delivered == 1
+    assert len(await streamed(nats_url, f"sb-{org}")) == 2
+
+
+async def test_old_entries_are_not_published_when_the_store_has_their_delivery(
+    queue: RedisLogQueue, redis_url: str, backbones: NatsBackbones, store: PostgresMessageStore, server: Any, nats_url: str, org: str
+) -> None:
+    route, reader = Route(backbones, queue), RedisLogReader(redis_url)
+    await route.handle(await queue.append([accepted("e1", org=org)]))
+    await eventually(lambda: len(noted(server, Deliveries)) == 1)
+    taken = await reader.take(1 << 24, 5_000)
+    await store.write(0, [flush for flush in taken if isinstance(flush, Flush)])
+    await reader.commit(taken)
+    await reader.close()
+
+    server.delete(*server.keys(PREFIX + "ids:*"))  # the recent window has passed: the same event is judged as new
+    (entry, _) = await queue.append([accepted("e1", org=org), accepted("e2", org=org)])
+    assert entry.outcome == "new"
+    age(server, 121)
+    async with relaying(redis_url, backbones, store) as relay:
+        await eventually(lambda: idle(server))
+        assert relay.delivered == 1, "e2 alone"
+    assert len(await streamed(nats_url, f"sb-{org}")) == 2
