@@ -145,7 +145,7 @@ class Door:
         flight, size = self._flight, len(body)
         if flight.events >= flight.max_events or flight.bytes + size > flight.max_bytes:
             raise flight.overloaded()
-        context = Context(principal.org, "http", principal.name, time_ns() // 1000)
+        context = Context(principal.org, "http", principal.name, time_ns() // 1000, self._principals.revision)
         decoded = decode_http(content_type, request.scope["headers"], body, context)
         count = len(decoded.items)
         flight.events += count

@@ -97,6 +97,7 @@ def usual_binary(content_type: bytes | None, headers: Headers, body: bytes, cont
         context.received_at,
         context.door,
         context.principal,
+        context.revision,
     )
 
 

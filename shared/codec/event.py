@@ -31,12 +31,13 @@ CONTEXT = frozenset((*REQUIRED, "subject", "time", "datacontenttype", "dataschem
 
 
 class Context(msgspec.Struct, frozen=True):
-    """Where an event came in. `received_at` is microseconds since 1970 UTC."""
+    """Where an event came in. `received_at` is microseconds since 1970 UTC, `revision` that of the config in force at the door."""
 
     org: str
     door: str
     principal: str
     received_at: int
+    revision: int = 0
 
 
 class Decoded(msgspec.Struct):
@@ -97,6 +98,7 @@ def compose(attributes: Mapping[str, Extension], body: bytes | None, context: Co
         received_at=context.received_at,
         door=context.door,
         principal=context.principal,
+        revision=context.revision,
     )
 
 

@@ -136,6 +136,7 @@ def _message(event: Envelope, context: Context, extensions: dict[str, Extension]
         context.received_at,
         context.door,
         context.principal,
+        context.revision,
     )
 
 
