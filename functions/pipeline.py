@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 
 from functions.check_constraints import handler as check_constraints
+from functions.log_batch import handler as log_batch
 from functions.route.handler import Route
 from shared.domain.errors import NotProcessable, SwitchboardError, Unavailable
 from shared.domain.message import Message
@@ -36,6 +37,8 @@ STEPS = (
     Step("check-constraints", on=RECEIVED, emits=(ACCEPTED, REJECTED)),
     Step("route", on=ACCEPTED, emits=(DELIVERED, UNDELIVERABLE)),
 )
+
+write_rows = log_batch.handle  # the stage behind the log queue: the logger hands it each batch
 
 
 class Check(Protocol):

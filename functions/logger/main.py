@@ -13,9 +13,9 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 
-from functions.log_batch.handler import handle
 from functions.logger.handler import Logger
 from functions.logger.relay import Relay
+from functions.pipeline import write_rows
 from shared.adapters.redis.log_reader import RedisLogReader
 from shared.adapters.redis.relay_log import RedisRelayLog
 from shared.domain.errors import Misconfigured, Unavailable
@@ -83,7 +83,7 @@ class Pod:
             await reader.close()
 
     async def _write(self, shard: int, taken: Sequence[Taken]) -> None:
-        await handle(shard, taken, await self._resources.store())
+        await write_rows(shard, taken, await self._resources.store())
 
     async def _relay(self, shard: int) -> None:
         settings = self._resources.settings
