@@ -175,21 +175,25 @@ def configuration(edge: Edge, websockets: type[asyncio.Protocol] | None = None) 
 
 
 def run(edge: Edge, websockets: type[asyncio.Protocol] | None = None) -> int:
-    """Serve until SIGTERM, by the environment's settings; the exit status.
+    """serve() by the environment's settings: on the inherited socket of SWITCHBOARD_FRONT_FD, else on SWITCHBOARD_BIND and PORT."""
+    logs.configure()
+    try:
+        settings = Settings.from_env()
+    except Misconfigured as error:
+        return _misconfigured(error)
+    return serve(edge, settings.bind, settings.port, settings.front_fd, websockets)
 
-    Listens on the inherited socket of SWITCHBOARD_FRONT_FD, which other processes may share, else on SWITCHBOARD_BIND and PORT.
-    """
+
+def serve(edge: Edge, host: str, port: int, descriptor: int | None = None, websockets: type[asyncio.Protocol] | None = None) -> int:
+    """Serve until SIGTERM; the exit status. `descriptor` is a listening socket that other processes may share."""
     logs.configure()
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are what any client can cause
     try:
-        settings = Settings.from_env()
-        inherited = settings.front_fd
-        listening = socket.socket(fileno=inherited) if inherited is not None else listen(settings.bind, settings.port)
-        Server(edge, configuration(edge, websockets)).run(sockets=[listening])
-    except Misconfigured as error:
-        return _misconfigured(error)
+        listening = socket.socket(fileno=descriptor) if descriptor is not None else listen(host, port)
     except OSError as error:
-        return _misconfigured(Misconfigured(f"can't listen: {error.strerror}"))
+        return _misconfigured(Misconfigured(f"can't listen on {host}:{port}: {error.strerror}"))
+    try:
+        Server(edge, configuration(edge, websockets)).run(sockets=[listening])
     except SystemExit:  # uvicorn's, for an app that doesn't start
         if edge.misconfigured is None:
             raise
