@@ -17,6 +17,7 @@ from shared.domain.record import Flush
 from tests.conformance.message_store import DAY, ReadingConformance, WritingConformance, found, rows_of
 from tests.servers import Databases, add_timescaledb
 from tests.stored import NOON, accepted, attempt, flush, taken
+from tests.waiting import eventually
 
 
 class TestMemory(WritingConformance, ReadingConformance):
@@ -82,8 +83,9 @@ class TestPostgres(WritingConformance, ReadingConformance):
                 admin.execute(END_WRITERS)
                 await asyncio.wait([write])
                 outcomes.add(type(write.exception()))
-        assert outcomes == {Unavailable, type(None)}
-        await store.write(0, batch)
+        assert Unavailable in outcomes
+        assert outcomes <= {Unavailable, type(None)}
+        await eventually(lambda: written(store, batch))
         await is_there_once(store, org)
 
     async def test_nothing_is_there_twice_when_the_answer_to_commit_is_lost(
@@ -152,6 +154,15 @@ def a_batch(org: str) -> list[Flush]:
     """200 messages with a delivery each, and 20 attempts."""
     sent = [accepted(str(place), org) for place in range(200)]
     return [flush(1, *sent, *(attempt(f"a{place}", org) for place in range(20))), flush(2, *(taken(each.message) for each in sent))]
+
+
+async def written(store: PostgresMessageStore, batch: list[Flush]) -> bool:
+    """Whether the store took it: the connection may have been ended while it was idle, which shows at the next batch."""
+    try:
+        await store.write(0, batch)
+    except Unavailable:
+        return False
+    return True
 
 
 async def is_there_once(store: PostgresMessageStore, org: str) -> None:
