@@ -18,14 +18,13 @@ from functions.logger.relay import Relay
 from functions.pipeline import write_rows
 from shared.adapters.redis.log_reader import RedisLogReader
 from shared.adapters.redis.relay_log import RedisRelayLog
-from shared.domain.errors import Misconfigured, Unavailable
+from shared.domain.errors import Unavailable
 from shared.domain.message import Message
 from shared.edge.app import Edge
 from shared.edge.asgi import ASGIApp
-from shared.edge.server import serve
+from shared.edge.server import run
 from shared.ports import Taken
 from shared.resources import Resources
-from shared.settings import Settings
 
 RETRY_S = 0.5  # between two tries to reach what the relay can't do without
 
@@ -140,15 +139,5 @@ def build(resources: Resources) -> ASGIApp:
 app = Edge("logger", build)
 
 
-def main() -> int:
-    """Serve; the exit status."""
-    try:
-        settings = Settings.from_env()
-        return serve(app, settings.bind, settings.port)
-    except Misconfigured as error:
-        print(f"switchboard: {error.detail}", file=sys.stderr)  # noqa: T201
-        return error.EXIT_CODE
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(app))

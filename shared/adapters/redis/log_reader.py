@@ -26,14 +26,14 @@ log = logging.getLogger(__name__)
 class RedisLogReader:
     """The LogReader port on Redis. Its worker id is new with each start: who was killed is taken over from, not imitated.
 
-    `limit_bytes` is the shard's; over half of it, flushes that only a backbone waits for shrink to their index.
+    `limit_bytes` is the shard's; over a quarter of it, flushes that only a backbone waits for shrink to their index.
     """
 
     def __init__(self, url: str, shard: int = 0, *, limit_bytes: int = 1 << 30, worker: str | None = None) -> None:
         self.worker = worker or secrets.token_hex(8)
         self.missing = 0  # flushes that were gone when they were taken
         self._prefix = prefix(shard)
-        self._shrink_from = limit_bytes // 2
+        self._shrink_from = limit_bytes // 4  # an hour of indexes must fit beside the flushes that stay
         self._taking = Link(url)  # waits for flushes, so it is nobody else's
         self._telling = Link(url)
         self._one_teller = asyncio.Lock()
