@@ -2,7 +2,7 @@
 
 | Module | What |
 |---|---|
-| `app` | `Edge`: the ASGI app around a function, and `standalone` for serving one function alone |
+| `app` | `Edge`: the ASGI app around a function; `WithEvents`: one with a fast path for POST /v1/events |
 | `asgi` | the types, and answers as ASGI messages |
 | `principals` | who asks: a bearer key to a principal |
 | `problems` | errors as problem+json, for answers that are not a message's |
@@ -10,6 +10,10 @@
 | `body` | reading a request's body within bounds of size and time |
 | `flight` | how much may be in flight; beyond it the answer is 429 |
 | `framework` | functions-framework's ASGI app with an API beside the function |
+| `hops` | answers to a Knative broker (`Prefer: reply`) |
+| `lifespan` | running the start and stop of an app inside another |
+| `logs` | JSON lines, and the request's one wide line |
+| `openapi` | one OpenAPI document of all functions, and its page |
 | `metrics` | plain counters, and how Prometheus reads them |
 | `server` | uvicorn with our limits, shared sockets and graceful shutdown |
 """
