@@ -131,6 +131,12 @@ class Pod:
 
     url: str
     snapshots: FixedSnapshots
+    resources: Resources
+
+    @property
+    def clients(self) -> int:
+        """How many it serves now."""
+        return int(self.resources.counters.gauges["feed_clients"]())
 
     def feed_url(self, **parameters: str) -> str:
         return f"ws{self.url.removeprefix('http')}/v1/feed?{urlencode(parameters)}"
@@ -150,7 +156,7 @@ async def pod(
         running = asyncio.create_task(server._serve([listening]))
         try:
             await eventually(lambda: server.started or running.done())
-            yield Pod(f"http://127.0.0.1:{listening.getsockname()[1]}", snapshots)
+            yield Pod(f"http://127.0.0.1:{listening.getsockname()[1]}", snapshots, resources)
         finally:
             server.should_exit = True
             await running

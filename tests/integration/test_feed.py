@@ -26,6 +26,7 @@ from tests.feed import (
     pod,
     reading,
 )
+from tests.waiting import eventually
 
 Start = Callable[..., AbstractAsyncContextManager[Pod]]
 
@@ -327,6 +328,7 @@ async def test_client_that_does_not_read_is_closed_with_1013_while_another_gets_
                 await log.write(accepted(*(message(org, name, body=body) for name in names(50, first))))
                 await good.until(first + 50)
             assert good.events == names(count)
+            await eventually(lambda: feed.clients == 1)
             assert await _read_to_the_end(slow) < good.frames
             assert slow.close_code == 1013
 
