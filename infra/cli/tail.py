@@ -47,8 +47,12 @@ def tail(
 
 
 async def _print(where: Connection, wanted: dict[str, str], form: output.Format) -> None:
-    console = output.console()
+    console, told = output.console(), False
     async for frame in frames(where, wanted):
+        if not told:  # the first frame says from where on: what is sent from now on is seen
+            told = True
+            what = ", ".join(f"{name} {value}" for name, value in wanted.items()) or "everything"
+            typer.echo(f"watching {what}; Ctrl-C ends", err=True)
         if form is output.Format.JSON:
             _print_json(frame)
         else:
