@@ -1,6 +1,11 @@
--- The accepted messages of these ids, oldest first; a conflict is another message under the same id, and not meant.
+-- The accepted messages of these ids, oldest first; a conflict is another message under the same id, and not meant. LATERAL, so that each
+-- row is looked up by its index: as a plain join the planner reads and sorts a whole chunk for a thousand ids (measured).
 SELECT {columns}
 FROM message_keys AS k
-JOIN messages AS m ON m.org = k.org AND m.received_at = k.received_at AND m.record_id = k.id AND NOT m.conflict
+CROSS JOIN LATERAL (
+    SELECT * FROM messages AS found
+    WHERE found.org = k.org AND found.received_at = k.received_at AND found.record_id = k.id AND NOT found.conflict
+    LIMIT 1
+) AS m
 WHERE k.id = ANY (%(ids)s)
 ORDER BY m.received_at
