@@ -5,8 +5,8 @@ import json
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -35,6 +35,7 @@ from tests.waiting import eventually
 
 SUBPROTOCOL = Subprotocol("switchboard.feed.v1")
 READ = (Grant("read"),)
+Start = Callable[..., AbstractAsyncContextManager["Pod"]]  # the `start` fixture: limits and shards to a running pod
 
 
 def message(org: str, event_id: str, topic: str = "orders.created", subject: str | None = "agent-7", body: bytes = b'{"n":1}') -> Message:

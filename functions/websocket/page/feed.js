@@ -13,7 +13,7 @@
  * @property {string | null} rule
  * @property {Delivery[]} deliveries
  */
-/** @typedef {{principal: string, org: string, system: boolean, expires: number}} Session */
+/** @typedef {{principal: string, org: string}} Session */
 /** @typedef {{message: Message, line: HTMLTableRowElement, detail: HTMLTableRowElement | null}} Row */
 /**
  * @typedef {object} Frame
@@ -272,8 +272,7 @@ function toggle(row) {
 
 /** @param {Row} row */
 function write(row) {
-  const text = row.detail?.querySelector("pre");
-  if (text) text.textContent = JSON.stringify(row.message, null, 2);
+  row.detail?.querySelector("pre")?.replaceChildren(JSON.stringify(row.message, null, 2));
 }
 
 /** @param {Delivery} delivery */
@@ -328,8 +327,6 @@ function clock(time) {
   const date = new Date(time);
   return `${date.toLocaleTimeString("en-GB")}.${String(date.getMilliseconds()).padStart(3, "0")}`;
 }
-
-// ---- what the person does ----
 
 filters.addEventListener("submit", (event) => {
   event.preventDefault();

@@ -2,58 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, suppress
-from pathlib import Path
 
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
-from functions.websocket.socket import Limits
 from shared.domain.principal import Grant
-from tests.feed import (
-    SUBPROTOCOL,
-    FixedSnapshots,
-    Log,
-    Pod,
-    accepted,
-    blocked,
-    delivered,
-    flushes,
-    message,
-    names,
-    pod,
-    reading,
-)
-from tests.waiting import eventually
-
-Start = Callable[..., AbstractAsyncContextManager[Pod]]
-
-
-@pytest.fixture
-def snapshots() -> FixedSnapshots:
-    return FixedSnapshots()
-
-
-@pytest.fixture
-def start(redis_url: str, tmp_path: Path, snapshots: FixedSnapshots) -> Start:
-    """Starts pods that share the log, the keys and the secret."""
-    secret = tmp_path / "secret"
-    secret.write_text("s" * 43)
-    return lambda limits=None, shards=1: pod(redis_url, secret, snapshots, limits, shards)
-
-
-@pytest.fixture
-async def log(redis_url: str) -> AsyncIterator[Log]:
-    writer = Log(redis_url)
-    yield writer
-    await writer.redis.aclose()
-
-
-@pytest.fixture
-def key(snapshots: FixedSnapshots, org: str) -> str:
-    return snapshots.add(org)
+from tests.feed import SUBPROTOCOL, FixedSnapshots, Log, Start, accepted, blocked, delivered, flushes, message, names, reading
 
 
 async def test_message_and_its_delivery_arrive_in_contract_shape(start: Start, log: Log, key: str, org: str) -> None:
@@ -275,98 +230,3 @@ async def test_system_admin_sees_its_own_org_and_another_when_asked(start: Start
         await log.write(accepted(message(org, "own"), message(f"{org}x", "other")))
         await asyncio.gather(own.until(1), other.until(1))
         assert (own.events, other.events) == (["own"], ["other"])
-
-
-@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer nonsense"}, {"Authorization": "Basic xyz"}])
-async def test_client_without_a_good_key_is_answered_401(start: Start, headers: dict[str, str]) -> None:
-    async with start() as feed:
-        with pytest.raises(InvalidStatus) as refused:
-            await connect(feed.feed_url(), additional_headers=headers)
-    assert refused.value.response.status_code == 401
-    assert json.loads(refused.value.response.body or b"")["type"].endswith("unauthenticated")
-
-
-async def test_key_without_read_grant_is_answered_403(start: Start, snapshots: FixedSnapshots, org: str) -> None:
-    key = snapshots.add(org, (Grant("publish"),))
-    async with start() as feed:
-        with pytest.raises(InvalidStatus) as refused:
-            await connect(feed.feed_url(), additional_headers={"Authorization": f"Bearer {key}"})
-    assert refused.value.response.status_code == 403
-
-
-async def test_watching_ends_when_the_key_is_revoked(start: Start, snapshots: FixedSnapshots, key: str) -> None:
-    async with start(Limits(check=0.05)) as feed, reading(feed, key) as client:
-        snapshots.revoke(key)
-        assert (await client.frame())["error"]["status"] == 401
-        await client.connection.wait_closed()
-        assert client.connection.close_code == 1008
-
-
-async def test_heartbeats_come_when_quiet_and_the_cursor_moves_past_what_is_not_shown(start: Start, log: Log, key: str, org: str) -> None:
-    async with start(Limits(quiet=0.1)) as feed, reading(feed, key) as client:
-        assert (await client.frame()).keys() == {"heartbeat"}
-        before = client.cursor
-        number = await log.write(accepted(message(f"{org}x", "other")))
-        while client.cursor == before:
-            await client.frame()
-        await log.trim(number)
-        async with reading(feed, key, cursor=client.cursor) as again:
-            await log.write(accepted(message(org, "mine")))
-            await again.until(1)
-            assert [frame for frame in again.others if "gap" in frame] == []
-    assert client.messages == []
-
-
-async def test_client_that_does_not_read_is_closed_with_1013_while_another_gets_all(start: Start, log: Log, key: str, org: str) -> None:
-    body = json.dumps({"text": "x" * 15_000}).encode()
-    count = 2_000  # 30 MB: more than the sockets' buffers hold
-    async with start(Limits(send=0.5)) as feed:
-        headers = {"Authorization": f"Bearer {key}"}
-        async with reading(feed, key) as good:
-            slow = await connect(feed.feed_url(topic=">"), additional_headers=headers, max_queue=1, compression=None, max_size=None)
-            for first in range(0, count, 50):
-                await log.write(accepted(*(message(org, name, body=body) for name in names(50, first))))
-                await good.until(first + 50)
-            assert good.events == names(count)
-            await eventually(lambda: feed.clients == 1)
-            assert await _read_to_the_end(slow) < good.frames
-            assert slow.close_code == 1013
-
-
-async def _read_to_the_end(connection: ClientConnection) -> int:
-    """How many frames came before the close."""
-    count = 0
-    with suppress(ConnectionClosed):
-        while True:
-            await connection.recv()
-            count += 1
-    return count
-
-
-@pytest.mark.parametrize(
-    ("frame", "code"), [(b"\x00", 1003), ("x" * 70_000, 1009), ("not json", 1008), ('{"unsubscribe":{}}', 1008), ("[" * 60_000, 1008)]
-)
-async def test_bad_frame_closes_its_sender_alone(start: Start, log: Log, key: str, org: str, frame: str | bytes, code: int) -> None:
-    async with start() as feed, reading(feed, key) as bad, reading(feed, key) as good:
-        await bad.connection.send(frame)
-        await bad.connection.wait_closed()
-        assert bad.connection.close_code == code
-        await log.write(accepted(message(org, "one")))
-        assert await good.until(1) == ["one"]
-
-
-async def test_flood_of_frames_is_closed(start: Start, key: str) -> None:
-    async with start() as feed, reading(feed, key) as client:
-        for _ in range(50):
-            await client.connection.send('{"subscribe":{}}')
-        await client.connection.wait_closed()
-        assert client.connection.close_code == 1008
-
-
-async def test_entry_that_cannot_be_read_harms_no_neighbour(start: Start, log: Log, key: str, org: str) -> None:
-    async with start() as feed, reading(feed, key) as client:
-        await log.write(accepted(message(org, "before")))
-        number = int(await log.redis.incr("sb:log:{0}:number"))
-        await log.redis.xadd("sb:log:{0}:feed", {"f": b"\x09garbage!!!!!!"}, id=f"{number}-0")
-        await log.write(accepted(message(org, "after")))
-        assert await client.until(2) == ["before", "after"]

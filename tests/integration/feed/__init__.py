@@ -1,0 +1,1 @@
+"""Tests of the live feed on a real Redis."""

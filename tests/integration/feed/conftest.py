@@ -1,0 +1,33 @@
+"""Pods, a log to write and a key to read with, for the tests of the feed."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.feed import FixedSnapshots, Log, Start, pod
+
+
+@pytest.fixture
+def snapshots() -> FixedSnapshots:
+    return FixedSnapshots()
+
+
+@pytest.fixture
+def start(redis_url: str, tmp_path: Path, snapshots: FixedSnapshots) -> Start:
+    """Starts pods that share the log, the keys and the secret."""
+    secret = tmp_path / "secret"
+    secret.write_text("s" * 43)
+    return lambda limits=None, shards=1: pod(redis_url, secret, snapshots, limits, shards)
+
+
+@pytest.fixture
+async def log(redis_url: str) -> AsyncIterator[Log]:
+    writer = Log(redis_url)
+    yield writer
+    await writer.redis.aclose()
+
+
+@pytest.fixture
+def key(snapshots: FixedSnapshots, org: str) -> str:
+    return snapshots.add(org)
