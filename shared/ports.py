@@ -29,7 +29,7 @@ class Entry(msgspec.Struct, frozen=True):
     flush: int
     index: int
     undeliverable: str | None = None
-    logged: float = 0.0  # the event loop's clock when the log answered: what was logged long ago is the relay's
+    logged: float = 0.0  # time.monotonic() when the log answered: what was logged long ago is the relay's
 
     @property
     def known(self) -> bool:

@@ -22,10 +22,11 @@ class Lane:
         self._pending = Delivery(backbone, status="pending")
         self._waiting: list[tuple[Sequence[Entry], asyncio.Future[list[Delivery]]]] = []
         self._task: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()  # kept: asking for it is a system call
 
     def publish(self, entries: Sequence[Entry]) -> asyncio.Future[list[Delivery]]:
         """A delivery for each entry, once the stream has answered or the relay has taken over. The future never fails."""
-        answer: asyncio.Future[list[Delivery]] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[list[Delivery]] = self._loop.create_future()
         self._waiting.append((entries, answer))
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"lane-{self._backbone}-{self._org}")

@@ -25,12 +25,19 @@ class Deadlines:
         self._since: dict[asyncio.Task[object], float] = {}
         self._expired: set[asyncio.Task[object]] = set()
         self._looking: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
-    def begin(self, task: "asyncio.Task[object]") -> None:
-        """The task has so many seconds from now."""
+    def begin(self) -> "asyncio.Task[object]":
+        """The current task has so many seconds from now."""
+        loop = self._loop
+        if loop is None or not loop.is_running():
+            loop = self._loop = asyncio.get_running_loop()  # kept: asking for it is a system call
+        task = asyncio.current_task(loop)
+        assert task is not None
         self._since[task] = monotonic()
         if self._looking is None:
-            self._looking = asyncio.get_running_loop().call_later(self._step(), self._look)
+            self._looking = loop.call_later(self._step(), self._look)
+        return task
 
     def end(self, task: "asyncio.Task[object]") -> bool:
         """The task is done with it. Whether its time had passed: then the cancellation it sees is ours."""
@@ -65,9 +72,7 @@ async def read_body(receive: Receive, limit: int, flight: Flight, deadlines: Dea
     Raises TooLarge as soon as more than `limit` bytes came, Overloaded when bodies in flight take too much memory, a Malformed with
     status 408 when it took too long, Gone when the client went away.
     """
-    task = asyncio.current_task()
-    assert task is not None
-    deadlines.begin(task)
+    task = deadlines.begin()
     try:
         event = await receive()
         body: bytes = event.get("body", b"")

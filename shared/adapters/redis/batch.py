@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from shared.domain.errors import Unavailable
 from shared.domain.message import Message
 from shared.domain.record import CONFLICT, DUPLICATE, NEW, Accepted, Deliveries, Record, pack_records
 from shared.ports import Entry
@@ -26,7 +27,6 @@ class Batch:
         self.records: list[Accepted] = []
         self.size = 0
         self.waiters: list[asyncio.Future[None]] = []
-        self.error: Exception | None = None
         self._places: dict[bytes, int] = {}
         self._meta: list[bytes] = []
         self._lookups: list[bytes] = []
@@ -39,13 +39,19 @@ class Batch:
         self._all_new = False
         self._hits: dict[int, bytes] = {}
 
-    @property
-    def full(self) -> bool:
-        return len(self.records) + len(self._lookups) >= MAX_RECORDS or self.size >= MAX_BYTES
+    def has_room(self, count: int, size: int) -> bool:
+        """Whether so many more records, of so many bytes, fit; into an empty one any single record does."""
+        held = len(self.records) + len(self._lookups)
+        return not held or (held + count <= MAX_RECORDS and self.size + size <= MAX_BYTES)
 
-    def room(self) -> int:
-        """How many more records it takes."""
-        return MAX_RECORDS - len(self.records) - len(self._lookups) if self.size < MAX_BYTES else 0
+    def wait(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+        """Done when this flush is answered; fails with Unavailable where its outcome is unknown.
+
+        The loop is given: asking for the running one is a system call (3.11 compares process ids), for each message.
+        """
+        waiter: asyncio.Future[None] = loop.create_future()
+        self.waiters.append(waiter)
+        return waiter
 
     def add(self, records: Sequence[Accepted]) -> list[int]:
         """The place of each record in the flush; minus one minus the place of its twin where the identity is there already."""
@@ -154,12 +160,22 @@ class Batch:
                 backbones[backbone] = backbones.get(backbone, 0) + count
         return backbones
 
-    def settle(self, error: Exception | None = None) -> None:
+    def settle(self, error: Unavailable | None = None) -> None:
         """Wake everyone who waits for this flush."""
-        self.error = error
         for waiter in self.waiters:
-            if not waiter.done():
+            if waiter.done():
+                continue
+            if error is None:
                 waiter.set_result(None)
+            else:
+                waiter.set_exception(Unavailable(error.detail, retry_after_ms=error.retry_after_ms))
+
+
+def weight(records: Sequence[Accepted]) -> int:
+    """About how many bytes the records take in the log."""
+    if len(records) == 1:
+        return OVERHEAD + len(records[0].message.body or b"")
+    return OVERHEAD * len(records) + sum([len(record.message.body) for record in records if record.message.body is not None])
 
 
 def cut_for_feed(record: Record) -> Record:

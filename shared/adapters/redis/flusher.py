@@ -33,6 +33,7 @@ class Flusher:
         self.shard = shard
         self.gates = Gates()
         self.told = Told()
+        self.loop: asyncio.AbstractEventLoop  # the one it was started in
         self._limit = limit
         self._fsync = durability == "fsync"
         self._replicas = replicas
@@ -54,6 +55,7 @@ class Flusher:
         except Unavailable as error:
             self._failed = True
             log.warning("the log's Redis is not there yet: %s", error)
+        self.loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._run(), name=f"flusher-{self.shard}")
 
     async def stop(self) -> None:
@@ -71,12 +73,12 @@ class Flusher:
         """Whether the last flush, or the start before the first one, found the server."""
         return not self._failed
 
-    def collecting(self) -> Batch:
-        """The batch that the next records and look-ups go into; it becomes a flush as soon as the one in flight is back.
+    def collecting(self, count: int, size: int) -> Batch:
+        """The batch that so many records go into; it becomes a flush as soon as the one in flight is back.
 
         Raises Unavailable while shutting down.
         """
-        if not self._batches or self._batches[-1].full:
+        if not self._batches or not self._batches[-1].has_room(count, size):
             if self._closing:
                 raise Unavailable("shutting down")
             self._batches.append(Batch())
@@ -93,7 +95,7 @@ class Flusher:
     def carry_soon(self) -> None:
         """There is something to tell the log: with the next flush, or alone when none starts in 20 ms."""
         if self._idle is None:
-            self._idle = asyncio.get_running_loop().call_later(IDLE_S, self._carry)
+            self._idle = self.loop.call_later(IDLE_S, self._carry)
 
     def _carry(self) -> None:
         self._idle = None
@@ -161,7 +163,7 @@ class Flusher:
         if durable:
             _check_fsynced(replies[1], self._replicas)
         number, seconds, microseconds, mask, hits, gates = replies[0]
-        batch.answered(number, asyncio.get_running_loop().time(), mask, hits)
+        batch.answered(number, time.monotonic(), mask, hits)
         self.gates.told({gates[at].decode(): gates[at + 1].decode() for at in range(0, len(gates), 2)})
         if batch.records:
             self.told.expect(number, self._ours(batch))

@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 from itertools import chain
+from time import monotonic
 
-from shared.adapters.redis.batch import Batch
+from shared.adapters.redis.batch import MAX_BYTES, MAX_RECORDS, Batch, weight
 from shared.adapters.redis.flusher import Flusher
 from shared.adapters.redis.gates import OPEN
 from shared.adapters.redis.keys import prefix, shard_of
 from shared.adapters.redis.link import Link
 from shared.adapters.redis.refusals import Refusals
-from shared.domain.errors import Unavailable
 from shared.domain.message import Message
 from shared.domain.record import Accepted, Attempt, Deliveries, unpack_flush
 from shared.ports import Entry
@@ -60,19 +60,16 @@ class RedisLogQueue:
         return await self._append(self._flushers[0], records)
 
     async def _append(self, flusher: Flusher, records: Sequence[Accepted]) -> list[Entry]:
-        """Into as many flushes as it takes, in order."""
-        batch = flusher.collecting()
-        if batch.room() >= len(records):
-            places = batch.add(records)
-            await _settled((batch,))
-            return batch.entries(places, records, flusher.shard)
-        parts: list[tuple[Batch, list[int], Sequence[Accepted]]] = []
-        while records:
-            batch = flusher.collecting()
-            some, records = records[: batch.room()], records[batch.room() :]
-            parts.append((batch, batch.add(some), some))
-        await _settled([batch for batch, _, _ in parts])
-        return [entry for batch, places, some in parts for entry in batch.entries(places, some, flusher.shard)]
+        """Into one flush or, where they are too many or too long for one, into several, in order."""
+        size = weight(records)
+        if len(records) > MAX_RECORDS or (size > MAX_BYTES and len(records) > 1):
+            half = len(records) // 2
+            first = asyncio.ensure_future(self._append(flusher, records[:half]))
+            return [*await first, *await self._append(flusher, records[half:])]
+        batch = flusher.collecting(len(records), size)
+        places = batch.add(records)
+        await batch.wait(flusher.loop)
+        return batch.entries(places, records, flusher.shard)
 
     async def _append_by_shard(self, records: Sequence[Accepted]) -> list[Entry]:
         shards: dict[int, list[int]] = {}
@@ -84,13 +81,13 @@ class RedisLogQueue:
 
     async def seen(self, messages: Sequence[Message]) -> list[Entry | None]:
         """See LogQueue.seen."""
-        slots: list[tuple[Batch, int, int]] = []
+        slots: list[tuple[Batch, int, Flusher]] = []
         for message in messages:
-            shard = shard_of(message.org, message.source, len(self._flushers))
-            batch = self._flushers[shard].collecting()
-            slots.append((batch, batch.look_up(message), shard))
-        await _settled(list(dict.fromkeys(batch for batch, _, _ in slots)))
-        return [batch.found(place, message, shard) for (batch, place, shard), message in zip(slots, messages, strict=True)]
+            flusher = self._flushers[shard_of(message.org, message.source, len(self._flushers))]
+            batch = flusher.collecting(1, 0)
+            slots.append((batch, batch.look_up(message), flusher))
+        await asyncio.gather(*[batch.wait(flusher.loop) for batch, flusher in {batch: flusher for batch, _, flusher in slots}.items()])
+        return [batch.found(place, message, flusher.shard) for (batch, place, flusher), message in zip(slots, messages, strict=True)]
 
     async def first(self, entry: Entry) -> Message | None:
         """See LogQueue.first."""
@@ -109,7 +106,7 @@ class RedisLogQueue:
         """See LogQueue.may_publish."""
         if self._flushers[entry.shard].gates.state(backbone) != OPEN:
             return False
-        if asyncio.get_running_loop().time() - entry.logged <= RELAYS_AFTER_S:
+        if monotonic() - entry.logged <= RELAYS_AFTER_S:
             return True
         self.hold(entry.shard, backbone, f"flush {entry.flush} waited {RELAYS_AFTER_S:.0f} s to be published")
         return False
@@ -133,18 +130,3 @@ class RedisLogQueue:
     def hold(self, shard: int, backbone: str, reason: str) -> None:
         """See LogQueue.hold."""
         self._flushers[shard].hold(backbone, reason)
-
-
-async def _settled(batches: Sequence[Batch]) -> None:
-    """Wait for these flushes. Raises the Unavailable of the first that failed."""
-    loop = asyncio.get_running_loop()
-    waiters: list[asyncio.Future[None]] = []
-    for batch in batches:
-        waiter: asyncio.Future[None] = loop.create_future()
-        batch.waiters.append(waiter)
-        waiters.append(waiter)
-    for waiter in waiters:
-        await waiter
-    for batch in batches:
-        if batch.error is not None:
-            raise Unavailable(str(batch.error), retry_after_ms=1000) from batch.error
