@@ -15,5 +15,6 @@
 | `logs` | JSON lines, and the request's one wide line |
 | `openapi` | one OpenAPI document of all functions, and its page |
 | `metrics` | plain counters, and how Prometheus reads them |
+| `one_write` | a response in one system call |
 | `server` | uvicorn with our limits, shared sockets and graceful shutdown |
 """

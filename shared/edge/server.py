@@ -8,7 +8,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -18,6 +18,7 @@ from shared.domain.errors import Malformed, Misconfigured
 from shared.edge import logs
 from shared.edge.app import Edge
 from shared.edge.body import LINGER
+from shared.edge.one_write import OneWrite
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, OneWrite(transport, self.loop)))
         self._late = self.loop.call_later(HEAD_SECONDS, self._too_late)
 
     def data_received(self, data: bytes) -> None:
@@ -89,6 +90,13 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._late is not None:
             self._late.cancel()
         super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self) -> None:
+        """The WebSocket's protocol gets uvloop's own transport: it writes a frame at a time."""
+        if isinstance(self.transport, OneWrite):
+            self.transport.flush()
+            self.transport = self.transport.whole
+        super().handle_websocket_upgrade()
 
     def _should_upgrade(self) -> bool:
         """Only a GET opens a WebSocket (RFC 6455, 4.1). On anything else the header is passed over (RFC 9110, 7.8)."""
