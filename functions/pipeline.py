@@ -41,6 +41,9 @@ STEPS = (
 write_rows = log_batch.handle  # the stage behind the log queue: the logger hands it each batch
 
 
+TAKEN = frozenset(("new", "duplicate"))  # what the log says of messages that are published
+
+
 class Check(Protocol):
     """The check stage: a direct call, or the check-constraints Service."""
 
@@ -107,11 +110,14 @@ class Pipeline:
             entries = await self.log.append(records)
         except Unavailable as error:
             return [Refusal(error, record.message.id, record.message.revision) for record in records]
-        if all(entry.outcome in ("new", "duplicate") for entry in entries):
-            return await self._publish(entries)
-        entries, refusals = await self._sort_out(entries)
-        receipts = iter(await self._publish(entries) if entries else [])
-        return [next(receipts) if refusal is None else refusal for refusal in refusals]
+        refusals: list[Refusal | None] = [None] * len(entries)
+        if not TAKEN.issuperset([entry.outcome for entry in entries]):
+            entries, refusals = await self._sort_out(entries)
+        receipts = await self._publish(entries) if entries else []
+        if len(receipts) == len(refusals):
+            return receipts
+        answers = iter(receipts)
+        return [next(answers) if refusal is None else refusal for refusal in refusals]
 
     async def _publish(self, entries: Sequence[Entry]) -> list[Outcome]:
         deliveries = await self.route(entries)

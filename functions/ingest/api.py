@@ -44,8 +44,8 @@ class _Request:
         raw = scope["headers"]
         self.headers: dict[bytes, bytes] = dict(raw)
 
-    async def read(self, limit: int, flight: Flight, deadlines: Deadlines) -> bytes:
-        """The body. Raises what read_body raises, and what the headers alone say against it."""
+    def check_head(self, limit: int) -> None:
+        """Raises what the headers alone say against the request."""
         headers = self.headers
         if len(headers) != len(self.scope["headers"]):
             _refuse_repeated(self.scope["headers"])
@@ -58,9 +58,6 @@ class _Request:
         length = headers.get(b"content-length")
         if length is not None and int(length) > limit:
             raise too_large(limit)
-        body = await read_body(self.receive, limit, flight, deadlines)
-        self.unread = False
-        return body
 
     async def answer(self, status: int, body: bytes, headers: list[Header]) -> None:
         """Send a whole response; `content-length` and the request's `traceparent` are added."""
@@ -141,8 +138,10 @@ class Door:
         headers = request.headers
         principal = self._principals.of(headers.get(b"authorization"))
         content_type = headers.get(b"content-type")
-        body = await request.read(BATCH_BYTES if _is_batch(content_type) else SINGLE_BYTES, self._flight, self._deadlines)
-        flight, size = self._flight, len(body)
+        limit, flight = BATCH_BYTES if _is_batch(content_type) else SINGLE_BYTES, self._flight
+        request.check_head(limit)
+        body = await read_body(request.receive, limit, flight, self._deadlines)
+        request.unread, size = False, len(body)
         if flight.events >= flight.max_events or flight.bytes + size > flight.max_bytes:
             raise flight.overloaded()
         context = Context(principal.org, "http", principal.name, time_ns() // 1000, self._principals.revision)
@@ -158,7 +157,9 @@ class Door:
         self._count(outcomes)
         if b"prefer" in headers and wants_reply(headers[b"prefer"]):
             return await self._reply(request, outcomes)
-        return await (_answer_one(request, outcomes[0]) if decoded.single else _answer_batch(request, outcomes))
+        status, answer, headers_back = _one_answer(outcomes[0]) if decoded.single else _batch_answer(outcomes)
+        await request.answer(status, answer, headers_back)
+        return status
 
     def _count(self, outcomes: Sequence[Outcome]) -> None:
         counters = self._counters
@@ -197,16 +198,15 @@ def _refuse_repeated(headers: Sequence[Header]) -> None:
         seen.add(name)
 
 
-async def _answer_one(request: _Request, outcome: Outcome) -> int:
+def _one_answer(outcome: Outcome) -> tuple[int, bytes, list[Header]]:
+    """Status, body and headers."""
     if type(outcome) is Receipt:
-        await request.answer(202, encode_receipt(outcome), [JSON])
-        return 202
+        return 202, encode_receipt(outcome), [JSON]
     assert isinstance(outcome, Refusal)
-    await request.answer(outcome.error.status, encode_problem(outcome), problem_headers(outcome.error))
-    return outcome.error.status
+    return outcome.error.status, encode_problem(outcome), problem_headers(outcome.error)
 
 
-async def _answer_batch(request: _Request, outcomes: Sequence[Outcome]) -> int:
+def _batch_answer(outcomes: Sequence[Outcome]) -> tuple[int, bytes, list[Header]]:
     """202 when all were accepted, 429 or 503 when that is what all were told, else 207."""
     refused = [outcome.error for outcome in outcomes if isinstance(outcome, Refusal)]
     headers = [JSON]
@@ -214,5 +214,4 @@ async def _answer_batch(request: _Request, outcomes: Sequence[Outcome]) -> int:
     if refused and len(refused) == len(outcomes) and len({error.status for error in refused}) == 1 and refused[0].status in RETRIED:
         status = refused[0].status
         headers.append(retry_after(max(refused, key=lambda error: error.retry_after_ms or 0)))
-    await request.answer(status, encode_receipts(outcomes), headers)
-    return status
+    return status, encode_receipts(outcomes), headers

@@ -5,8 +5,9 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import functions_framework.aio
 from starlette.applications import Starlette
@@ -55,11 +56,13 @@ def door_of(resources: Resources) -> Door:
     """The door on a process's resources. It opens before the pipeline is there: until then the answer is Unavailable."""
     pipeline: Pipeline | None = None
 
-    async def submit(messages: Sequence[Message], principal: Principal) -> list[Outcome]:
+    async def first(messages: Sequence[Message], principal: Principal) -> list[Outcome]:
         nonlocal pipeline
-        if pipeline is None:
-            pipeline = await pipeline_of(resources)
+        pipeline = await pipeline_of(resources)
         return await pipeline.submit(messages, principal)
+
+    def submit(messages: Sequence[Message], principal: Principal) -> Coroutine[Any, Any, list[Outcome]]:
+        return first(messages, principal) if pipeline is None else pipeline.submit(messages, principal)
 
     settings = resources.settings
     return Door(

@@ -140,7 +140,7 @@ def _address(
 
 
 @lru_cache(maxsize=8192)
-def _source(org: str, source: bytes | None) -> "tuple[str, Hash]":
+def _source(org: str, source: bytes | None) -> tuple[str, bytes]:
     if source is None or len(source) > MAX_CHARACTERS:
         raise Unusual
     text = header_uri(source)

@@ -175,7 +175,7 @@ def is_usual_time(text: str) -> bool:
 
 
 @lru_cache(maxsize=8192)
-def sender(org: str, source: str) -> "Hash":
+def sender(org: str, source: str) -> bytes:
     """What the identities of a source's events begin with."""
     if not 0 < len(source) <= MAX_CHARACTERS or not is_uri_reference(source):
         raise Unusual

@@ -57,7 +57,13 @@ class RedisLogQueue:
         """See LogQueue.append."""
         if len(self._flushers) > 1:
             return await self._append_by_shard(records)
-        return await self._append(self._flushers[0], records)
+        flusher, size = self._flushers[0], weight(records)
+        if len(records) > MAX_RECORDS or size > MAX_BYTES:
+            return await self._append(flusher, records)
+        batch = flusher.collecting(len(records), size)  # as _append() does, without a call: this is each message's way
+        places = batch.add(records)
+        await batch.wait(flusher.loop)
+        return batch.entries(places, records, 0)
 
     async def _append(self, flusher: Flusher, records: Sequence[Accepted]) -> list[Entry]:
         """Into one flush or, where they are too many or too long for one, into several, in order."""
