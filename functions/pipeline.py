@@ -92,7 +92,11 @@ class Pipeline:
         snapshot = self.state.current
         verdicts = await self.check(messages, principal, snapshot)
         records = [
-            Accepted(_stamped(message, snapshot.revision), targets := resolve(message, snapshot), None if targets else "no-route")
+            Accepted(
+                message if message.revision == snapshot.revision else _stamped(message, snapshot.revision),
+                targets := resolve(message, snapshot),
+                None if targets else "no-route",
+            )
             for message, verdict in zip(messages, verdicts, strict=True)
             if verdict is None
         ]
@@ -182,4 +186,4 @@ class Pipeline:
 
 def _stamped(message: Message, revision: int) -> Message:
     """The message with the revision it is judged under; the door has usually set it already."""
-    return message if message.revision == revision else msgspec.structs.replace(message, revision=revision)
+    return msgspec.structs.replace(message, revision=revision)

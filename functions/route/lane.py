@@ -90,6 +90,12 @@ class Lane:
 
     def _note(self, entries: list[Entry], published: PublishedGroup) -> None:
         """Tell the log what became of a group: taken, refused, or lost, which holds the backbone."""
+        results = published.results
+        now = time.time_ns() // 1000
+        new = {result.sequence > 0 and not result.duplicate for result in results} == {True}
+        if new and len({entry.shard for entry in entries}) == 1:  # nearly always
+            self._log.delivered(entries, self._record(entries, published.subjects, results, published, now))
+            return
         noted: dict[tuple[int, str | None], list[int]] = {}
         lost: dict[int, str] = {}
         for place, (entry, result) in enumerate(zip(entries, published.results, strict=True)):
@@ -99,7 +105,6 @@ class Lane:
                 noted.setdefault((entry.shard, result.refused), []).append(place)
         for shard, reason in lost.items():
             self._log.hold(shard, self._backbone, reason)
-        now = time.time_ns() // 1000
         for (_, refused), places in noted.items():
             some = [entries[place] for place in places]
             deliveries = self._record(
@@ -111,7 +116,7 @@ class Lane:
                 self._log.refused(some, deliveries)
 
     def _record(
-        self, entries: list[Entry], subjects: list[str], results: list[Published], published: PublishedGroup, now: int
+        self, entries: Sequence[Entry], subjects: Sequence[str], results: Sequence[Published], published: PublishedGroup, now: int
     ) -> Deliveries:
         refused = results[0].refused
         return Deliveries(

@@ -1,5 +1,6 @@
 """What a door was told by the backbones and has yet to tell the log: completions, holds, delivery records."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -55,18 +56,24 @@ class Told:
         """These are no longer pending on the deliveries' backbone."""
         backbone = deliveries.backbone
         self._records.append(deliveries)
-        for entry in entries:
-            key = (backbone, entry.flush)
+        known = [entry for entry in entries if entry.outcome == "duplicate"]
+        own = [entry for entry in entries if entry.outcome != "duplicate"] if known else entries
+        for flush, count in Counter([entry.flush for entry in own]).items():
+            key = (backbone, flush)
             left = self._left.get(key)
-            if entry.known or left is None:  # not ours, or handed to the relay: it must learn which ones
-                self._part.setdefault(key, []).append(entry.index)
-            elif left == 1:
+            if left == count:
                 del self._left[key]
                 self._done.pop(key, None)
-                self._whole.setdefault(backbone, []).append(entry.flush)
+                self._whole.setdefault(backbone, []).append(flush)
+                continue
+            indexes = [entry.index for entry in own if entry.flush == flush]
+            if left is None:  # handed to the relay: it must learn which ones
+                self._part.setdefault(key, []).extend(indexes)
             else:
-                self._left[key] = left - 1
-                self._done.setdefault(key, []).append(entry.index)
+                self._left[key] = left - count
+                self._done.setdefault(key, []).extend(indexes)
+        for entry in known:  # logged by another flush, maybe another door's
+            self._part.setdefault((backbone, entry.flush), []).append(entry.index)
 
     def refused(self, entries: Sequence[Entry], deliveries: Deliveries, delay_ms: int) -> None:
         """A reachable backbone refused these: off the pending list, onto its retry schedule, counted as attempt 1."""
