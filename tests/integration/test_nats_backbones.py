@@ -10,6 +10,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from shared.adapters.nats.backbones import NatsBackbones
+from shared.adapters.nats.publishing import BATCH_FROM
 from shared.adapters.nats.streams import wanted
 from shared.ports import Outgoing
 from tests.conformance.backbones import BACKBONE, message, outgoing, sequences
@@ -63,12 +64,12 @@ async def test_stream_is_the_same_when_a_group_goes_as_batch_or_one_by_one(backb
     assert [one.subject.replace(org, "") for one in batched] == [one.subject.replace(other, "") for one in single]
 
 
-async def test_group_is_one_atomic_batch_when_it_has_64_messages(backbones: NatsBackbones, client: Client, org: str) -> None:
-    await backbones.publish(BACKBONE, org, outgoing(org, 64))
-    await backbones.publish(BACKBONE, org, outgoing(org, 63))
+async def test_group_is_one_atomic_batch_when_it_is_long_enough(backbones: NatsBackbones, client: Client, org: str) -> None:
+    await backbones.publish(BACKBONE, org, outgoing(org, BATCH_FROM))
+    await backbones.publish(BACKBONE, org, outgoing(org, BATCH_FROM - 1))
     assert "Nats-Batch-Id" in await raw_headers(client, org, 1)
-    assert "Nats-Batch-Commit" in await raw_headers(client, org, 64)
-    assert "Nats-Batch-Id" not in await raw_headers(client, org, 65)
+    assert "Nats-Batch-Commit" in await raw_headers(client, org, BATCH_FROM)
+    assert "Nats-Batch-Id" not in await raw_headers(client, org, BATCH_FROM + 1)
 
 
 async def test_messages_go_one_by_one_when_the_stream_takes_no_batch(backbones: NatsBackbones, client: Client, org: str) -> None:
@@ -167,7 +168,7 @@ async def test_everything_is_lost_with_the_reason_when_the_stream_cannot_be_made
     assert [result.lost for result in published.results] == [f"no stream sb-{org}: subjects overlap with an existing stream"] * 2
 
 
-@pytest.mark.parametrize("count", [2, 64])
+@pytest.mark.parametrize("count", [2, BATCH_FROM])
 async def test_messages_are_sent_again_when_their_ids_are_being_stored_right_now(
     backbones: NatsBackbones, client: Client, org: str, count: int
 ) -> None:
