@@ -9,9 +9,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from shared.domain.errors import SwitchboardError, Unavailable
+from shared.domain.record import Flush
 from shared.ports import LogReader, Taken
 
 BATCH_BYTES, BATCH_RECORDS = 16 * 1024 * 1024, 5_000
+GATHER_S = 0.2  # between two takes that bring less than half a batch: a transaction for each flush costs a core, and nobody waits for it
 BEAT_S = 1.0
 RECOVER_EVERY = 5  # beats
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
@@ -44,10 +46,13 @@ class Logger:
             await self._retried(self._reader.recover, stop)
             batch: list[Taken] = []
             while not stop.is_set():
+                gathered = asyncio.get_running_loop().time() + GATHER_S
                 taking = asyncio.create_task(self._take(stop), name=f"logger-take-{self._shard}")
                 if batch:
                     await self._store(batch, stop)
                 batch = await taking
+                if 2 * _records(batch) < BATCH_RECORDS:
+                    await _set_within(stop, gathered - asyncio.get_running_loop().time())
         finally:
             beating.cancel()
             await asyncio.gather(beating, return_exceptions=True)
@@ -104,6 +109,10 @@ class Logger:
             await self._reader.leave()
         except Unavailable as error:
             log.warning("the logger of shard %d could not give back what it took; another takes over in 5 s: %s", self._shard, error.detail)
+
+
+def _records(batch: Sequence[Taken]) -> int:
+    return sum(len(taken.records) for taken in batch if isinstance(taken, Flush))
 
 
 async def _set_within(stop: asyncio.Event, seconds: float) -> bool:
