@@ -6,7 +6,7 @@ from time import perf_counter, time_ns
 
 from functions.ingest.handler import Submit, handle
 from functions.ingest.webhook import ALLOW, handshake
-from shared.codec import Context, decode_http, encode_problem, encode_receipt, encode_receipts
+from shared.codec import Context, decode_http, encode_problem, encode_receipt, encode_receipts, trace_of
 from shared.domain.errors import Fault, Malformed, SwitchboardError
 from shared.domain.verdict import Outcome, Receipt, Refusal
 from shared.edge.app import internal
@@ -144,7 +144,8 @@ class Door:
         request.unread, size = False, len(body)
         if flight.events >= flight.max_events or flight.bytes + size > flight.max_bytes:
             raise flight.overloaded()
-        context = Context(principal.org, "http", principal.name, time_ns() // 1000, self._principals.revision)
+        trace = trace_of(request.scope["headers"]) if b"traceparent" in headers else None
+        context = Context(principal.org, "http", principal.name, time_ns() // 1000, self._principals.revision, trace)
         decoded = decode_http(content_type, request.scope["headers"], body, context)
         count = len(decoded.items)
         flight.events += count

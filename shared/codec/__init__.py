@@ -11,6 +11,8 @@ Data becomes `Message.body` like this, so that a message reads the same whatever
   body is the string's text in UTF-8: `"<a/>"` of application/xml is `<a/>`. The quoted slice would be no XML for the agent that
   gets it in binary mode. Any other JSON value has no content of that type, and its raw slice stands.
 
+The trace of a request (`traceparent`, `tracestate`) is that of its events, as extensions, where they name none themselves: trace_of().
+
 An event's size, as limits count it, is its body's; its attributes have their own limit (64 KiB as headers).
 """
 
@@ -19,6 +21,7 @@ from shared.codec.event import MAX_BATCH_BYTES, MAX_EVENTS, Context, Decoded
 from shared.codec.http import decode_http
 from shared.codec.receipts import encode_problem, encode_receipt, encode_receipts
 from shared.codec.sdk import from_cloudevent, to_binary_http, to_cloudevent, to_structured_http
+from shared.codec.trace import trace_of
 
 __all__ = [
     "MAX_BATCH_BYTES",
@@ -35,4 +38,5 @@ __all__ = [
     "to_binary_http",
     "to_cloudevent",
     "to_structured_http",
+    "trace_of",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shared.codec.attributes import header_name, header_text, header_uri, is_name, shown
-from shared.codec.event import Context, compose, malformed, unsupported
+from shared.codec.event import Context, compose, malformed, traced, unsupported
 from shared.codec.usual import MAX_CHARACTERS, MAX_EXTENSIONS, UNUSUAL, Unusual, address, is_usual_time, sender
 from shared.domain.errors import Fault, Malformed
 from shared.domain.message import Extension, Message, digested, identified
@@ -23,7 +23,7 @@ URIS = ("source", "dataschema")
 # The attributes that usual_binary() reads by name, and headers that most requests have: no extensions, all of them.
 _NO_EXTENSIONS = frozenset(
     b"ce-specversion ce-id ce-source ce-type ce-subject ce-time ce-dataschema ce-topic accept accept-encoding authorization connection "
-    b"content-length content-type host traceparent user-agent".split()
+    b"content-length content-type host traceparent tracestate user-agent".split()
 )
 _is_plain = re.compile(rb"[!#$&-~]{1,512}").fullmatch  # printable ASCII without space, `"` and `%`: it stands for itself
 
@@ -79,7 +79,9 @@ def usual_binary(content_type: bytes | None, headers: Headers, body: bytes, cont
     to = _address(
         context.org, found.get(b"ce-type"), found.get(b"ce-subject"), found.get(b"ce-topic"), content_type, found.get(b"ce-dataschema")
     )
-    text = event_id.decode("ascii")
+    text, extensions = event_id.decode("ascii"), _extensions(found)
+    if context.trace is not None:
+        extensions = traced(extensions, context.trace)
     return Message(
         identified(identity, text),
         digested(to.start, body or None),
@@ -92,7 +94,7 @@ def usual_binary(content_type: bytes | None, headers: Headers, body: bytes, cont
         time,
         to.datacontenttype,
         to.dataschema,
-        _extensions(found),
+        extensions,
         body or None,
         context.received_at,
         context.door,

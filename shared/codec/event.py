@@ -31,13 +31,24 @@ CONTEXT = frozenset((*REQUIRED, "subject", "time", "datacontenttype", "dataschem
 
 
 class Context(msgspec.Struct, frozen=True):
-    """Where an event came in. `received_at` is microseconds since 1970 UTC, `revision` that of the config in force at the door."""
+    """Where an event came in. `received_at` is microseconds since 1970 UTC, `revision` that of the config in force at the door.
+
+    `trace` is what trace_of() made of the request's headers: the extensions of every event without a `traceparent` of its own.
+    """
 
     org: str
     door: str
     principal: str
     received_at: int
     revision: int = 0
+    trace: Mapping[str, Extension] | None = None
+
+
+def traced(extensions: dict[str, Extension] | None, trace: Mapping[str, Extension]) -> dict[str, Extension]:
+    """An event's extensions, with the trace of the request it came in where it names none. What it says itself stands."""
+    if extensions is None:
+        return dict(trace)
+    return extensions if "traceparent" in extensions else {**trace, **extensions}
 
 
 class Decoded(msgspec.Struct):
@@ -77,6 +88,8 @@ def compose(attributes: Mapping[str, Extension], body: bytes | None, context: Co
     if len(extensions) > MAX_EXTENSIONS:
         raise malformed([Fault("", f"{len(extensions)} extension attributes; {MAX_EXTENSIONS} are allowed")])
     topic = str(extensions.pop("topic", texts["type"]))
+    if context.trace is not None:
+        extensions = traced(extensions, context.trace)
     check_address(context.org, texts.get("subject"), topic, pointer("subject"), pointer("topic" if "topic" in attributes else "type"))
     body = body or None
     datacontenttype, dataschema = texts.get("datacontenttype"), texts.get("dataschema")

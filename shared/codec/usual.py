@@ -24,7 +24,7 @@ from shared.codec.attributes import (
     is_uri,
     is_uri_reference,
 )
-from shared.codec.event import Context, check_address
+from shared.codec.event import Context, check_address, traced
 from shared.codec.json_text import MAX_DEPTH, too_deep
 from shared.domain.errors import Malformed
 from shared.domain.message import Extension, Message, digest_start, digested, identified, identity_start
@@ -119,6 +119,8 @@ def _message(event: Envelope, context: Context, extensions: dict[str, Extension]
         raise Unusual
     if event.traceparent is not None or event.tracestate is not None:
         extensions = _trace(event) | (extensions or {})
+    if context.trace is not None:
+        extensions = traced(extensions, context.trace)
     return Message(
         identified(sender(context.org, event.source), event_id),
         digested(start, body),
@@ -149,6 +151,8 @@ def _quotes(event: Envelope, message: Message) -> int:
         count += 4
     if message.extensions is not None:
         count += sum(4 if isinstance(value, str) else 2 for value in message.extensions.values())
+        if event.traceparent is None and "traceparent" in message.extensions:  # the request's
+            count -= 8 if event.tracestate is None and "tracestate" in message.extensions else 4
     return count if message.body is None else count + 2 + message.body.count(b'"')
 
 

@@ -10,6 +10,7 @@ from shared.domain.names import parse_nats_subject
 from shared.ports import Backbones, Outgoing, PublishedGroup
 
 BACKBONE = "local"
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 _numbers = itertools.count()
 
@@ -88,7 +89,7 @@ class BackbonesConformance:
         assert ids(await stage.stored(org)) == [one.message.event_id for one in group]
 
     async def test_message_is_a_cloudevent_in_binary_mode_when_stored(self, stage: Stage, org: str) -> None:
-        event = message(org, event_id="8 f", extensions={"traceparent": "00-1-2-01", "urgent": True, "rank": 4})
+        event = message(org, event_id="8 f", extensions={"traceparent": TRACE, "urgent": True, "rank": 4})
         published = await stage.backbones.publish(BACKBONE, org, [Outgoing(event, revision=42)])
         [stored] = await stage.stored(org)
         assert published.subjects == (stored.subject,) == (f"sb.{org}.agent-7.orders.created",)
@@ -106,8 +107,8 @@ class BackbonesConformance:
             "ce-datacontenttype": "application/json",
             "content-type": "application/json",
             "ce-sbrevision": "42",
-            "ce-traceparent": "00-1-2-01",
-            "traceparent": "00-1-2-01",
+            "ce-traceparent": TRACE,
+            "traceparent": TRACE,
             "ce-urgent": "true",
             "ce-rank": "4",
         }

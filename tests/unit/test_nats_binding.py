@@ -111,3 +111,12 @@ def test_header_is_named_when_it_is_malformed() -> None:
 def test_encoding_is_refused_when_a_text_has_lone_surrogates() -> None:
     with pytest.raises(UnicodeEncodeError):
         header_lines(msgspec.structs.replace(message("acme"), event_id="\ud800"), 1)
+
+
+@pytest.mark.parametrize(
+    ("trace", "plain"), [("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", True), ("mine", False), (5, False)]
+)
+def test_trace_is_a_plain_header_too_when_it_is_one(trace: str | int, plain: bool) -> None:
+    headers = read(header_lines(message("acme", extensions={"traceparent": trace}), 1))
+    assert headers["ce-traceparent"] == str(trace)
+    assert headers.get("traceparent") == (trace if plain else None)

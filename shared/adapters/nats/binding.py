@@ -11,6 +11,7 @@ import msgspec
 
 from shared.codec.attributes import header_text, header_value
 from shared.codec.json_text import is_json
+from shared.codec.trace import is_traceparent
 from shared.domain.errors import Fault, Malformed
 from shared.domain.message import Extension, Message, uuid_text
 
@@ -115,8 +116,8 @@ def _subject(subject: str | None) -> str:
 
 def _extension_lines(extensions: Mapping[str, Extension]) -> str:
     lines = [_line(f"ce-{name}", value) for name, value in extensions.items() if name not in _OURS]
-    if (trace := extensions.get("traceparent")) is not None:
-        lines.append(_plain_line("traceparent", str(trace)))
+    if (trace := extensions.get("traceparent")) is not None and is_traceparent(str(trace)):
+        lines.append(f"traceparent: {trace}\r\n")
     return "".join(lines)
 
 
