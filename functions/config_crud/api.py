@@ -8,7 +8,7 @@ from starlette.status import HTTP_200_OK, HTTP_201_CREATED, HTTP_204_NO_CONTENT
 
 from functions.config_crud import handler
 from functions.config_crud.bodies import MAX_BODY, PrincipalBody, check_key_id, check_name, parse, schema
-from shared.domain.errors import Malformed
+from shared.domain.errors import Fault, Malformed
 from shared.domain.principal import Principal
 from shared.edge.body import Deadlines, Gone, read_body
 from shared.edge.rest import caller, rest_app
@@ -52,7 +52,8 @@ def _add_principals(app: FastAPI, resources: Resources) -> None:
         except Gone as error:
             raise Malformed("the body is not whole") from error
         wanted = Principal(name, caller.org if org is None else org, tuple(grant.grant() for grant in body.grants))
-        written = await handler.put_principal(await resources.config(), caller, wanted, _reason(request))
+        create = _creates(request)
+        written = await handler.put_principal(await resources.config(), caller, wanted, _reason(request), create=create)
         status = HTTP_201_CREATED if written.created else HTTP_200_OK
         return _json({**_view(written.principal), "config_revision": written.revision}, status)
 
@@ -87,6 +88,14 @@ def _view(principal: Principal) -> dict[str, object]:
 
 def _json(document: dict[str, object], status: int = HTTP_200_OK) -> Response:
     return Response(msgspec.json.encode(document), status, media_type="application/json", headers={"cache-control": "no-store"})
+
+
+def _creates(request: Request) -> bool:
+    """Whether `If-None-Match: *` says that nothing may be replaced (RFC 9110, 13.1.2)."""
+    condition = request.headers.get("if-none-match")
+    if condition not in (None, "*"):
+        raise Malformed("If-None-Match takes * here", faults=[Fault("if-none-match", "not *")])
+    return condition == "*"
 
 
 def _reason(request: Request) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from infra.cli import output
 from infra.cli.connection import checked, connect
-from shared.domain.errors import Fault, Malformed, NotFound
+from shared.domain.errors import Conflict, Fault, Malformed, NotFound
 
 PRINCIPALS = "/v1/config/principals"
 OrgOption = Annotated[str | None, typer.Option(help="Another org, for system admins.")]
@@ -29,8 +29,9 @@ def create(
     org: OrgOption = None,
     grant: Annotated[
         list[str] | None,
-        typer.Option(help="What the principal may do from now on; several are allowed. Without any, the principal must exist."),
+        typer.Option(help="What the new principal may do; several are allowed. Without any, the principal must exist."),
     ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Give a principal that exists these grants instead of its own.")] = False,
     format: output.FormatOption = output.Format.TABLE,
 ) -> None:
     """Make an API key and print it: it is shown this once.
@@ -39,11 +40,13 @@ def create(
 
     Example: switchboard key create agent-7 --grant 'action=read,topics=orders.*,pay.*,subjects=agent-7'
     """
+    if replace and not grant:
+        raise Malformed("--replace is about grants: give them with --grant")
     scope = _scope(org)
     grants = [one for text in grant or () for one in parse_grants(text)]
     with connect().client() as client:
         if grants:
-            _put_principal(client, name, scope, grants)
+            _put_principal(client, name, scope, grants, replace)
         made = checked(client.post(f"{_path(name)}/keys", params=scope)).json()
     if format is output.Format.JSON:
         output.print_json(made)
@@ -105,9 +108,14 @@ def parse_grants(text: str) -> list[dict[str, object]]:
     return [{"action": action, **values} for action in actions]
 
 
-def _put_principal(client: httpx.Client, name: str, scope: dict[str, str], grants: list[dict[str, object]]) -> None:
-    """Give the principal these grants, and say so where it had others: its older keys may do the same from now on."""
-    response = checked(client.put(_path(name), params=scope, json={"grants": grants}))
+def _put_principal(client: httpx.Client, name: str, scope: dict[str, str], grants: list[dict[str, object]], replace: bool) -> None:
+    """Make the principal with these grants; one that exists gets them only with `replace`, since its older keys get them too."""
+    headers = {} if replace else {"if-none-match": "*"}
+    try:
+        response = checked(client.put(_path(name), params=scope, headers=headers, json={"grants": grants}))
+    except Conflict as error:
+        choice = "leave out --grant for one more key of it, or add --replace to give it and all its keys these grants"
+        raise Conflict(f"{name} is there already, with its own grants: {choice}") from error
     if response.status_code != httpx.codes.CREATED:
         sys.stderr.write(f"{output.cell(name)} was there already: it has these grants now, with all its keys\n")
 

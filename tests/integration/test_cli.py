@@ -104,6 +104,18 @@ def test_key_may_do_what_its_grant_says_until_it_is_removed(admin: Shell) -> Non
     sender.run("send", "--topic", "orders.a", exits=67)
 
 
+def test_grants_of_a_principal_stay_when_a_key_is_made_for_it_again(admin: Shell) -> None:
+    name = fresh()
+    admin.run("key", "create", name, "--grant", "action=read")
+    refused = admin.run("key", "create", name, "--grant", "action=publish", exits=74)
+    assert b"--replace" in refused.stderr
+    assert len(admin.json("key", "ls", name)) == 1
+    admin.run("key", "create", name, "--grant", "action=publish", "--replace")
+    refused = admin.run("key", "create", "admin", "--grant", "action=read", "--replace", exits=76)
+    assert b"last system admin" in refused.stderr
+    assert len(admin.json("key", "ls", name)) == 2
+
+
 def _sends(shell: Shell, topic: str) -> bool:
     done = subprocess.run([SWITCHBOARD, "send", "--topic", topic], env=shell.environment, capture_output=True, timeout=60)
     return done.returncode == 0

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from shared.adapters.memory.config_store import MemoryConfigStore
-from shared.adapters.memory.message_store import MemoryMessageStore
 
 from functions.config_crud.main import build
+from shared.adapters.memory.config_store import MemoryConfigStore
+from shared.adapters.memory.message_store import MemoryMessageStore
 from shared.domain.principal import Grant
 from tests.rest import Api, problem, serving
 from tests.waiting import eventually
@@ -148,3 +148,43 @@ async def test_system_admin_stays_one_when_it_is_put_again(api: Api) -> None:
     root = await api.key("root", "default", system=True)
     again = await api.ask(root, f"{PRINCIPALS}/root", "PUT", json={"grants": [{"action": "admin"}]})
     assert again.json()["system"] is True
+
+
+# ---- nobody locks everybody out -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("grants", [[], [{"action": "read"}], [{"action": "admin", "topics": ["orders.>"]}]])
+async def test_last_system_admin_keeps_its_grants_when_it_is_put_with_less(api: Api, grants: list[dict[str, object]]) -> None:
+    root = await api.key("root", "default", system=True)
+    problem(await api.ask(root, f"{PRINCIPALS}/root", "PUT", json={"grants": grants}), 422, "/grants")
+    assert (await api.ask(root, f"{PRINCIPALS}/root")).json()["grants"][0]["action"] == "admin"
+
+
+async def test_last_system_admin_stays_when_it_is_deleted(api: Api) -> None:
+    root = await api.key("root", "default", system=True)
+    await api.key("admin", "default")
+    problem(await api.ask(root, f"{PRINCIPALS}/root", "DELETE"), 422, "name")
+    [key] = (await api.ask(root, f"{PRINCIPALS}/root/keys")).json()["items"]
+    problem(await api.ask(root, f"{PRINCIPALS}/root/keys/{key['id']}", "DELETE"), 422, "key_id")
+
+
+async def test_system_admin_may_go_when_another_has_a_key(api: Api) -> None:
+    root, other = await api.key("root", "default", system=True), await api.key("other", "default", system=True)
+    assert (await api.ask(root, f"{PRINCIPALS}/root", "PUT", json={"grants": [{"action": "read"}]})).status_code == 200
+    assert (await api.ask(other, f"{PRINCIPALS}/root", "DELETE")).status_code == 204
+    problem(await api.ask(other, f"{PRINCIPALS}/other", "DELETE"), 422, "name")
+
+
+async def test_old_key_of_the_last_system_admin_may_go_when_it_has_a_new_one(api: Api) -> None:
+    root = await api.key("root", "default", system=True)
+    old, _ = [(await api.ask(root, f"{PRINCIPALS}/root/keys")).json()["items"][0], await api.ask(root, f"{PRINCIPALS}/root/keys", "POST")]
+    assert (await api.ask(root, f"{PRINCIPALS}/root/keys/{old['id']}", "DELETE")).status_code == 204
+
+
+async def test_principal_is_not_replaced_when_only_a_new_one_is_wanted(api: Api) -> None:
+    admin = await api.key()
+    new = {"if-none-match": "*"}
+    assert (await api.ask(admin, SHOP, "PUT", json=PUBLISH, headers=new)).status_code == 201
+    problem(await api.ask(admin, SHOP, "PUT", json={"grants": []}, headers=new), 412)
+    problem(await api.ask(admin, SHOP, "PUT", json={"grants": []}, headers={"if-none-match": '"4"'}), 400, "if-none-match")
+    assert (await api.ask(admin, SHOP)).json()["grants"][0]["action"] == "publish"
