@@ -10,8 +10,6 @@ import msgspec
 from shared.domain.message import uuid_text
 from shared.ports import StoredDelivery, StoredMessage
 
-CUT_IN_FEED = "sbcut"  # the extension that the flush script sets where it cut a body for the feed
-
 _encode = msgspec.json.Encoder().encode
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 
@@ -35,8 +33,6 @@ def message_view(row: StoredMessage) -> dict[str, object]:
     takes `undeliverable`, and one whose identity was accepted before with another body `conflict`.
     """
     message = row.message
-    extensions = dict(message.extensions or {})
-    cut = extensions.pop(CUT_IN_FEED, None) is not None or row.cut
     view: dict[str, object] = {
         "id": uuid_text(message.id),
         "org": message.org,
@@ -56,16 +52,16 @@ def message_view(row: StoredMessage) -> dict[str, object]:
         "dataschema": message.dataschema,
     }
     if message.body is not None:
-        if not cut and _is_json(message.datacontenttype, message.body):
+        if not row.cut and _is_json(message.datacontenttype, message.body):
             view["data"] = msgspec.Raw(message.body)
         else:  # half of a number is a number too: a cut body is never shown as JSON
             view["data_base64"] = base64.b64encode(message.body).decode()
-    view["extensions"] = extensions
+    view["extensions"] = message.extensions or {}
     view["deliveries"] = [delivery_view(delivery) for delivery in row.deliveries]
     if row.verdict == "blocked":
         view["record_id"] = uuid_text(row.record_id)
         view["detail"] = row.detail
-    if cut:
+    if row.cut:
         view["cut"] = True
     if row.conflict:
         view["conflict"] = True

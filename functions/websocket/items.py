@@ -52,7 +52,9 @@ def items_of(flush: Flush) -> list[Item]:
 
 def _accepted(record: Accepted, logged_at: int) -> Item:
     message = record.message
-    row = StoredMessage(message.id, message, ACCEPTED, None, None, 202, logged_at, record.targets, undeliverable=record.undeliverable)
+    row = StoredMessage(
+        message.id, message, ACCEPTED, None, None, 202, logged_at, record.targets, cut=record.cut, undeliverable=record.undeliverable
+    )
     return Item(row, message.org, message.topic, message.subject)
 
 

@@ -9,11 +9,15 @@ from shared.domain.message import Message
 
 
 class Accepted(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="m"):
-    """A message whose verdict is `accepted`, and the backbones it goes to. No targets: `undeliverable` says why (`no-route`)."""
+    """A message whose verdict is `accepted`, and the backbones it goes to. No targets: `undeliverable` says why (`no-route`).
+
+    `cut`: the body isn't whole. That is so in the feed only (bodies over 16 KiB), never in the log.
+    """
 
     message: Message
     targets: tuple[str, ...]
     undeliverable: str | None = None
+    cut: bool = False
 
 
 class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="a"):

@@ -145,7 +145,7 @@ async def test_long_body_is_cut_in_the_feed_and_whole_in_the_flush_when_logged(q
     ((_, fields),) = server.xrange(PREFIX + "feed")
     shown = unpack_flush(entry.flush, fields[b"f"]).records[0]
     assert isinstance(shown, Accepted)
-    assert (len(shown.message.body or b""), shown.message.extensions) == (16_384, {"sbcut": True})
+    assert (len(shown.message.body or b""), shown.cut, shown.message.extensions) == (16_384, True, None)
     assert len((await queue.first(entry) or message()).body or b"") == 20_002
 
 

@@ -93,9 +93,10 @@ def test_body_is_base64_and_marked_when_it_was_cut() -> None:
     assert base64.b64decode(answer["data_base64"]) == b"123456"
 
 
-def test_feeds_mark_becomes_cut_when_a_body_was_cut_for_the_feed() -> None:
-    answer = seen(accepted(b"123456", extensions={"sbcut": True, "tenant": "x"}))
-    assert (answer["cut"], answer["extensions"]) == (True, {"tenant": "x"})
+def test_extension_says_nothing_of_a_cut_when_it_is_named_like_one() -> None:
+    answer = seen(accepted(b"123456", extensions={"sbcut": True, "cut": True}))
+    assert (answer["data"], answer["extensions"]) == (123456, {"sbcut": True, "cut": True})
+    assert "cut" not in answer
 
 
 def test_attempt_has_its_record_id_and_detail_when_a_message_was_refused() -> None:

@@ -179,14 +179,13 @@ def weight(records: Sequence[Accepted]) -> int:
 
 
 def cut_for_feed(record: Record) -> Record:
-    """The record with a long body cut, and marked by the extension `sbcut`."""
+    """The record with a long body cut, and marked so."""
     if not isinstance(record, Accepted):
         return record
     message = record.message
     if message.body is None or len(message.body) <= FEED_BODY:
         return record
-    marked = {**(message.extensions or {}), "sbcut": True}
-    return msgspec.structs.replace(record, message=msgspec.structs.replace(message, body=message.body[:FEED_BODY], extensions=marked))
+    return msgspec.structs.replace(record, message=msgspec.structs.replace(message, body=message.body[:FEED_BODY]), cut=True)
 
 
 def size_of(record: Record) -> int:

@@ -3,11 +3,13 @@
 import asyncio
 import json
 
+import msgspec
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from shared.domain.principal import Grant
+from shared.domain.record import Accepted
 from tests.feed import SUBPROTOCOL, FixedSnapshots, Log, Start, accepted, blocked, delivered, flushes, message, names, reading
 
 
@@ -37,6 +39,19 @@ async def test_recorded_refusal_is_shown_and_what_is_not_new_is_not(start: Start
         assert await client.until(2) == ["fresh", "huge"]
         assert [one["verdict"] for one in client.messages] == ["accepted", "blocked"]
         assert client.messages[1]["rule"] == "size"
+
+
+async def test_body_is_shown_cut_when_the_feed_has_a_part_and_never_because_an_extension_says_so(
+    start: Start, log: Log, key: str, org: str
+) -> None:
+    whole = msgspec.structs.replace(message(org, "whole"), extensions={"sbcut": True})
+    async with start() as feed, reading(feed, key) as client:
+        await log.write([*accepted(whole), Accepted(message(org, "part"), ("local",), cut=True)])
+        await client.until(2)
+    assert [(one.get("cut"), "data" in one, one["extensions"]) for one in client.messages] == [
+        (None, True, {"sbcut": True}),
+        (True, False, {}),
+    ]
 
 
 async def test_reconnect_misses_nothing_and_doubles_nothing_while_5000_messages_pass(start: Start, log: Log, key: str, org: str) -> None:
