@@ -50,10 +50,16 @@ class Check(Protocol):
     async def __call__(self, messages: Sequence[Message], principal: Principal, snapshot: Snapshot) -> list[SwitchboardError | None]: ...
 
 
-class Publish(Protocol):
-    """The route stage: a direct call, or the route Service."""
+class Sending(Protocol):
+    """Entries on their way to their backbones."""
 
-    async def __call__(self, entries: Sequence[Entry]) -> list[tuple[Delivery, ...]]: ...
+    async def deliveries(self) -> list[tuple[Delivery, ...]]: ...
+
+
+class Send(Protocol):
+    """The route stage: a direct call, or the route Service. Called in log order; what is called first is published first."""
+
+    def __call__(self, entries: Sequence[Entry]) -> Sending: ...
 
 
 class State(Protocol):
@@ -75,7 +81,7 @@ class Pipeline:
 
     check: Check
     log: LogQueue
-    route: Publish
+    route: Send
     state: State
     store: Bodies
 
@@ -109,57 +115,52 @@ class Pipeline:
         return [next(answers) if verdict is None else next(refused) for verdict in verdicts]
 
     async def _accept(self, records: Sequence[Accepted]) -> list[Outcome]:
-        """Write accepted messages down, then publish them: published is a part of logged, always."""
+        """Write accepted messages down; the log hands them to their lanes as soon as they are there: published is a part of logged."""
+        sent: list[tuple[list[Entry], Sending]] = []
+
+        def publish(entries: Sequence[Entry]) -> None:
+            taken = [entry for entry in entries if entry.outcome in TAKEN]
+            if taken:
+                sent.append((taken, self.route(taken)))
+
         try:
-            entries = await self.log.append(records)
+            entries = await self.log.append(records, publish)
         except Unavailable as error:
             return [Refusal(error, record.message.id, record.message.revision) for record in records]
-        refusals: list[Refusal | None] = [None] * len(entries)
-        if not TAKEN.issuperset([entry.outcome for entry in entries]):
-            entries, refusals = await self._sort_out(entries)
-        receipts = await self._publish(entries) if entries else []
-        if len(receipts) == len(refusals):
-            return receipts
-        answers = iter(receipts)
-        return [next(answers) if refusal is None else refusal for refusal in refusals]
+        if len(sent) == 1 and len(sent[0][0]) == len(entries):  # nearly always
+            return _receipts(entries, await sent[0][1].deliveries())
+        receipts: dict[int, Outcome] = {}
+        for taken, sending in sent:
+            receipts.update(zip(map(id, taken), _receipts(taken, await sending.deliveries()), strict=True))
+        return [receipts.get(id(entry)) or await self._not_taken(entry) for entry in entries]
 
-    async def _publish(self, entries: Sequence[Entry]) -> list[Outcome]:
-        deliveries = await self.route(entries)
-        return [
-            Receipt(entry.message, entry.revision, some, entry.outcome == "duplicate")
-            for entry, some in zip(entries, deliveries, strict=True)
-        ]
+    async def _not_taken(self, entry: Entry) -> Outcome:
+        """The outcome of a message that the log did not take as new, nor as a duplicate."""
+        if entry.outcome == "conflict":
+            return await self._settle_conflict(entry)
+        why = Unavailable("the log did not answer: the outcome is unknown, retry with the same id", retry_after_ms=1000)
+        if entry.outcome == "full":
+            why = Unavailable("the org's share of the log is full: retry with the same id", rule="log-quota", retry_after_ms=1000)
+        return Refusal(why, entry.message.id, entry.revision)
 
-    async def _sort_out(self, entries: Sequence[Entry]) -> tuple[list[Entry], list[Refusal | None]]:
-        """What may be published, and in the place of every other entry its refusal."""
-        good: list[Entry] = []
-        refusals: list[Refusal | None] = []
-        for entry in entries:
-            refusal = None
-            if entry.outcome == "full":
-                full = Unavailable("the org's share of the log is full: retry with the same id", rule="log-quota", retry_after_ms=1000)
-                refusal = Refusal(full, entry.message.id, entry.revision)
-            elif entry.outcome == "conflict":
-                entry, refusal = await self._settle_conflict(entry)
-            if refusal is None:
-                good.append(entry)
-            refusals.append(refusal)
-        return good, refusals
-
-    async def _settle_conflict(self, entry: Entry) -> tuple[Entry, Refusal | None]:
+    async def _settle_conflict(self, entry: Entry) -> Outcome:
         """The same identity with another digest: the same event where only the JSON's spelling differs, else a refusal, recorded."""
         message = entry.message
         try:
             first = await self.log.first(entry) or (await self.store.bodies([message.id])).get(message.id)
         except Unavailable as error:
-            return entry, Refusal(error, message.id, entry.revision)
+            return Refusal(error, message.id, entry.revision)
         if first is None:
             unknown = Unavailable("the first event of this identity can't be read now: retry with the same id", retry_after_ms=1000)
-            return entry, Refusal(unknown, message.id, entry.revision)
+            return Refusal(unknown, message.id, entry.revision)
         if same_event(first, message):
-            return msgspec.structs.replace(entry, outcome="duplicate", message=first), None
+            return await self._again(msgspec.structs.replace(entry, outcome="duplicate", message=first))
         conflict = NotProcessable(f"{message.source} {message.event_id} was accepted before with other content", rule="identity")
-        return entry, self._recorded(message, conflict, entry.revision)
+        return self._recorded(message, conflict, entry.revision)
+
+    async def _again(self, entry: Entry) -> Outcome:
+        """Publish a duplicate again: had its first sender crashed between log and publish, this heals it."""
+        return _receipts([entry], await self.route([entry]).deliveries())[0]
 
     async def _refuse(self, blocked: Sequence[tuple[Message, SwitchboardError]], revision: int) -> list[Outcome]:
         """What check refuses is looked up first: a duplicate of an accepted message keeps the first verdict."""
@@ -169,19 +170,22 @@ class Pipeline:
             return [Refusal(error, message.id, revision) for message, _ in blocked]
         outcomes: list[Outcome] = []
         for (message, verdict), entry in zip(blocked, seen, strict=True):
-            if entry is not None and entry.outcome == "conflict":
-                entry, refusal = await self._settle_conflict(entry)
-                outcomes += [refusal] if refusal is not None else await self._publish([entry])
-            elif entry is not None:
-                outcomes += await self._publish([entry])
-            else:
+            if entry is None:
                 outcomes.append(self._recorded(message, verdict, revision))
+            else:
+                outcomes.append(await (self._settle_conflict(entry) if entry.outcome == "conflict" else self._again(entry)))
         return outcomes
 
     def _recorded(self, message: Message, error: SwitchboardError, revision: int) -> Refusal:
         attempt = Attempt(uuid7(), _stamped(message, revision), False, error.status, error.rule or error.kind, error.detail)
         (recorded,) = self.log.refuse([attempt])
         return Refusal(error, message.id, revision, recorded)
+
+
+def _receipts(entries: Sequence[Entry], deliveries: Sequence[tuple[Delivery, ...]]) -> list[Outcome]:
+    return [
+        Receipt(entry.message, entry.revision, some, entry.outcome == "duplicate") for entry, some in zip(entries, deliveries, strict=True)
+    ]
 
 
 def _stamped(message: Message, revision: int) -> Message:

@@ -1,6 +1,6 @@
 """What a handler may ask of the world. Each port has a behavioural suite in tests/conformance/, run on every adapter."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -16,9 +16,10 @@ from shared.domain.snapshot import Snapshot
 class Entry(msgspec.Struct, frozen=True):
     """What the log said of one message.
 
-    `outcome` is `new`, `duplicate` (accepted before, same digest), `conflict` (another digest) or `full` (over the org's or the log's
-    limit: nothing was written). `flush` and `index` are the place of the first copy, `revision` and `targets` those it was accepted
-    under. `known` marks a message whose publish must never join an atomic batch: a duplicate.
+    `outcome` is `new`, `duplicate` (accepted before, same digest), `conflict` (another digest), `full` (over the org's or the log's
+    limit: nothing was written) or `unknown` (the log did not answer: it may be there, or not). `flush` and `index` are the place of the
+    first copy, `revision` and `targets` those it was accepted under. `known` marks a message whose publish must never join an atomic
+    batch: a duplicate.
     """
 
     outcome: str
@@ -30,19 +31,25 @@ class Entry(msgspec.Struct, frozen=True):
     index: int
     undeliverable: str | None = None
     logged: float = 0.0  # time.monotonic() when the log answered: what was logged long ago is the relay's
+    epoch: bytes = b""  # of the log that `flush` is a number of: after a lost log the numbers begin again
 
     @property
     def known(self) -> bool:
         return self.outcome == "duplicate"
 
 
+Publish = Callable[[Sequence[Entry]], None]
+
+
 class LogQueue(Protocol):
     """The door's side of the log. Conformance: tests/conformance/log_queue.py, run on memory and Redis."""
 
-    async def append(self, records: Sequence[Accepted]) -> list[Entry]:
+    async def append(self, records: Sequence[Accepted], publish: Publish | None = None) -> list[Entry]:
         """Write the records down; one entry each, in order. Returns once what is new is on disk where the operator asked for it.
 
-        Records of one call may land in different flushes. Raises Unavailable when the outcome can't be known.
+        Records of one call may land in different flushes. `publish` is called with the entries of each as soon as it is there, in the
+        order of the log: what it hands to lanes then is published in that order. An entry of a flush whose outcome can't be known is
+        `unknown`; where that is all of them, Unavailable is raised instead.
         """
 
     async def seen(self, messages: Sequence[Message]) -> list[Entry | None]:
@@ -62,6 +69,9 @@ class LogQueue(Protocol):
 
     def delivered(self, entries: Sequence[Entry], deliveries: Deliveries) -> None:
         """Note what a backbone took: rides on the next flush. The entries, all of one shard, are no longer pending there. Never blocks."""
+
+    def now(self) -> int:
+        """Microseconds since 1970 by the log's clock, as far as this process knows it."""
 
     def hold(self, shard: int, backbone: str, reason: str) -> None:
         """Stop this and every other door publishing to the backbone: a PubAck is missing. The relay takes over. Never blocks."""

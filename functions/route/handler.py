@@ -18,28 +18,20 @@ class Route:
         self._log = log
         self._lanes: dict[tuple[str, str], Lane] = {}
 
-    async def handle(self, entries: Sequence[Entry]) -> list[tuple[Delivery, ...]]:
-        """The deliveries of each entry, in order. Entries of one call and stream are published in their order.
+    def handle(self, entries: Sequence[Entry]) -> "Sending":
+        """Hand entries to their lanes: what is handed over first is published first. Raises nothing.
 
-        A message without targets has one delivery that says why; what could not be published now is `pending`. Raises nothing.
+        What it returns gives the deliveries; nobody has to ask for them.
         """
         targets, org = entries[0].targets, entries[0].message.org
         if len(targets) == 1 and all(entry.targets == targets and entry.message.org == org for entry in entries):
-            return [(delivery,) for delivery in await self._lane(targets[0], org).publish(entries)]
-        return await self._spread(entries)
-
-    async def _spread(self, entries: Sequence[Entry]) -> list[tuple[Delivery, ...]]:
-        """Entries of several targets: each lane gets its own, all lanes at once."""
+            return Sending(entries, [], [self._lane(targets[0], org).publish(entries)])
         lanes: dict[tuple[str, str], list[int]] = {}
         for place, entry in enumerate(entries):
             for target in entry.targets:
                 lanes.setdefault((target, entry.message.org), []).append(place)
         answers = [self._lane(*key).publish([entries[place] for place in places]) for key, places in lanes.items()]
-        made: list[list[Delivery]] = [[] if entry.targets else [undeliverable(entry)] for entry in entries]
-        for places, deliveries in zip(lanes.values(), await asyncio.gather(*answers), strict=True):
-            for place, delivery in zip(places, deliveries, strict=True):
-                made[place].append(delivery)
-        return [tuple(deliveries) for deliveries in made]
+        return Sending(entries, list(lanes.values()), answers)
 
     def _lane(self, backbone: str, org: str) -> Lane:
         key = (backbone, org)
@@ -49,6 +41,32 @@ class Route:
                 self._lanes = {key: lane for key, lane in self._lanes.items() if not lane.idle}
             lane = self._lanes[key] = Lane(self._backbones, self._log, backbone, org)
         return lane
+
+
+class Sending:
+    """Entries on their way. `placed` says which of them each lane's answer is about; empty: there is one lane, and it has all."""
+
+    __slots__ = ("_answers", "_entries", "_placed")
+
+    def __init__(
+        self, entries: Sequence[Entry], placed: Sequence[Sequence[int]], answers: Sequence[asyncio.Future[list[Delivery]]]
+    ) -> None:
+        self._entries = entries
+        self._placed = placed
+        self._answers = answers
+
+    async def deliveries(self) -> list[tuple[Delivery, ...]]:
+        """The deliveries of each entry, in order, once every lane has answered.
+
+        A message without targets has one that says why; what could not be published now is `pending`.
+        """
+        if not self._placed and self._answers:
+            return [(delivery,) for delivery in await self._answers[0]]
+        made: list[list[Delivery]] = [[] if entry.targets else [undeliverable(entry)] for entry in self._entries]
+        for places, deliveries in zip(self._placed, await asyncio.gather(*self._answers), strict=True):
+            for place, delivery in zip(places, deliveries, strict=True):
+                made[place].append(delivery)
+        return [tuple(deliveries) for deliveries in made]
 
 
 def undeliverable(entry: Entry) -> Delivery:

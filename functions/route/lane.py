@@ -1,12 +1,14 @@
 """A lane: one door process's way to one stream. One publish group in flight; what comes meanwhile is the next, in log order."""
 
 import asyncio
-import time
+import logging
 from collections.abc import Sequence
 
 from shared.domain.record import Deliveries
 from shared.domain.verdict import Delivery
 from shared.ports import Backbones, Entry, LogQueue, Outgoing, Published, PublishedGroup
+
+log = logging.getLogger(__name__)
 
 MAX_GROUP = 1_000  # messages: what one atomic batch may have
 
@@ -41,7 +43,11 @@ class Lane:
             while self._waiting:
                 group = self._next_group()
                 entries = [entry for some, _ in group for entry in some]
-                deliveries = await self._deliver(entries)
+                try:
+                    deliveries = await self._deliver(entries)
+                except Exception:
+                    log.exception("publishing to %s failed", self._backbone)
+                    deliveries = self._give_up(entries)
                 start = 0
                 for some, answer in group:
                     if not answer.done():
@@ -49,6 +55,12 @@ class Lane:
                     start += len(some)
         finally:
             self._task = None
+
+    def _give_up(self, entries: Sequence[Entry]) -> list[Delivery]:
+        """Nobody knows what became of these: the relay delivers them."""
+        for shard in {entry.shard for entry in entries}:
+            self._log.hold(shard, self._backbone, "publishing failed")
+        return [self._pending] * len(entries)
 
     def _next_group(self) -> list[tuple[Sequence[Entry], asyncio.Future[list[Delivery]]]]:
         """The entries at the front of the lane, as many as one group takes."""
@@ -91,7 +103,7 @@ class Lane:
     def _note(self, entries: list[Entry], published: PublishedGroup) -> None:
         """Tell the log what became of a group: taken, refused, or lost, which holds the backbone."""
         results = published.results
-        now = time.time_ns() // 1000
+        now = self._log.now()
         new = {result.sequence > 0 and not result.duplicate for result in results} == {True}
         if new and len({entry.shard for entry in entries}) == 1:  # nearly always
             self._log.delivered(entries, self._record(entries, published.subjects, results, published, now))

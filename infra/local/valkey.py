@@ -18,7 +18,7 @@ databases 64
 appendonly yes
 appendfsync always
 save ""
-maxmemory 3gb
+maxmemory 0
 maxmemory-policy noeviction
 """
 

@@ -1,8 +1,9 @@
 """The log on a real Valkey: the window by its clock, durability, what a door tells the log, and a server that goes away."""
 
+import asyncio
 import struct
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -193,6 +194,68 @@ async def test_start_is_refused_when_the_server_would_lose_what_it_acknowledges(
     (entry,) = await careless.append([accepted("e1")])
     assert entry.outcome == "new"
     await careless.stop()
+
+
+async def test_start_is_refused_when_the_server_would_evict_messages_or_be_full_before_the_log(own_redis: LocalServer) -> None:
+    client = redis.Redis.from_url(own_redis.url)
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    with pytest.raises(Misconfigured, match="noeviction"):
+        await RedisLogQueue(own_redis.url).start()
+    client.config_set("maxmemory-policy", "noeviction")
+    client.config_set("maxmemory", 100_000_000)
+    with pytest.raises(Misconfigured, match="maxmemory=100000000"):
+        await RedisLogQueue(own_redis.url, limit_bytes=50_000_000, shards=2).start()
+    client.close()
+
+
+async def test_door_tells_what_is_done_when_another_door_holds_the_backbone(queue: RedisLogQueue, server: Any, redis_url: str) -> None:
+    other = RedisLogQueue(redis_url)
+    await other.start()
+    entries = await queue.append([accepted(f"e{number}") for number in range(3)])
+    queue.delivered(entries[:1], taken(entries[:1]))
+    other.hold(0, "local", "timeout")
+    await eventually(lambda: server.hget(PREFIX + "gates", "local"))
+    await queue.append([accepted("later")])
+    await eventually(lambda: server.hget(PREFIX + "done:local", str(entries[0].flush)) == struct.pack(">H", 0))
+    await other.stop()
+
+
+async def test_completion_of_a_lost_log_completes_nothing_when_its_numbers_begin_again(
+    queue: RedisLogQueue, server: Any, redis_url: str
+) -> None:
+    old = await queue.append([accepted("old")])
+    server.flushdb()
+    other = RedisLogQueue(redis_url)
+    await other.start()
+    (new,) = await other.append([accepted("new")])
+    assert new.flush == old[0].flush
+    queue.delivered(old, taken(old))
+    await eventually(lambda: server.llen(PREFIX + "queue") == 2)
+    assert server.zrange(PREFIX + "pending:local", 0, -1) == [str(new.flush).encode()]
+    await other.stop()
+
+
+async def test_pending_keeps_log_order_when_the_clock_goes_back(queue: RedisLogQueue, server: Any) -> None:
+    (first,) = await queue.append([accepted("e1")])
+    (score,) = server.zmscore(PREFIX + "pending:local", [str(first.flush)])
+    server.zadd(PREFIX + "pending:local", {str(first.flush): score + 5_000_000})
+    (second,) = await queue.append([accepted("e2")])
+    assert server.zrange(PREFIX + "pending:local", 0, -1) == [str(first.flush).encode(), str(second.flush).encode()]
+
+
+async def test_entries_are_published_in_log_order_when_a_call_takes_several_flushes(queue: RedisLogQueue) -> None:
+    published: list[str] = []
+
+    def publish(entries: Sequence[Entry]) -> None:
+        published.extend(entry.message.event_id for entry in entries)
+
+    long = b'"' + b"x" * 1_000_000 + b'"'
+    first = asyncio.create_task(queue.append([accepted(f"a{number}", body=long) for number in range(12)], publish))
+    second = asyncio.create_task(queue.append([accepted("b")], publish))
+    entries = [*await first, *await second]
+    assert published == [f"a{number}" for number in range(12)] + ["b"]
+    assert [(entry.flush, entry.index) for entry in entries] == sorted((entry.flush, entry.index) for entry in entries)
+    assert entries[0].flush < entries[11].flush
 
 
 def queued(server: Any, name: str = "queue") -> list[list[object]]:

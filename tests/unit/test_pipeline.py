@@ -1,5 +1,8 @@
 """The way of a message, on memory adapters: what is logged, what is published, what the sender is told."""
 
+import asyncio
+
+import msgspec
 import pytest
 
 from functions.pipeline import Pipeline
@@ -8,6 +11,7 @@ from shared.domain.errors import Forbidden, NotProcessable, TooLarge, Unavailabl
 from shared.domain.message import Message
 from shared.domain.principal import Grant, Principal
 from shared.domain.record import Accepted
+from shared.domain.same import same_event
 from shared.domain.snapshot import Snapshot
 from shared.domain.verdict import Outcome, Receipt, Refusal
 from shared.ports import Entry, Outgoing, Published, PublishedGroup
@@ -88,7 +92,7 @@ async def test_message_is_logged_and_published_when_accepted(product: Product) -
 
 
 async def test_nothing_is_published_when_the_log_does_not_answer(product: Product, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail(records: object) -> list[Entry]:
+    async def fail(records: object, publish: object) -> list[Entry]:
         raise Unavailable("no answer")
 
     monkeypatch.setattr(product.log, "append", fail)
@@ -161,3 +165,50 @@ async def test_refusal_is_unavailable_when_the_org_filled_its_share() -> None:
     full = [refusal(outcome).error for outcome in outcomes if isinstance(outcome, Refusal)]
     assert full
     assert {(error.status, error.rule) for error in full} == {(503, "log-quota")}
+
+
+async def test_request_is_answered_and_the_backbone_held_when_publishing_fails(product: Product, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(backbone: str, org: str, group: object) -> PublishedGroup:
+        raise RuntimeError("the transport is closed")
+
+    monkeypatch.setattr(product.stream, "publish", fail)
+    (outcome,) = await product.submit(message("e1"))
+    assert [delivery.status for delivery in receipt(outcome).deliveries] == ["pending"]
+    assert product.log.held == {"local": "publishing failed"}
+
+
+async def test_good_messages_are_published_before_a_conflict_beside_them_is_settled(
+    product: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await product.submit(message("old"))
+    asked = asyncio.Event()
+    answer = asyncio.Event()
+
+    async def slow(entry: Entry) -> None:
+        asked.set()
+        await answer.wait()
+
+    monkeypatch.setattr(product.log, "first", slow)
+    first = asyncio.create_task(product.submit(message("m1"), message("old", body=b"{}")))
+    await asked.wait()
+    await product.submit(message("m2"))
+    answer.set()
+    outcomes = await first
+    assert isinstance(refusal(outcomes[1]).error, Unavailable)
+    assert [product.stream.taken[message(name).id] for name in ("m1", "m2")] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "first", "second", "same"),
+    [
+        ("application/json", b'{"a":1,"b":[true,null]}', b'{ "b":[true,null], "a":1 }', True),
+        ("application/x+json; charset=utf-8", b"[1]", b"[ 1 ]", True),
+        ("application/json", b'{"a":1}', b'{"a":true}', False),
+        ("application/json", b'{"a":1,"a":2}', b'{"a":2}', False),
+        ("application/json", b'{"a":1}', b'{"a":["1"]}', False),
+        ("text/plain", b"42", b"42 ", False),
+    ],
+)
+def test_bodies_are_the_same_when_only_their_json_is_spelled_otherwise(content_type: str, first: bytes, second: bytes, same: bool) -> None:
+    one, other = (msgspec.structs.replace(message(body=body), datacontenttype=content_type) for body in (first, second))
+    assert same_event(one, other) is same

@@ -5,7 +5,7 @@ from time import time
 
 from shared.domain.message import Message
 from shared.domain.record import NEW, Accepted, Attempt, Deliveries, Flush, Record
-from shared.ports import Entry
+from shared.ports import Entry, Publish
 
 WINDOW_S = 120
 
@@ -25,7 +25,7 @@ class MemoryLogQueue:
         self._known: dict[bytes, tuple[Accepted, int, int, int]] = {}
         self._refusals: dict[tuple[str, str, str, int], int] = {}
 
-    async def append(self, records: Sequence[Accepted]) -> list[Entry]:
+    async def append(self, records: Sequence[Accepted], publish: Publish | None = None) -> list[Entry]:
         """See LogQueue.append."""
         number = len(self.flushes) + 1
         entries: list[Entry] = []
@@ -40,6 +40,8 @@ class MemoryLogQueue:
             entries.append(entry)
         if written:
             self.flushes.append(Flush(number, int(self._clock() * 1_000_000), bytes([NEW]) * len(written), written))
+        if publish is not None:
+            publish(entries)
         return entries
 
     async def seen(self, messages: Sequence[Message]) -> list[Entry | None]:
@@ -73,6 +75,10 @@ class MemoryLogQueue:
         """See LogQueue.refused."""
         self.retries.append(deliveries)
         self.delivered(entries, deliveries)
+
+    def now(self) -> int:
+        """See LogQueue.now."""
+        return int(self._clock() * 1_000_000)
 
     def hold(self, shard: int, backbone: str, reason: str) -> None:
         """See LogQueue.hold."""

@@ -9,7 +9,7 @@ import msgspec
 from shared.domain.errors import Unavailable
 from shared.domain.message import Message
 from shared.domain.record import CONFLICT, DUPLICATE, NEW, Accepted, Deliveries, Record, pack_records
-from shared.ports import Entry
+from shared.ports import Entry, Publish
 
 MAX_RECORDS, MAX_BYTES = 1_000, 8_388_608
 OVERHEAD = 400  # bytes a record takes beside its body: attributes, identity, places in lists
@@ -26,7 +26,7 @@ class Batch:
     def __init__(self) -> None:
         self.records: list[Accepted] = []
         self.size = 0
-        self.waiters: list[asyncio.Future[None]] = []
+        self.waiters: list[Part | LookUps] = []
         self._places: dict[bytes, int] = {}
         self._meta: list[bytes] = []
         self._lookups: list[bytes] = []
@@ -34,6 +34,7 @@ class Batch:
         self._targets: dict[tuple[str, ...], int] = {}
         self._cut = False
         self.number = 0
+        self.epoch = b""
         self.logged = 0.0
         self.mask = b""
         self._all_new = False
@@ -44,14 +45,9 @@ class Batch:
         held = len(self.records) + len(self._lookups)
         return not held or (held + count <= MAX_RECORDS and self.size + size <= MAX_BYTES)
 
-    def wait(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
-        """Done when this flush is answered; fails with Unavailable where its outcome is unknown.
-
-        The loop is given: asking for the running one is a system call (3.11 compares process ids), for each message.
-        """
-        waiter: asyncio.Future[None] = loop.create_future()
-        self.waiters.append(waiter)
-        return waiter
+    def wait(self, part: "Part | LookUps") -> None:
+        """Tell the part when this flush is answered; parts are told in the order they came."""
+        self.waiters.append(part)
 
     def add(self, records: Sequence[Accepted]) -> list[int]:
         """The place of each record in the flush; minus one minus the place of its twin where the identity is there already."""
@@ -106,9 +102,9 @@ class Batch:
             msgspec.structs.replace(record, message=msgspec.structs.replace(record.message, received_at=now)) for record in self.records
         ]
 
-    def answered(self, number: int, logged: float, mask: bytes, hits: list[bytes]) -> None:
-        """Note the script's answer. `logged`: the loop's clock when it came."""
-        self.number, self.logged, self.mask = number, logged, mask
+    def answered(self, number: int, epoch: bytes, logged: float, mask: bytes, hits: list[bytes]) -> None:
+        """Note the script's answer. `logged`: time.monotonic() when it came."""
+        self.number, self.epoch, self.logged, self.mask = number, epoch, logged, mask
         answers = iter(hits)
         self._all_new = mask.count(NEW) == len(mask)
         self._hits = {place: next(answers) for place, said in enumerate(mask) if said in (DUPLICATE, CONFLICT)} if hits else {}
@@ -116,9 +112,20 @@ class Batch:
     def entries(self, places: Sequence[int], records: Sequence[Accepted], shard: int) -> list[Entry]:
         """What the log said of the records that add() gave these places."""
         if self._all_new and places[0] >= 0 and places[-1] - places[0] == len(places) - 1:  # all there, none merged
-            number, logged = self.number, self.logged
+            number, epoch, logged = self.number, self.epoch, self.logged
             return [
-                Entry("new", record.message, record.targets, record.message.revision, shard, number, place, record.undeliverable, logged)
+                Entry(
+                    "new",
+                    record.message,
+                    record.targets,
+                    record.message.revision,
+                    shard,
+                    number,
+                    place,
+                    record.undeliverable,
+                    logged,
+                    epoch,
+                )
                 for place, record in zip(places, records, strict=True)
             ]
         return [self._entry(place, record, shard) for place, record in zip(places, records, strict=True)]
@@ -130,7 +137,7 @@ class Batch:
             first = self.records[place]
             outcome = "new" if own else "duplicate" if first.message.digest == message.digest else "conflict"
             revision = first.message.revision
-            return Entry(outcome, message, first.targets, revision, shard, self.number, place, first.undeliverable, self.logged)
+            return Entry(outcome, message, first.targets, revision, shard, self.number, place, first.undeliverable, self.logged, self.epoch)
         if said in (DUPLICATE, CONFLICT):
             return self._known(self._hits[place], message, shard)
         return Entry("full", message, (), message.revision, shard, 0, 0)
@@ -144,7 +151,7 @@ class Batch:
         revision, _, flush, index = _hit(hit, 32)
         targets = tuple(hit[50:].decode().split(",")) if len(hit) > 50 else ()
         outcome = "duplicate" if hit[:32] == message.digest else "conflict"
-        return Entry(outcome, message, targets, revision, shard, flush, index, None if targets else "no-route", self.logged)
+        return Entry(outcome, message, targets, revision, shard, flush, index, None if targets else "no-route", self.logged, self.epoch)
 
     def new_by_backbone(self) -> dict[str, int]:
         """How many new records of this flush each backbone gets."""
@@ -161,14 +168,58 @@ class Batch:
         return backbones
 
     def settle(self, error: Unavailable | None = None) -> None:
-        """Wake everyone who waits for this flush."""
-        for waiter in self.waiters:
-            if waiter.done():
-                continue
-            if error is None:
-                waiter.set_result(None)
-            else:
-                waiter.set_exception(Unavailable(error.detail, retry_after_ms=error.retry_after_ms))
+        """Tell everyone who waits for this flush."""
+        for part in self.waiters:
+            part.settle(self, error)
+
+
+class Part:
+    """Records of one append() that went into one flush. `entries` is done when that is answered, after `publish` was given them: lanes
+    are filled here, in the log's order, whoever's turn it is in the loop afterwards."""
+
+    __slots__ = ("_places", "_publish", "_records", "_shard", "entries")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, shard: int, places: list[int], records: Sequence[Accepted], publish: Publish | None
+    ) -> None:
+        self.entries: asyncio.Future[list[Entry]] = loop.create_future()
+        self._shard = shard
+        self._places = places
+        self._records = records
+        self._publish = publish
+
+    def settle(self, batch: Batch, error: Unavailable | None) -> None:
+        """The flush is in the log, or nobody knows: then every entry is `unknown`."""
+        if error is not None:
+            entries = [Entry("unknown", record.message, (), record.message.revision, self._shard, 0, 0) for record in self._records]
+        else:
+            entries = batch.entries(self._places, self._records, self._shard)
+        try:
+            if self._publish is not None:
+                self._publish(entries)
+        except Exception as failure:  # of one request: the others of the flush have their answer
+            if not self.entries.done():
+                self.entries.set_exception(failure)
+        if not self.entries.done():
+            self.entries.set_result(entries)
+
+
+class LookUps:
+    """Identities of one seen() that were asked for with one flush."""
+
+    __slots__ = ("answered",)
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.answered: asyncio.Future[None] = loop.create_future()
+
+    def settle(self, batch: Batch, error: Unavailable | None) -> None:
+        """The flush is answered, or nobody knows."""
+        if self.answered.done():
+            return
+        if error is None:
+            self.answered.set_result(None)
+        else:
+            self.answered.set_exception(Unavailable(error.detail, retry_after_ms=error.retry_after_ms))
 
 
 def weight(records: Sequence[Accepted]) -> int:

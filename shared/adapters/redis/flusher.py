@@ -27,9 +27,10 @@ PAUSE_S = 0.1  # after a failed flush, before carrying what it carried again
 
 
 class Flusher:
-    """One shard's group commit, on one dedicated connection. `replicas`: how many must have fsynced besides the server itself."""
+    """One shard's group commit, on one dedicated connection. `replicas`: how many must have fsynced besides the server itself; `need`: the
+    bytes that all shards together may take of the server."""
 
-    def __init__(self, url: str, shard: int, *, limit: int, durability: str, replicas: int, wait_ms: int) -> None:
+    def __init__(self, url: str, shard: int, *, limit: int, durability: str, replicas: int, wait_ms: int, need: int = 0) -> None:
         self.shard = shard
         self.gates = Gates()
         self.told = Told()
@@ -38,7 +39,7 @@ class Flusher:
         self._fsync = durability == "fsync"
         self._replicas = replicas
         self._wait_ms = wait_ms
-        self._link = Link(url, deadline=wait_ms / 1000 + 1, durability=durability)
+        self._link = Link(url, deadline=wait_ms / 1000 + 1, durability=durability, need=need)
         self._prefix = prefix(shard)
         self._batches: deque[Batch] = deque()
         self._wake = asyncio.Event()
@@ -46,7 +47,6 @@ class Flusher:
         self._idle: asyncio.TimerHandle | None = None
         self._closing = False
         self._failed = False
-        self._skew = 0  # our clock minus Redis TIME, microseconds, as of the last flush
 
     async def start(self) -> None:
         """Check the server and start. Raises Misconfigured; an unreachable server is not an error yet."""
@@ -85,6 +85,10 @@ class Flusher:
             self._wake.set()
         return self._batches[-1]
 
+    def now(self) -> int:
+        """Microseconds since 1970 by Redis TIME, as of the last answer."""
+        return time.time_ns() // 1000 - self._link.skew
+
     def hold(self, backbone: str, reason: str) -> None:
         """The backbone is the relay's from now on; every door learns it with its next flush."""
         if self.gates.hold(backbone):
@@ -104,7 +108,7 @@ class Flusher:
     async def _run(self) -> None:
         while True:
             if not self._batches:
-                if self._closing and not (self.told.anything and not self._failed):
+                if self._closing and (self._failed or not (self.told.anything or self.gates.anything_asked)):
                     return
                 if not self._closing:
                     await self._sleep()
@@ -134,7 +138,7 @@ class Flusher:
         try:
             await self._link.one(b"PING")
             self._failed = False
-        except (Unavailable, Misconfigured) as error:
+        except Exception as error:
             if not self._failed:
                 log.warning("shard %d: %s", self.shard, error)
             self._failed = True
@@ -148,26 +152,31 @@ class Flusher:
         unknown = error if isinstance(error, Unavailable) else Unavailable("the log can't be written")
         unknown.retry_after_ms = unknown.retry_after_ms or 1000
         batch.settle(unknown)
+        while self._batches:  # each would wait as long as this one did
+            self._batches.popleft().settle(unknown)
         if not self._closing:
-            await asyncio.sleep(PAUSE_S if not self._batches else 0)
+            await asyncio.sleep(PAUSE_S)
             self.carry_soon()
 
     async def _flush(self, batch: Batch, carried: Carried) -> None:
         """One script, one WAITAOF, on one connection and never in MULTI. Raises Unavailable when the outcome is unknown."""
-        if abs(self._skew) > SKEW_US:
-            batch.shift_clock(time.time_ns() // 1000 - self._skew)
+        await self._link.connect()  # which also asks for the time
+        if abs(self._link.skew) > SKEW_US:
+            batch.shift_clock(self.now())
         arguments = batch.arguments(carried.records, self._limit, carried.packed(), secrets.token_hex(8))
         durable = bool(batch.waiters) and self._fsync
         then: Sequence[Any] = (b"WAITAOF", 1, self._replicas, self._wait_ms) if durable else ()
         replies = await self._link.run(script("flush"), self._prefix, *arguments, then=then)
         if durable:
             _check_fsynced(replies[1], self._replicas)
-        number, seconds, microseconds, mask, hits, gates = replies[0]
-        batch.answered(number, time.monotonic(), mask, hits)
-        self.gates.told({gates[at].decode(): gates[at + 1].decode() for at in range(0, len(gates), 2)})
+        number, seconds, microseconds, mask, hits, gates, epoch = replies[0]
+        batch.answered(number, epoch, time.monotonic(), mask, hits)
+        self.told.of_epoch(epoch)
+        for backbone in self.gates.told({gates[at].decode(): gates[at + 1].decode() for at in range(0, len(gates), 2)}):
+            self.told.hand_over(backbone)  # another process held it
         if batch.records:
             self.told.expect(number, self._ours(batch))
-        self._skew = time.time_ns() // 1000 - (seconds * 1_000_000 + microseconds)
+        self._link.skew = time.time_ns() // 1000 - (seconds * 1_000_000 + microseconds)
 
     def _ours(self, batch: Batch) -> list[tuple[str, int]]:
         """The backbones this process publishes the flush to itself: those that aren't held."""

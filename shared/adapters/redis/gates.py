@@ -20,6 +20,10 @@ class Gates:
     def anyone_waits(self) -> bool:
         return bool(self._waiting)
 
+    @property
+    def anything_asked(self) -> bool:
+        return bool(self._asked)
+
     def hold(self, backbone: str) -> bool:
         """Hold it from now on; the next flush tells the others. Whether that is news."""
         if self._shut.get(backbone) == HELD:
@@ -37,12 +41,23 @@ class Gates:
     def unsent(self, asked: set[str]) -> None:
         self._asked |= asked
 
-    def told(self, gates: dict[str, str]) -> None:
-        """What the log said, after it had applied the holds of that flush. One asked for since then stays."""
+    def told(self, gates: dict[str, str]) -> list[str]:
+        """What the log said, after it had applied the holds of that flush. One asked for since then stays.
+
+        Answers with the backbones that are held since then: somebody else held them.
+        """
+        if not gates and not self._shut:
+            return []
+        before = self._shut
         shut = {backbone: CLOSING if gate.startswith(CLOSING) else HELD for backbone, gate in gates.items()}
         self._shut = shut | dict.fromkeys(self._asked, HELD)
         for backbone in [backbone for backbone in self._waiting if self.state(backbone) != CLOSING]:
             self._wake(backbone)
+        return [backbone for backbone, state in self._shut.items() if state == HELD and before.get(backbone) != HELD]
+
+    def held(self) -> list[str]:
+        """The backbones that are left to the relay."""
+        return [backbone for backbone, state in self._shut.items() if state == HELD]
 
     async def settled(self, backbone: str, seconds: float) -> str:
         """The state once it isn't `closing` any more, or after that many seconds."""

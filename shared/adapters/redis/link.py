@@ -5,6 +5,7 @@ A cancelled call on a shared redis-py connection can cross replies between calle
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,12 +20,17 @@ log = logging.getLogger(__name__)
 
 
 class Link:
-    """One connection to the log's Redis. Not for two callers at once. `deadline`: seconds for one round trip."""
+    """One connection to the log's Redis. Not for two callers at once. `deadline`: seconds for one round trip.
 
-    def __init__(self, url: str, *, deadline: float = 5.0, durability: str | None = None) -> None:
+    With `durability` (`fsync` or `memory`) the server's settings are checked at every connect; `need` is what it must have room for.
+    """
+
+    def __init__(self, url: str, *, deadline: float = 5.0, durability: str | None = None, need: int = 0) -> None:
         self._url = url
         self._deadline = deadline
         self._durability = durability
+        self._need = need
+        self.skew = 0  # our clock minus Redis TIME, microseconds, as of the connection or what its owner noted since
         self._connection: Connection | None = None
 
     async def connect(self) -> Connection:
@@ -46,8 +52,9 @@ class Link:
         )
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
-            if self._durability == "fsync":
-                await _check_durability(connection)
+            self.skew = await _skew(connection)
+            if self._durability is not None:
+                await _check_settings(connection, self._durability == "fsync", self._need)
         except (RedisError, OSError) as error:
             await connection.disconnect(nowait=True)
             raise Unavailable(f"the log's Redis can't be reached: {type(error).__name__}") from error
@@ -84,6 +91,7 @@ class Link:
         """One command's reply. Raises Unavailable on an error reply too."""
         (reply,) = await self.call(command, deadline=deadline)
         if isinstance(reply, ResponseError):
+            await self.close()
             raise Unavailable(f"the log's Redis refused {command[0]!r}: {reply}")
         return reply
 
@@ -98,6 +106,7 @@ class Link:
             replies = await self.call((b"EVAL", script.text, 1, key, *arguments), *behind)
         if isinstance(replies[0], ResponseError):
             log.warning("script %s failed: %s", script.name, replies[0])
+            await self.close()  # after a failover the name leads to another server, and this one stays read-only
             raise Unavailable("the log's Redis refused the write")
         return replies
 
@@ -108,15 +117,33 @@ class Link:
             await connection.disconnect(nowait=True)
 
 
-async def _check_durability(connection: Connection) -> None:
-    """Under `everysec` WAITAOF answers sooner than the disk can fsync (measured): the settings must be read, not the reply alone."""
+async def _skew(connection: Connection) -> int:
+    """Our clock minus the server's, microseconds."""
+    await connection.send_command("TIME")
+    seconds, microseconds = await connection.read_response()
+    return time.time_ns() // 1000 - (int(seconds) * 1_000_000 + int(microseconds))
+
+
+async def _check_settings(connection: Connection, fsync: bool, need: int) -> None:
+    """Raises Misconfigured where the server would lose what it acknowledges, or evict it, or be full before the log's own limit.
+
+    Under `everysec` WAITAOF answers sooner than the disk can fsync (measured): the settings must be read, not the reply alone.
+    """
     found = {}
-    for name in ("appendonly", "appendfsync"):
+    for name in ("appendonly", "appendfsync", "maxmemory", "maxmemory-policy"):
         await connection.send_command("CONFIG", "GET", name)
         reply = await connection.read_response()
         found[name] = reply[1].decode() if len(reply) > 1 else ""
-    if found != {"appendonly": "yes", "appendfsync": "always"}:
+    if fsync and (found["appendonly"], found["appendfsync"]) != ("yes", "always"):
         raise Misconfigured(
             f"the log's Redis has appendonly={found['appendonly']} and appendfsync={found['appendfsync']}: set `appendonly yes` and "
             "`appendfsync always`, or say SWITCHBOARD_LOG_DURABILITY=memory and accept that a crash loses messages"
+        )
+    if found["maxmemory-policy"] != "noeviction":
+        raise Misconfigured(f"the log's Redis has maxmemory-policy={found['maxmemory-policy']}: set `noeviction`, or it evicts messages")
+    maxmemory = int(found["maxmemory"] or 0)
+    if 0 < maxmemory <= need:
+        raise Misconfigured(
+            f"the log's Redis has maxmemory={maxmemory}, and the log may take {need} bytes (SWITCHBOARD_LOG_BYTES for each of "
+            "SWITCHBOARD_LOG_SHARDS): raise the first, or lower the log's limit"
         )

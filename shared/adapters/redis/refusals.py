@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import secrets
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -19,15 +18,17 @@ log = logging.getLogger(__name__)
 
 A_SECOND = 10
 BODY = 4_096  # bytes of a refused body that are kept
+SKEW_US = 300_000_000  # as far as a door's clock may be off
 WAITING = 5_000  # records waiting for the Redis: more are counted, not kept
 
 
 class Refusals:
     """Records refusals of every shard's doors on shard 0's own list and connection, without waiting for the disk."""
 
-    def __init__(self, url: str, *, limit: int) -> None:
+    def __init__(self, url: str, *, limit: int, clock: Callable[[], int]) -> None:
         self._link = Link(url, deadline=2.0)
         self._limit = limit
+        self._clock = clock  # microseconds, the log's
         self._second = 0
         self._seen: dict[tuple[str, str, str], int] = {}
         self._waiting: list[Record] = []
@@ -49,7 +50,7 @@ class Refusals:
 
     def add(self, attempts: Sequence[Attempt]) -> list[bool]:
         """Whether each will be recorded (False: only counted)."""
-        second = int(time.time())
+        second = self._clock() // 1_000_000
         if second != self._second:
             self._count(second)
         recorded = [self._add(attempt) for attempt in attempts]
@@ -61,7 +62,7 @@ class Refusals:
         self._seen[key] = seen = self._seen.get(key, 0) + 1
         if seen > A_SECOND or len(self._waiting) >= WAITING:
             return False
-        self._waiting.append(cut(attempt))
+        self._waiting.append(cut(attempt, self._clock()))
         return True
 
     def _count(self, second: int) -> None:
@@ -88,7 +89,7 @@ class Refusals:
             async with asyncio.timeout(1.0 if self._seen else None):
                 await self._wake.wait()
         except TimeoutError:
-            self._count(int(time.time()))
+            self._count(self._clock() // 1_000_000)
 
     async def _write(self, records: list[Record]) -> None:
         room = min(67_108_864, self._limit // 16)
@@ -98,11 +99,15 @@ class Refusals:
                 log.warning("no room for %d refusals", len(records))
         except SwitchboardError as error:
             log.warning("%d refusals were not recorded: %s", len(records), error)
+        except Exception:  # a record that can't be packed: the next ones can
+            log.exception("%d refusals were not recorded", len(records))
 
 
-def cut(attempt: Attempt) -> Attempt:
-    """The attempt with its body cut at 4 KiB."""
-    body = attempt.message.body
-    if body is None or len(body) <= BODY:
-        return attempt
-    return msgspec.structs.replace(attempt, message=msgspec.structs.replace(attempt.message, body=body[:BODY]), cut=True)
+def cut(attempt: Attempt, now: int) -> Attempt:
+    """The attempt with its body cut at 4 KiB, and with the log's time where the door's clock is more than 5 minutes off."""
+    message = attempt.message
+    if abs(message.received_at - now) > SKEW_US:
+        message = msgspec.structs.replace(message, received_at=now)
+    if message.body is not None and len(message.body) > BODY:
+        return msgspec.structs.replace(attempt, message=msgspec.structs.replace(message, body=message.body[:BODY]), cut=True)
+    return attempt if message is attempt.message else msgspec.structs.replace(attempt, message=message)

@@ -14,6 +14,7 @@ _encode = msgspec.msgpack.Encoder().encode
 class Carried(msgspec.Struct):
     """What one flush carries besides messages."""
 
+    epoch: bytes  # the log's that the numbers are of
     whole: dict[str, list[int]]
     part: dict[tuple[str, int], list[int]]
     retry: list[tuple[str, str, int]]
@@ -28,6 +29,7 @@ class Carried(msgspec.Struct):
         """As flush.lua reads it."""
         return _encode(
             {
+                "epoch": self.epoch.decode(),
                 "whole": [[backbone, *map(str, numbers)] for backbone, numbers in self.whole.items()],
                 "part": [[backbone, str(number), indexes] for (backbone, number), indexes in self.part.items()],
                 "retry": self.retry,
@@ -40,12 +42,19 @@ class Told:
     """Counts, for every flush of this process and backbone, what is still out; a flush that is complete is one entry, not hundreds."""
 
     def __init__(self) -> None:
+        self._epoch = b""
         self._left: dict[tuple[str, int], int] = {}
         self._done: dict[tuple[str, int], list[int]] = {}
         self._whole: dict[str, list[int]] = {}
         self._part: dict[tuple[str, int], list[int]] = {}
         self._retry: list[tuple[str, str, int]] = []
         self._records: list[Record] = []
+
+    def of_epoch(self, epoch: bytes) -> None:
+        """The log's epoch, as it said last. After another one the log was lost: its numbers mean other flushes now."""
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._left, self._done, self._whole, self._part, self._retry = {}, {}, {}, {}, []
 
     def expect(self, number: int, counts: Iterable[tuple[str, int]]) -> None:
         """A flush was logged, and this process publishes that many of its messages to each backbone."""
@@ -56,6 +65,8 @@ class Told:
         """These are no longer pending on the deliveries' backbone."""
         backbone = deliveries.backbone
         self._records.append(deliveries)
+        if {entry.epoch for entry in entries} != {self._epoch}:
+            entries = [entry for entry in entries if entry.epoch == self._epoch]
         known = [entry for entry in entries if entry.outcome == "duplicate"]
         own = [entry for entry in entries if entry.outcome != "duplicate"] if known else entries
         for flush, count in Counter([entry.flush for entry in own]).items():
@@ -95,12 +106,15 @@ class Told:
     def take(self, hold: set[str], most: int = 4_000) -> Carried:
         """What the next flush carries; `most` records of it."""
         records, self._records = self._records[:most], self._records[most:]
-        carried = Carried(self._whole, self._part, self._retry, hold, records)
+        carried = Carried(self._epoch, self._whole, self._part, self._retry, hold, records)
         self._whole, self._part, self._retry = {}, {}, []
         return carried
 
     def give_back(self, carried: Carried) -> None:
-        """The flush failed: carry it again. All of it may be applied twice without harm."""
+        """The flush failed: carry it again. Applied twice, it completes nothing twice; a delivery record may stand there twice."""
+        if carried.epoch != self._epoch:
+            self._records = carried.records + self._records
+            return
         for backbone, numbers in carried.whole.items():
             self._whole.setdefault(backbone, []).extend(numbers)
         for key, indexes in carried.part.items():

@@ -5,9 +5,9 @@
 -- ARGV[4] orgs, ARGV[5] sets of targets (backbones with commas between): each by lines
 -- ARGV[6] the packed records; ARGV[7] the same cut for the feed, or "" where nothing was cut
 -- ARGV[8] the limit of the shard in bytes; ARGV[9] bytes of the records that have no identity (deliveries), 0 for none
--- ARGV[10] MessagePack: {whole = {{backbone, number, ...}, ...}, part = {{backbone, number, {index, ...}}, ...}, retry = {{backbone, member, ms}, ...}, hold = {backbone, ...}}
+-- ARGV[10] MessagePack: {epoch = the one that the numbers are of, whole = {{backbone, number, ...}, ...}, part = {{backbone, number, {index, ...}}, ...}, retry = {{backbone, member, ms}, ...}, hold = {backbone, ...}}
 -- ARGV[11] an epoch, in case the shard is new
--- Answers {number, seconds, microseconds, mask, hits, gates}: a hit for each record of the mask that is no 'n' or 'f', in order.
+-- Answers {number, seconds, microseconds, mask, hits, gates, epoch}: a hit for each record of the mask that is no 'n' or 'f', in order.
 local prefix, meta = KEYS[1], ARGV[1]
 local messages, lookups = tonumber(ARGV[2]), tonumber(ARGV[3])
 local limit, extra = tonumber(ARGV[8]), tonumber(ARGV[9])
@@ -21,14 +21,15 @@ local function lines(text)
   return found
 end
 
--- 1. What is known of these identities: three minutes can hold the window; a later one overrides.
+-- 1. What is known of these identities: three minutes can hold the window, and the next one, should the clock have gone back; a later
+-- one overrides.
 local count = messages + lookups
 local known = {}
 if count > 0 then
   local ids = {}
   for i = 1, count do ids[i] = string.sub(meta, (i - 1) * STRIDE + 1, (i - 1) * STRIDE + 16) end
   local minute = math.floor(seconds / 60)
-  for back = 2, 0, -1 do
+  for back = 2, -1, -1 do
     local key = prefix .. 'ids:' .. (minute - back)
     if redis.call('EXISTS', key) == 1 then
       local values = redis.call('HMGET', key, unpack(ids))
@@ -84,6 +85,9 @@ mask = table.concat(mask)
 
 -- What this door was told by the backbones, and which of them it can't reach.
 local told = cmsgpack.unpack(ARGV[10])
+if told.epoch ~= (redis.call('GET', prefix .. 'epoch') or '') then  -- numbers of a log that was lost: here they are other flushes
+  told.whole, told.part, told.retry = {}, {}, {}
+end
 for _, entry in ipairs(told.whole) do
   for place = 2, #entry do
     if redis.call('ZREM', prefix .. 'pending:' .. entry[1], entry[place]) == 1 then
@@ -129,7 +133,10 @@ if #fresh > 0 or extra > 0 then
     if not waiting[names] then
       waiting[names] = true
       for backbone in string.gmatch(names, '[^,]+') do
-        if redis.call('ZADD', prefix .. 'pending:' .. backbone, seconds * 1000000 + microseconds, number) == 1 then holders = holders + 1 end
+        -- Never before what is there: the relay goes by the score, and the clock may have gone back.
+        local key, score = prefix .. 'pending:' .. backbone, seconds * 1000000 + microseconds
+        local last = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2]
+        if redis.call('ZADD', key, math.max(score, tonumber(last) or 0), number) == 1 then holders = holders + 1 end
       end
     end
   end
@@ -160,4 +167,4 @@ elseif count > 0 then
   redis.call('INCR', prefix .. 'touched')
 end
 
-return { number, seconds, microseconds, mask, hits, redis.call('HGETALL', prefix .. 'gates') }
+return { number, seconds, microseconds, mask, hits, redis.call('HGETALL', prefix .. 'gates'), redis.call('GET', prefix .. 'epoch') or '' }
