@@ -198,6 +198,11 @@ def _attributes() -> Iterator[Case]:
         where = f"/{name}" if len(name) < 64 else f"/{name[:64]}..."
         yield structured(f"extension {name}"[:40], where, **{name: "a"})
     yield structured("extension of 70000 letters", "", **{"a" * 70_000: "b"})
+    for name in ("sbid", "sbrevision", "sbreplay", "sbrepair", "sbproof", "sbprincipal", "sbshard"):
+        yield structured(f"{name} is ours", f"/{name}", **{name: "a"})
+        yield structured(f"{name} is ours, whatever its value", f"/{name}", **{name: True})
+        yield binary(f"ce-{name} is ours", f"ce-{name}", (f"ce-{name}".encode(), b"a"))
+    yield structured("names like ours", sbcut=True, sb="a", sbids=1)
     yield structured("pointer is escaped", "/a~1b~0c", **{"a/b~c": "a"})
     yield structured("extension of many letters", **{"a" * 200: "b"})
     yield structured("extensions of every type", x=True, y=0, z="", w=None, v=-5, u="\u00e9 \U0001f600")

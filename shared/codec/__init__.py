@@ -13,6 +13,8 @@ Data becomes `Message.body` like this, so that a message reads the same whatever
 
 The trace of a request (`traceparent`, `tracestate`) is that of its events, as extensions, where they name none themselves: trace_of().
 
+Extensions that are Switchboard's own (`sbid`, `sbproof`, ...: shared.domain.names.RESERVED) are refused; other names in `sb` are not.
+
 An event's size, as limits count it, is its body's; its attributes have their own limit (64 KiB as headers).
 """
 

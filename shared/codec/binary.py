@@ -12,6 +12,7 @@ from shared.codec.event import Context, compose, malformed, traced, unsupported
 from shared.codec.usual import MAX_CHARACTERS, MAX_EXTENSIONS, UNUSUAL, Unusual, address, is_usual_time, sender
 from shared.domain.errors import Fault, Malformed
 from shared.domain.message import Extension, Message, digested, identified
+from shared.domain.names import RESERVED
 
 if TYPE_CHECKING:
     from shared.domain.message import Hash
@@ -25,6 +26,7 @@ _NO_EXTENSIONS = frozenset(
     b"ce-specversion ce-id ce-source ce-type ce-subject ce-time ce-dataschema ce-topic accept accept-encoding authorization connection "
     b"content-length content-type host traceparent tracestate user-agent".split()
 )
+_NOT_USUAL = RESERVED | {"datacontenttype"}
 _is_plain = re.compile(rb"[!#$&-~]{1,512}").fullmatch  # printable ASCII without space, `"` and `%`: it stands for itself
 
 
@@ -108,7 +110,7 @@ def _extensions(found: dict[bytes, bytes]) -> dict[str, Extension] | None:
     for header in found.keys() - _NO_EXTENSIONS:
         if header.startswith(b"ce-"):
             name = header[3:].decode("ascii")
-            if not is_name(name) or name == "datacontenttype" or not _is_plain(found[header]):
+            if not is_name(name) or name in _NOT_USUAL or not _is_plain(found[header]):
                 raise Unusual
             extensions[name] = found[header].decode("ascii")
     if len(extensions) > MAX_EXTENSIONS:

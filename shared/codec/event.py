@@ -18,7 +18,7 @@ from shared.codec.attributes import (
 from shared.codec.json_text import is_json
 from shared.domain.errors import Fault, Malformed
 from shared.domain.message import Extension, Message, message_digest, message_id
-from shared.domain.names import MAX_NATS_SUBJECT, nats_subject
+from shared.domain.names import MAX_NATS_SUBJECT, RESERVED, nats_subject
 
 MAX_EVENTS = 1_000  # a batch
 MAX_BATCH_BYTES = 8 * 1024 * 1024
@@ -119,6 +119,8 @@ def _faults_of(name: str, value: Extension, where: str) -> list[Fault]:
     """What is wrong with one attribute."""
     if not is_name(name):
         return [Fault(where, "is not an attribute's name: those are lower-case letters and digits")]
+    if name in RESERVED:
+        return [Fault(where, "is Switchboard's own: no sender may set it")]
     if isinstance(value, bool):
         return [Fault(where, "must be a string, not a boolean")] if name in CONTEXT or name == "topic" else []
     if isinstance(value, int):

@@ -28,6 +28,7 @@ from shared.codec.event import Context, check_address, traced
 from shared.codec.json_text import MAX_DEPTH, too_deep
 from shared.domain.errors import Malformed
 from shared.domain.message import Extension, Message, digest_start, digested, identified, identity_start
+from shared.domain.names import RESERVED
 
 MAX_EXTENSIONS = 8
 MAX_CHARACTERS = (
@@ -92,7 +93,7 @@ def extended_message(text: bytes, context: Context) -> Message:
     extensions: dict[str, Extension] = {}
     for name in members.keys() - _KNOWN:
         value = _attribute(members[name])
-        if not is_name(name) or (not value.isprintable() if isinstance(value, str) else value not in INTEGERS):
+        if not is_name(name) or name in RESERVED or (not value.isprintable() if isinstance(value, str) else value not in INTEGERS):
             raise Unusual
         extensions[name] = value
     if len(extensions) > MAX_EXTENSIONS or sum(len(name) + len(str(value)) for name, value in extensions.items()) > MAX_CHARACTERS:

@@ -1,4 +1,4 @@
-"""Names: orgs, topics, subjects, NATS patterns, and how they are written as NATS subjects (contracts.md, "On the backbone")."""
+"""Names: orgs, topics, subjects, NATS patterns, our own extensions, and NATS subjects (contracts.md, "On the backbone")."""
 
 import re
 from functools import lru_cache
@@ -8,6 +8,8 @@ from shared.domain.errors import Fault, Malformed
 
 ORG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 NO_SUBJECT = "_"
+# Extensions that are Switchboard's to set, on the backbone (id, revision, replay, repair) and between functions (the others).
+RESERVED = frozenset(("sbid", "sbrevision", "sbreplay", "sbrepair", "sbproof", "sbprincipal", "sbshard"))
 MAX_NATS_SUBJECT = 1024  # bytes, encoded
 
 _NOT_IN_A_TOKEN = re.compile(r"[\x00-\x20\x7f.*>%]")  # what NATS reads as something else, and the escape itself

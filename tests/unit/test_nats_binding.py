@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from shared.adapters.nats.binding import NatsEvent, decode_nats, header_lines, is_structured
 from shared.domain.errors import Malformed
+from shared.domain.names import RESERVED
 from tests.conformance.backbones import message
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
@@ -46,7 +47,7 @@ def test_value_is_read_when_it_is_encoded_in_another_way(value: str, text: str) 
 def test_event_comes_back_when_it_was_written(
     event_id: str, source: str, type: str, topic: str, subject: str | None, extensions: dict[str, str | int | bool]
 ) -> None:
-    reserved = {"id", "source", "type", "topic", "subject", "time", "datacontenttype", "dataschema", "specversion", "sbid", "sbrevision"}
+    reserved = {"id", "source", "type", "topic", "subject", "time", "datacontenttype", "dataschema", "specversion", *RESERVED}
     extensions = {name: value for name, value in extensions.items() if name not in reserved}
     event = message("acme", event_id, source=source, type=type, topic=topic, subject=subject, extensions=extensions)
     attributes = decode_nats(read(header_lines(event, 7)), b"{}").attributes
@@ -84,7 +85,7 @@ def test_topic_is_left_out_when_it_is_the_type() -> None:
     assert "ce-topic" not in read(header_lines(message("acme", topic="com.acme.order"), 1))
 
 
-def test_own_attributes_win_when_the_sender_uses_their_names() -> None:
+def test_own_attributes_win_when_a_message_has_their_names() -> None:
     headers = read(header_lines(message("acme", extensions={"sbid": "forged", "sbrevision": 9}), 3))
     assert headers["ce-sbrevision"] == "3"
     assert headers["ce-sbid"] == headers["Nats-Msg-Id"]

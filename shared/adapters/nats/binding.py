@@ -14,11 +14,11 @@ from shared.codec.json_text import is_json
 from shared.codec.trace import is_traceparent
 from shared.domain.errors import Fault, Malformed
 from shared.domain.message import Extension, Message, uuid_text
+from shared.domain.names import RESERVED
 
 STRUCTURED = "application/cloudevents"
 
 _NOT_IN_A_VALUE = re.compile(r"[^!#$&-~]")  # section 3.1.3.2: space, double quote, percent, and all outside U+0021 to U+007E
-_OURS = ("sbid", "sbrevision")  # a sender's extension of that name is left out: the header would be there twice
 
 
 class NatsEvent(msgspec.Struct, frozen=True):
@@ -115,7 +115,7 @@ def _subject(subject: str | None) -> str:
 
 
 def _extension_lines(extensions: Mapping[str, Extension]) -> str:
-    lines = [_line(f"ce-{name}", value) for name, value in extensions.items() if name not in _OURS]
+    lines = [_line(f"ce-{name}", value) for name, value in extensions.items() if name not in RESERVED]
     if (trace := extensions.get("traceparent")) is not None and is_traceparent(str(trace)):
         lines.append(f"traceparent: {trace}\r\n")
     return "".join(lines)
