@@ -4,8 +4,9 @@ import itertools
 from typing import Protocol
 
 import msgspec
+import pytest
 
-from shared.domain.message import Message, message_digest, message_id
+from shared.domain.message import Message, message_digest, message_id, uuid_text
 from shared.domain.names import parse_nats_subject
 from shared.ports import Backbones, Outgoing, PublishedGroup
 
@@ -61,6 +62,11 @@ def message(org: str, event_id: str | None = None, body: bytes | None = b'{"sku"
 def outgoing(org: str, count: int = 1) -> list[Outgoing]:
     """Messages that no log has seen before."""
     return [Outgoing(message(org), revision=3) for _ in range(count)]
+
+
+def two_of_one_identity(org: str) -> list[Outgoing]:
+    """What the log accepts 120 s apart, each as a message of its own."""
+    return [Outgoing(message(org, "e1", body), revision=3) for body in (b'{"amount":1}', b'{"amount":2}')]
 
 
 def sequences(group: PublishedGroup) -> list[int]:
@@ -143,6 +149,54 @@ class BackbonesConformance:
         published = await stage.backbones.publish(BACKBONE, org, [*group, msgspec.structs.replace(group[9], known=True)])
         assert sequences(published) == [*range(1, 101), 10]
         assert published.results[-1].duplicate
+
+    async def test_other_content_is_a_message_of_its_own_when_the_stream_knows_its_identity(self, stage: Stage, org: str) -> None:
+        first, second = two_of_one_identity(org)
+        await stage.backbones.publish(BACKBONE, org, [first])
+        published = await stage.backbones.publish(BACKBONE, org, [*outgoing(org), second, *outgoing(org)])
+        assert sorted(sequences(published)) == [2, 3, 4]
+        assert not any(result.duplicate for result in published.results)
+        stored = (await stage.stored(org))[published.results[1].sequence - 1]
+        assert (stored.body, stored.headers["ce-sbid"]) == (second.message.body, uuid_text(second.message.id))
+        assert stored.headers["nats-msg-id"] == f"{uuid_text(second.message.id)}:c:{second.message.digest.hex()[:16]}"
+
+    @pytest.mark.parametrize("known", [True, False])
+    async def test_each_has_its_own_sequence_when_two_of_one_identity_are_published_again(
+        self, stage: Stage, org: str, known: bool
+    ) -> None:
+        both = [msgspec.structs.replace(one, known=known) for one in two_of_one_identity(org)]
+        await stage.backbones.publish(BACKBONE, org, both)
+        again = await stage.backbones.publish(BACKBONE, org, [*reversed(both), *both])
+        assert [(result.sequence, result.duplicate) for result in again.results] == [(2, True), (1, True), (1, True), (2, True)]
+        assert len(await stage.stored(org)) == 2
+
+    @pytest.mark.parametrize("count", [0, 300])
+    async def test_both_are_stored_when_one_group_has_two_of_one_identity(self, stage: Stage, org: str, count: int) -> None:
+        first, second = two_of_one_identity(org)
+        group = [first, *outgoing(org, count), second, *outgoing(org, count)]
+        published = await stage.backbones.publish(BACKBONE, org, group)
+        assert not any(result.duplicate for result in published.results)
+        stored = await stage.stored(org)
+        assert len(stored) == len(group)
+        for one, sequence in zip(group, sequences(published), strict=True):
+            assert (stored[sequence - 1].headers["ce-id"], stored[sequence - 1].body) == (one.message.event_id, one.message.body)
+
+    @pytest.mark.parametrize(
+        "change", [{"subject": "agent-8"}, {"topic": "orders.changed"}, {"type": "x"}, {"datacontenttype": "text/x"}, {"dataschema": "/s"}]
+    )
+    async def test_message_is_another_one_when_an_attribute_of_its_digest_differs(
+        self, stage: Stage, org: str, change: dict[str, object]
+    ) -> None:
+        first = message(org)
+        second = msgspec.structs.replace(first, digest=bytes(32), **change)
+        published = await stage.backbones.publish(BACKBONE, org, [Outgoing(first, 1), Outgoing(second, 1)])
+        assert [(result.sequence, result.duplicate) for result in published.results] == [(1, False), (2, False)]
+
+    async def test_message_is_the_same_when_only_time_revision_trace_or_a_default_differ(self, stage: Stage, org: str) -> None:
+        first = message(org, subject="a b%", topic="com.acme.order", extensions={"traceparent": "00-1-2-01"})
+        second = msgspec.structs.replace(first, time=None, datacontenttype=None, extensions={"rank": 1})
+        published = await stage.backbones.publish(BACKBONE, org, [Outgoing(first, 1), Outgoing(second, 2)])
+        assert [(result.sequence, result.duplicate) for result in published.results] == [(1, False), (1, True)]
 
     async def test_replay_is_stored_again_when_it_has_an_id_of_its_own(self, stage: Stage, org: str) -> None:
         [one] = outgoing(org)

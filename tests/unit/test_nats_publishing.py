@@ -1,10 +1,11 @@
 """How a group is cut into steps, and what a PubAck is worth."""
 
 import msgspec
+import pytest
 
-from shared.adapters.nats.frames import Item, encode
+from shared.adapters.nats.frames import Item, apart, content, encode
 from shared.adapters.nats.publishing import BATCH_FROM, MOST_BYTES, plan
-from shared.adapters.nats.replies import NO_RESPONDERS, Acks
+from shared.adapters.nats.replies import NO_RESPONDERS, Acks, ApiError
 from tests.conformance.backbones import outgoing
 
 MAX_PAYLOAD = 4 * 1024 * 1024
@@ -32,15 +33,15 @@ def test_step_ends_at_the_limit_in_bytes_when_messages_are_large() -> None:
 
 
 def test_known_go_first_and_alone_when_the_rest_is_a_batch() -> None:
-    known, new = items(3, known=True), items(100)
+    known, new = items(3, known=True), items(BATCH_FROM)
     steps = list(plan([*new[:50], *known, *new[50:]]))
     assert [(step.atomic, step.items) for step in steps] == [(False, known), (True, new)]
 
 
 def test_known_copy_goes_last_when_the_group_has_the_message_itself() -> None:
-    new = items(100)
+    new = items(BATCH_FROM)
     copy = msgspec.structs.replace(new[5], known=True)
-    assert [(step.atomic, len(step.items)) for step in plan([copy, *new])] == [(True, 100), (False, 1)]
+    assert [(step.atomic, len(step.items)) for step in plan([copy, *new])] == [(True, BATCH_FROM), (False, 1)]
 
 
 def test_order_is_kept_when_there_is_no_batch() -> None:
@@ -56,6 +57,57 @@ def test_pub_ack_does_not_count_when_it_is_another_streams() -> None:
     assert acks.take(b"0", b'{"stream":"sb-acme","domain":"local","seq":1}', None)
     assert acks.answers[0] is not None
     assert acks.answers[0].seq == 1
+
+
+def test_pub_ack_does_not_count_when_it_names_no_domain_and_our_server_has_one() -> None:
+    acks = Acks(2, "sb-acme", "local")
+    assert not acks.take(b"0", b'{"stream":"sb-acme","seq":9}', None)
+    assert (acks.answers[0], acks.foreign) == (None, "acknowledged by stream sb-acme")
+    assert not acks.take(b"0", b'{"stream":"sb-acme","seq":0,"error":{"code":400,"err_code":10054}}', None)
+    assert acks.answers[0] is not None, "an error never says its domain"
+    assert Acks(1, "sb-acme", "").take(b"0", b'{"stream":"sb-acme","seq":1}', None)
+
+
+@pytest.mark.parametrize(
+    ("code", "err_code", "description", "passes"),
+    [
+        (400, 10054, "message size exceeds maximum allowed", False),
+        (400, 10097, "header size exceeds maximum allowed of 64k", False),
+        (400, 10109, "invalid operation on sealed stream", False),
+        (503, 10077, "maximum messages exceeded", False),
+        (503, 10077, "maximum bytes exceeded", False),
+        (503, 10077, "maximum messages per subject exceeded", False),
+        (503, 10077, "write msgs/1.blk: no space left on device", True),
+        (503, 10077, "store is closed", True),
+        (503, 10008, "JetStream system temporarily unavailable", True),
+        (500, 10009, "JetStream cluster can not handle request", True),
+        (503, 10023, "insufficient resources", True),
+        (500, 10028, "insufficient memory resources available", True),
+        (503, 10039, "JetStream not enabled for account", True),
+        (500, 10047, "insufficient storage resources available", True),
+        (503, 10076, "JetStream not enabled", True),
+        (500, 10118, "stream is offline", True),
+        (429, 10167, "too many requests", True),
+        (400, 10002, "resource limits exceeded for account", True),
+    ],
+)
+def test_error_holds_messages_up_when_it_is_the_servers_state_and_refuses_them_otherwise(
+    code: int, err_code: int, description: str, passes: bool
+) -> None:
+    assert ApiError(err_code, code, description).passes == passes
+
+
+def test_step_has_more_time_when_it_has_more_bytes() -> None:
+    large = [msgspec.structs.replace(item, size=MOST_BYTES // 2) for item in items(3)]
+    assert [step.seconds(2.0) for step in plan(large)] == [3.0, 2.5]
+
+
+def test_message_keeps_all_but_its_id_when_it_is_told_apart() -> None:
+    (item,) = items(1)
+    other = apart(item)
+    assert (len(other.headers) - len(item.headers), other.size - item.size) == (19, 19)
+    assert [line for line in other.headers.split("\r\n") if line not in item.headers.split("\r\n")] == [f"Nats-Msg-Id: {other.key!s}"]
+    assert content(other.headers, other.body) == content(item.headers, item.body)
 
 
 def test_answer_is_passed_over_when_it_is_no_pub_ack() -> None:

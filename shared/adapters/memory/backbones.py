@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Collection, Sequence
 
-from shared.adapters.nats.frames import encode
+from shared.adapters.nats.frames import Item, apart, content, encode
 from shared.ports import Outgoing, Published, PublishedGroup
 
 MAX_PAYLOAD = 4 * 1024 * 1024  # bytes of headers and data, as our NATS servers have it
@@ -20,12 +20,15 @@ class MemoryStream:
         self.stored: list[tuple[str, str, bytes]] = []
         self._sequences: dict[bytes | str, int] = {}
 
-    def store(self, key: bytes | str, subject: str, headers: str, body: bytes) -> Published:
-        """Store a message, or find it stored already."""
-        if (sequence := self._sequences.get(key)) is not None:
-            return Published(sequence, duplicate=True)
-        self.stored.append((subject, headers, body))
-        self._sequences[key] = len(self.stored)
+    def store(self, item: Item) -> Published:
+        """Store a message, or find it stored already; another message under its id stands beside it."""
+        if (sequence := self._sequences.get(item.key)) is not None:
+            _, headers, body = self.stored[sequence - 1]
+            if item.apart or content(headers, body) == content(item.headers, item.body):
+                return Published(sequence, duplicate=True)
+            return self.store(apart(item))
+        self.stored.append((item.subject, item.headers, item.body))
+        self._sequences[item.key] = len(self.stored)
         return Published(len(self.stored))
 
 
@@ -61,5 +64,5 @@ class MemoryBackbones:
             if (reason := self.refuse.get(outgoing.message.event_id)) is not None:
                 results.append(Published(refused=reason))
             else:
-                results.append(stream.store(item.key, item.subject, item.headers, item.body))
+                results.append(stream.store(item))
         return PublishedGroup(backbone, stream_name, stream.created, tuple(subjects), tuple(results))

@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from shared.adapters.nats.connection import Connection
 from shared.adapters.nats.frames import Item, encode
 from shared.adapters.nats.link import Link
-from shared.adapters.nats.publishing import BATCH_FROM, Step, plan, publish_step
+from shared.adapters.nats.publishing import BATCH_FROM, plan, publish_step
 from shared.adapters.nats.replies import Lost
 from shared.adapters.nats.streams import MAX_BYTES, Stream, ensure, stream_name
 from shared.ports import Outgoing, Published, PublishedGroup
 
-TIMEOUT = 2.0  # seconds for a group; a message without a PubAck by then is lost
+TIMEOUT = 2.0  # seconds for a step of a group, and more for its bytes; a message without a PubAck by then is lost
 FIRST_CONNECTION = 0.5  # seconds that start() gives the backbones to be connected, so that the first publish finds them
 
 
@@ -83,17 +85,19 @@ class NatsBackbones:
 
         Nothing is sent after a message that was lost: whoever publishes it again does so in order.
         """
-        deadline = asyncio.get_running_loop().time() + self._timeout
+        now = asyncio.get_running_loop().time
         stream = link.streams.get(org)
         made = False
         try:
             for step in plan(items, self._batch_from):
+                deadline = now() + step.seconds(self._timeout)
                 if stream is None:
                     stream, made = await self._ensure(link, connection, org, deadline), True
                 nobody = await publish_step(connection, stream, step, results, deadline)
                 if nobody and not made:
                     stream, made = await self._ensure(link, connection, org, deadline), True
-                    await publish_step(connection, stream, Step(nobody, step.atomic and len(nobody) == len(step.items)), results, deadline)
+                    atomic = step.atomic and len(nobody) == len(step.items)
+                    await publish_step(connection, stream, msgspec.structs.replace(step, items=nobody, atomic=atomic), results, deadline)
                 if any((result := results[item.place]) is not None and result.lost for item in step.items):
                     return stream, "not sent: a message before it is lost"
         except Lost as lost:

@@ -79,10 +79,12 @@ class Connection(Client):
             raise Lost(self.gone or "the connection is closing")
         if self._buffered() + len(frames) > MAX_BUFFERED:
             raise Lost("the backbone takes nothing: the connection's buffer is full")
-        self._pending.append(frames)
-        self._transport.writelines(self._pending)
-        self._pending = []
-        self._pending_data_size = 0
+        pending, self._pending, self._pending_data_size = self._pending, [], 0  # what can't be written now must not be, later
+        pending.append(frames)
+        try:
+            self._transport.writelines(pending)
+        except (RuntimeError, OSError) as error:  # uvloop's transport is closed before nats-py has noticed
+            raise Lost(f"the connection is closing: {error}") from error
 
     def _buffered(self) -> int:
         writer = getattr(self._transport, "_io_writer", None)  # a WebSocket has none, and keeps nothing

@@ -1,20 +1,25 @@
 """What goes over the wire for one message: its subject, headers and body, within the limits a NATS server closes connections over."""
 
+import re
+
 import msgspec
 
-from shared.adapters.nats.binding import header_lines
+from shared.adapters.nats.binding import decode_nats, header_lines
 from shared.domain.errors import Malformed
 from shared.domain.names import nats_subject
 from shared.ports import Outgoing
 
 MAX_HEADERS = 64 * 1024  # bytes, encoded
-ROOM_FOR_BATCH = 160  # bytes of headers that an atomic batch adds
+ROOM_FOR_BATCH = 160  # bytes of headers that an atomic batch adds, or apart()
+
+_NATS_ID = re.compile(r"(?<=\r\nNats-Msg-Id: )[^\r]*")  # no attribute can hold a line break, so there is one
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
     """A message ready to be sent: `place` is its index in the group; `headers` lacks the empty line that ends it.
 
-    Two with the same `key` are one message to the stream. `size` is in bytes on the wire, without the command's line.
+    Two with the same `key` are one message to the stream. `size` is in bytes on the wire, without the command's line. With `apart`
+    the id is made of the digest too, so that a duplicate is the same message for sure.
     """
 
     place: int
@@ -24,6 +29,8 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     size: int
     key: bytes | str
     known: bool
+    digest: bytes
+    apart: bool = False
 
 
 def encode(place: int, outgoing: Outgoing, max_payload: int) -> Item | str:
@@ -45,7 +52,29 @@ def encode(place: int, outgoing: Outgoing, max_payload: int) -> Item | str:
     size = len(headers) + len(body)
     if size + ROOM_FOR_BATCH > max_payload:
         return f"headers and data take {size} bytes; the backbone takes {max_payload - ROOM_FOR_BATCH}"
-    return Item(place, subject, headers, body, size, outgoing.nats_id or message.id, outgoing.known)
+    return Item(place, subject, headers, body, size, outgoing.nats_id or message.id, outgoing.known, message.digest)
+
+
+def apart(item: Item) -> Item:
+    """The message under another id, `<id>:c:<16 hex digits of its digest>`: for a stream that has another message under its own."""
+    suffix = f":c:{item.digest[:8].hex()}"
+    headers, found = _NATS_ID.subn(lambda line: f"{line[0]}{suffix}", item.headers)
+    if found != 1:
+        raise ValueError(f"{found} ids in the headers of one message")
+    (nats_id,) = _NATS_ID.findall(headers)
+    return msgspec.structs.replace(item, headers=headers, size=item.size + len(suffix), key=nats_id, apart=True)
+
+
+def content(headers: str, payload: bytes) -> tuple[str | bytes | None, ...]:
+    """What may not differ between two messages that are one (log.md, "Identity"), of a message as it lies in a stream.
+
+    `headers` is the header block. An absent body and an empty one are the same here: nobody who reads the stream can tell them apart.
+    Raises Malformed.
+    """
+    lines = [line.partition(":") for line in headers.split("\r\n")[1:]]
+    found = decode_nats({name: value.strip() for name, colon, value in lines if colon}, payload).attributes
+    of = found.get
+    return of("type"), of("subject"), of("topic", of("type")), of("datacontenttype"), of("dataschema"), payload
 
 
 def single_frames(items: list[Item], reply: str) -> bytes:

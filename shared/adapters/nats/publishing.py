@@ -11,7 +11,8 @@ from functools import partial
 import msgspec
 
 from shared.adapters.nats.connection import Connection
-from shared.adapters.nats.frames import Item, batch_frames, single_frames
+from shared.adapters.nats.duplicates import UNREAD, other_messages
+from shared.adapters.nats.frames import Item, apart, batch_frames, single_frames
 from shared.adapters.nats.replies import NO_RESPONDERS, Acks, PubAck
 from shared.adapters.nats.streams import Stream
 from shared.ports import Published
@@ -24,17 +25,22 @@ MOST_MESSAGES = 1000  # in a step: a server's limit for a batch (ADR-50)
 MOST_BYTES = 8 * 1024 * 1024  # in a step: a server keeps a batch in memory until its commit
 BATCH_SHARE = 0.5  # of the time left is waited for a batch; the rest is for its messages one by one
 
-# nats-server, errors.json
+BYTES_A_SECOND = 8 * 1024 * 1024  # at least: a step is given that much more time for its bytes
+
 IN_PROCESS = 10158  # the same Nats-Msg-Id is being stored right now: again after a moment, and it is not an attempt
 RETRY_IN_PROCESS = 0.05  # seconds
-AWAY = frozenset({10008, 10009, 10039, 10076, 10118})  # JetStream or the stream's leader is not there: no refusal of the message
 
 
 class Step(msgspec.Struct, frozen=True):
-    """What is sent in one go: an atomic batch, or messages on their own."""
+    """What is sent in one go: an atomic batch, or messages on their own. `size` is the sum of theirs."""
 
     items: list[Item]
     atomic: bool
+    size: int
+
+    def seconds(self, timeout: float) -> float:
+        """How long its PubAcks are waited for: `timeout`, and what its bytes need."""
+        return timeout + self.size / BYTES_A_SECOND
 
 
 def plan(items: Sequence[Item], batch_from: int = BATCH_FROM) -> Iterator[Step]:
@@ -60,20 +66,21 @@ def plan(items: Sequence[Item], batch_from: int = BATCH_FROM) -> Iterator[Step]:
 
 
 def _cut(items: Sequence[Item], batch_from: int = MOST_MESSAGES + 1) -> Iterator[Step]:
-    if len(items) <= MOST_MESSAGES and sum([item.size for item in items]) <= MOST_BYTES:  # nearly always
+    size = sum([item.size for item in items])
+    if len(items) <= MOST_MESSAGES and size <= MOST_BYTES:  # nearly always
         if items:
-            yield Step(list(items), len(items) >= batch_from)
+            yield Step(list(items), len(items) >= batch_from, size)
         return
     piece: list[Item] = []
     size = 0
     for item in items:
         if piece and (len(piece) == MOST_MESSAGES or size + item.size > MOST_BYTES):
-            yield Step(piece, len(piece) >= batch_from)
+            yield Step(piece, len(piece) >= batch_from, size)
             piece, size = [], 0
         piece.append(item)
         size += item.size
     if piece:
-        yield Step(piece, len(piece) >= batch_from)
+        yield Step(piece, len(piece) >= batch_from, size)
 
 
 async def publish_step(connection: Connection, stream: Stream, step: Step, results: list[Published | None], deadline: float) -> list[Item]:
@@ -110,29 +117,37 @@ async def _one_by_one(
 ) -> list[Item]:
     now = asyncio.get_running_loop().time
     waiting, nobody = items, []
+    repeated: list[tuple[Item, int]] = []
     while waiting:
         acks = Acks(len(waiting), stream.name, stream.domain)
         await connection.ask(acks, partial(single_frames, waiting), deadline)
         silence = connection.gone or acks.foreign or "no PubAck in time"
         again: list[Item] = []
         for item, ack in zip(waiting, acks.answers, strict=True):
-            results[item.place] = _result(ack, silence)
-            if ack is NO_RESPONDERS:
+            results[item.place] = _result(item, ack, silence)
+            if ack is None:
+                continue
+            if ack.error is None:
+                if ack.duplicate and not item.apart:
+                    repeated.append((item, ack.seq))
+            elif ack is NO_RESPONDERS:
                 nobody.append(item)
-            elif ack is not None and ack.error is not None and ack.error.err_code == IN_PROCESS:
+            elif ack.error.err_code == IN_PROCESS:
                 again.append(item)
         if not again or now() + RETRY_IN_PROCESS > deadline:
             break
         await asyncio.sleep(RETRY_IN_PROCESS)
         waiting = again
+    if repeated and (others := await other_messages(connection, stream, repeated, results, deadline)):
+        nobody += await _one_by_one(connection, stream, [apart(item) for item in others], results, deadline)
     return nobody
 
 
-def _result(ack: PubAck | None, silence: str) -> Published:
+def _result(item: Item, ack: PubAck | None, silence: str) -> Published:
     if ack is None:
         return Published(lost=silence)
     if ack.error is None:
-        return Published(ack.seq, ack.duplicate)
-    if ack is NO_RESPONDERS or ack.error.err_code in AWAY or ack.error.err_code == IN_PROCESS:
+        return Published(lost=UNREAD) if ack.duplicate and not item.apart else Published(ack.seq, ack.duplicate)
+    if ack is NO_RESPONDERS or ack.error.err_code == IN_PROCESS or ack.error.passes:
         return Published(lost=ack.error.description)
     return Published(refused=ack.error.description)

@@ -11,12 +11,27 @@ class Lost(Exception):
     """There is no answer, and there won't be one. `str()` says why."""
 
 
+# nats-server, errors.json
+STORE_FAILED = 10077  # 503 whatever the reason is
+ACCOUNT_FULL = frozenset({10002, 10120})  # 400, but of the account, which is all orgs'
+
+
 class ApiError(msgspec.Struct, frozen=True):
-    """The error object of a JetStream answer: `err_code` as in nats-server's errors.json."""
+    """The error object of a JetStream answer: `err_code` as in nats-server's errors.json, `code` like a status of HTTP."""
 
     err_code: int = 0
     code: int = 0
     description: str = ""
+
+    @property
+    def passes(self) -> bool:
+        """Whether it tells of the server's state (no leader, disk full), which holds all messages up, and refuses none.
+
+        A limit of the one stream, which its operator has set, is a refusal: it must not hold up the others.
+        """
+        if self.err_code == STORE_FAILED:
+            return not self.description.startswith(("maximum ", "message "))
+        return self.code >= 500 or self.code == 429 or self.err_code in ACCOUNT_FULL
 
 
 class PubAck(msgspec.Struct, frozen=True):
@@ -45,7 +60,8 @@ class Waiter(Protocol):
 class Acks:
     """The PubAcks of one publish step, by index. `answers[i]` stays None until its stream has answered.
 
-    An answer of another stream or domain doesn't count: `foreign` says whose came.
+    An answer of another stream or domain doesn't count: `foreign` says whose came. A PubAck without a domain is one of a server that
+    has none; an error never says its domain.
     """
 
     __slots__ = ("_domain", "_left", "_stream", "answers", "foreign")
@@ -63,7 +79,7 @@ class Acks:
             ack = NO_RESPONDERS if not data and headers and headers.startswith(b"NATS/1.0 503") else _decode_ack(data)
         except (ValueError, msgspec.DecodeError):
             return False
-        if ack is not NO_RESPONDERS and (ack.stream != self._stream or (ack.domain and ack.domain != self._domain)):
+        if (ack.stream != self._stream or ack.domain != self._domain) and not self._is_error_of_ours(ack):
             self.foreign = f"acknowledged by stream {ack.stream}" + (f" of domain {ack.domain}" if ack.domain else "")
             return False
         if not 0 <= index < len(self.answers):
@@ -72,6 +88,9 @@ class Acks:
             self.answers[index] = ack
             self._left -= 1
         return not self._left
+
+    def _is_error_of_ours(self, ack: PubAck) -> bool:
+        return ack is NO_RESPONDERS or (ack.error is not None and ack.stream == self._stream and not ack.domain)
 
 
 class Answer:
