@@ -31,4 +31,4 @@ async def handle(items: Sequence[Message | Malformed], principal: Principal, sub
     if len(messages) == len(items):
         return outcomes
     submitted = iter(outcomes)
-    return [Refusal(item) if isinstance(item, Malformed) else next(submitted) for item in items]
+    return [Refusal(item, item.identity) if isinstance(item, Malformed) else next(submitted) for item in items]

@@ -6,7 +6,7 @@ import msgspec
 
 from shared.codec.event import MAX_BATCH_BYTES, MAX_EVENTS, Context, Decoded, malformed
 from shared.codec.json_text import BLANK, UNREADABLE, parts, reason
-from shared.codec.structured import decode_exactly
+from shared.codec.structured import decode_exactly, identity_in
 from shared.codec.usual import UNUSUAL, decode_envelope, decode_envelopes, extended_message, messages_of
 from shared.domain.errors import Fault, Malformed, TooLarge
 from shared.domain.message import Message
@@ -24,7 +24,12 @@ def decode_structured(data: bytes | memoryview, context: Context) -> Message:
     try:
         return extended_message(text, context)
     except UNUSUAL:
+        pass
+    try:
         return decode_exactly(text, context)
+    except Malformed as error:
+        error.identity = identity_in(text, context.org)
+        raise
 
 
 def decode_event_or_array(data: bytes | memoryview, context: Context) -> Decoded:

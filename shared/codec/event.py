@@ -78,7 +78,7 @@ def compose(attributes: Mapping[str, Extension], body: bytes | None, context: Co
     """
     if len(attributes) > MAX_EXTENSIONS + len(CONTEXT):
         raise malformed([Fault("", f"{len(attributes)} attributes; {MAX_EXTENSIONS} extension attributes are allowed")])
-    faults = [fault for name, value in attributes.items() for fault in _faults_of(name, value, pointer(name))]
+    faults = [fault for name, value in attributes.items() for fault in faults_of(name, value, pointer(name))]
     faults += (Fault(pointer(name), "is missing") for name in REQUIRED if name not in attributes)
     if faults:
         raise malformed(faults)
@@ -115,7 +115,7 @@ def compose(attributes: Mapping[str, Extension], body: bytes | None, context: Co
     )
 
 
-def _faults_of(name: str, value: Extension, where: str) -> list[Fault]:
+def faults_of(name: str, value: Extension, where: str) -> list[Fault]:
     """What is wrong with one attribute."""
     if not is_name(name):
         return [Fault(where, "is not an attribute's name: those are lower-case letters and digits")]

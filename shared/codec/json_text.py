@@ -1,7 +1,7 @@
 """JSON as it stands in an event: which part of it can't be read, and how deep it goes."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, islice
 
 import msgspec
@@ -92,6 +92,26 @@ def unreadable_member(text: bytes) -> tuple[str, str] | None:
     except (ValueError, *UNREADABLE):
         return None
     return None
+
+
+def readable_members(text: bytes, names: Sequence[str]) -> dict[str, bytes]:
+    """The raw values of these members, of an object that can't be read as a whole. What is there twice is left out."""
+    found: dict[str, list[bytes]] = {}
+    try:
+        for member in islice(parts(text), MAX_BLAMED):
+            key = _KEY.match(member)
+            if key is not None and (name := _name(key[1])) in names:
+                found.setdefault(name, []).append(member[key.end() :])
+    except ValueError:
+        return {}
+    return {name: values[0] for name, values in found.items() if len(values) == 1}
+
+
+def _name(raw: bytes) -> str:
+    try:
+        return _text(raw)
+    except UNREADABLE:
+        return ""
 
 
 def repeated_member(text: bytes, members: dict[str, bytes]) -> str | None:

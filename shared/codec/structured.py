@@ -7,11 +7,12 @@ from binascii import a2b_base64
 import msgspec
 
 from shared.codec.attributes import is_json_type, json_pointer
-from shared.codec.event import MAX_EXTENSIONS, Context, compose, malformed
-from shared.codec.json_text import MAX_DEPTH, UNREADABLE, reason, repeated_member, too_deep, unreadable_member
+from shared.codec.event import MAX_EXTENSIONS, Context, compose, faults_of, malformed
+from shared.codec.json_text import MAX_DEPTH, UNREADABLE, readable_members, reason, repeated_member, too_deep, unreadable_member
 from shared.domain.errors import Fault
-from shared.domain.message import Extension, Message
+from shared.domain.message import Extension, Message, message_id
 
+IDENTITY = ("source", "id")
 MAX_MEMBERS = 2 * MAX_EXTENSIONS  # beyond it they are not even looked at
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -40,6 +41,24 @@ def decode_exactly(text: bytes, context: Context) -> Message:
     if faults:
         raise malformed(faults)
     return compose(attributes, body, context, json_pointer)
+
+
+def identity_in(text: bytes, org: str) -> bytes | None:
+    """The message id of an event that is refused, where its source and id are as they must be, each there once."""
+    try:
+        members = {name: bytes(raw) for name, raw in _members(text).items()}
+    except UNREADABLE:
+        members = readable_members(text, IDENTITY)
+    else:
+        if _may_repeat(text, members):
+            members = readable_members(text, IDENTITY)
+    texts: list[str] = []
+    for name in IDENTITY:
+        value = _attribute(members.get(name, b"null"), "", [])
+        if not isinstance(value, str) or faults_of(name, value, ""):
+            return None
+        texts.append(value)
+    return message_id(org, *texts)
 
 
 def _read(text: bytes) -> dict[str, bytes]:

@@ -37,9 +37,10 @@ class SwitchboardError(Exception):
 
 
 class Malformed(SwitchboardError):
-    """Fix the message: it can't be read."""
+    """Fix the message: it can't be read. `identity` is its message id (16 bytes) all the same, where its source and id can be."""
 
     status, kind, title = 400, "malformed", "Malformed"
+    identity: bytes | None = None
 
 
 class Unauthenticated(SwitchboardError):

@@ -27,7 +27,7 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """What the sender of any other event gets back. `id` is None where the event has no identity (it could not be read).
+    """What the sender of any other event gets back. `id` is None where the event has no identity (its source or id could not be read).
 
     `recorded` says whether `/v1/messages/<id>` shows this refusal; `revision` the config revision it was decided under.
     """
