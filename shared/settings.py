@@ -85,10 +85,14 @@ class Settings(BaseModel):
         chosen = {field: name for field in cls.model_fields if (name := _set_variable(field, env))}
         _warn_of_unknown(env, {name for field in cls.model_fields for name in _variables(field)})
         try:
-            return cls.model_validate({field: env[name] for field, name in chosen.items()})
+            settings = cls.model_validate({field: env[name] for field, name in chosen.items()})
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             raise Misconfigured(f"{chosen[str(first['loc'][0])]}: {first['msg'].removeprefix('Value error, ')}") from None
+        for field, instead in NOT_BUILT.items():
+            if field in chosen:
+                raise Misconfigured(f"{chosen[field]}: not built yet, unset it: {instead}")
+        return settings
 
     def required(self, field: str) -> str:
         """The value of an optional setting that this process can't do without. Raises Misconfigured when it isn't set."""
@@ -108,6 +112,17 @@ class Settings(BaseModel):
         if not keys or min(map(len, keys)) < SHORTEST_KEY:
             raise Misconfigured(f"SWITCHBOARD_SECRET_FILE: {path} must hold keys of at least {SHORTEST_KEY} characters, one a line")
         return keys
+
+
+# Settings of the contract whose other side isn't built: to take one and do nothing would mislead whoever set it.
+NOT_BUILT = {
+    "check_url": "check-constraints runs in the door",
+    "route_url": "route runs in the door",
+    "log_batch_url": "the logger writes to the store itself",
+    "hub_url": "hub and edge are one cluster",
+    "redis_door_url": "there is no Redis door",
+    "sink": "there are no event sources",
+}
 
 
 def _variables(field: str) -> tuple[str, ...]:
