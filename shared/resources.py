@@ -9,6 +9,7 @@ from shared.domain.errors import Unavailable
 from shared.edge.flight import Flight
 from shared.edge.metrics import Counters
 from shared.ports import Backbones, ConfigStore, LogQueue, MessageStore
+from shared.session import Cookies
 from shared.settings import Settings
 from shared.snapshots import SnapshotFollower
 
@@ -28,6 +29,7 @@ class Resources:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.snapshots = SnapshotFollower(self.config, settings.state_dir / "snapshot")
+        self.cookies = Cookies(lambda: settings.secret_keys() if settings.secret_file else ())
         self.counters = Counters()
         self.flight = Flight()
         self.draining = False

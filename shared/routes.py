@@ -22,7 +22,6 @@ class Route(NamedTuple):
 ROUTES = (
     Route(("POST", "OPTIONS"), "/v1/events", "ingest", exact=True),
     Route(("POST", "OPTIONS"), "/", "ingest", exact=True),
-    Route(("GET",), "/v1/events", "websocket", exact=True),
     Route(("GET",), "/v1/feed", "websocket", exact=True),
     Route(ANY, "/v1/messages", "query"),
     Route(ANY, "/v1/stats", "query"),
@@ -41,7 +40,10 @@ def _covers(route: Route, path: str) -> bool:
 
 
 def function_of(method: str, path: str) -> str | None:
-    """The function that answers, None where none does."""
+    """The function that answers, None where none does. `/` takes only what no other row has, whatever the method."""
+    others = methods_of(path)
+    if others and method not in others:
+        return None
     return next((route.function for route in ROUTES if method in route.methods and _covers(route, path)), None)
 
 

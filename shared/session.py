@@ -1,13 +1,16 @@
 """The browser's session: a signed cookie that stands for an API key (contracts.md, "Config", POST /v1/session).
 
-The cookie holds the key's SHA-256 and an expiry, never the key. Whoever uses it looks the hash up in the snapshot in force, so a
-key that is deleted ends its sessions everywhere within a second.
+The cookie holds the key's SHA-256, an id of its own and an expiry, never the key. Whoever uses it looks the hash up in the snapshot
+in force, so a key that is deleted ends its sessions everywhere within a second. A sign-out ends its session in the process that was
+asked; where several serve, the others know nothing of it and would take a copy of that cookie until it expires: to end a stolen
+session everywhere, delete its key.
 """
 
 import base64
 import hmac
+import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
@@ -27,10 +30,11 @@ _OVER = "the session is over: sign in again"
 
 
 class Session(msgspec.Struct, frozen=True, array_like=True):
-    """`key` is the SHA-256 of an API key, `expires` seconds since 1970."""
+    """`key` is the SHA-256 of an API key, `expires` seconds since 1970, `id` 16 random bytes."""
 
     key: bytes
     expires: int
+    id: bytes
 
     def principal(self, snapshot: Snapshot) -> Principal:
         """Whose session it is. Raises Unauthenticated once it has expired or its key is gone."""
@@ -46,7 +50,7 @@ _decode = msgspec.msgpack.Decoder(Session).decode
 
 def open_session(key: str) -> Session:
     """A new session for an API key, LIFETIME long."""
-    return Session(sha256(key.encode()).digest(), int(time.time()) + LIFETIME)
+    return Session(sha256(key.encode()).digest(), int(time.time()) + LIFETIME, secrets.token_bytes(16))
 
 
 def seal(session: Session, keys: Sequence[bytes]) -> str:
@@ -67,13 +71,43 @@ def unseal(text: str, keys: Sequence[bytes]) -> Session:
     raise Unauthenticated(_OVER)
 
 
-def session_of(scope: Scope, keys: Sequence[bytes]) -> Session | None:
-    """The session of a request's cookie, None where it has none. Raises Unauthenticated for a forged one."""
-    try:
-        cookies = SimpleCookie((header(scope, b"cookie") or b"").decode("latin-1"))
-    except CookieError:
-        return None
-    return unseal(cookies[COOKIE].value, keys) if COOKIE in cookies else None
+class Cookies:
+    """The session cookies a process takes: signed with one of the keys, and not signed out here."""
+
+    def __init__(self, keys: Callable[[], Sequence[bytes]]) -> None:
+        self._read_keys = keys
+        self._keys: Sequence[bytes] | None = None
+        self._ended: dict[bytes, int] = {}  # ids of sessions that were signed out, and when each would have expired
+
+    @property
+    def keys(self) -> Sequence[bytes]:
+        """The keys, read when they are first needed: the first signs, all verify."""
+        if self._keys is None:
+            self._keys = self._read_keys()
+        return self._keys
+
+    def session_of(self, scope: Scope) -> Session | None:
+        """The session of a request's cookie, None where it has none. Raises Unauthenticated for a forged one, and one that is over."""
+        try:
+            cookies = SimpleCookie((header(scope, b"cookie") or b"").decode("latin-1"))
+        except CookieError:
+            return None
+        if COOKIE not in cookies:
+            return None
+        session = unseal(cookies[COOKIE].value, self.keys)
+        self.check(session)
+        return session
+
+    def check(self, session: Session) -> None:
+        """Raise Unauthenticated where the session was signed out."""
+        if session.id in self._ended:
+            raise Unauthenticated(_OVER)
+
+    def end(self, session: Session) -> None:
+        """Take the session no more."""
+        now = time.time()
+        self._ended = {id: expires for id, expires in self._ended.items() if expires > now}
+        self._ended[session.id] = session.expires
 
 
 def set_cookie(value: str, lifetime: int, scope: Scope) -> str:
@@ -91,6 +125,13 @@ def check_same_origin(scope: Scope) -> None:
     origin, host = header(scope, b"origin"), header(scope, b"host")
     if not origin or not host or urlsplit(origin.decode("latin-1")).netloc.lower() != host.decode("latin-1").lower():
         raise Forbidden("with a session cookie the request must come from a page of this host", rule="origin")
+
+
+def check_write(scope: Scope) -> None:
+    """Raise Forbidden unless a write with a cookie has both: a page of this very host as its origin, and `X-Requested-With`."""
+    check_same_origin(scope)
+    if header(scope, b"x-requested-with") is None:
+        raise Forbidden("with a session cookie a write must have the header X-Requested-With", rule="origin")
 
 
 def _mac(key: bytes, payload: bytes) -> bytes:

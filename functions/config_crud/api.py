@@ -26,7 +26,7 @@ _BODY = {"requestBody": {"required": True, "content": {"application/json": {"sch
 
 def api(resources: Resources) -> FastAPI:
     """The app; `resources` gives it the config store, and who is asking."""
-    app = rest_app("config", resources.snapshots)
+    app = rest_app("config", resources.snapshots, resources.cookies)
     _add_principals(app, resources)
     _add_keys(app, resources)
     return app

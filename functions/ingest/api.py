@@ -136,7 +136,9 @@ class Door:
     async def _take(self, request: "_Request") -> int:
         """Read, decode, submit and answer; the status answered. Raises SwitchboardError for what concerns the request as a whole."""
         headers = request.headers
-        principal = self._principals.of(headers.get(b"authorization"))
+        authorization = headers.get(b"authorization")
+        principals = self._principals
+        principal = principals.of_request(request.scope) if authorization is None else principals.of(authorization)
         content_type = headers.get(b"content-type")
         limit, flight = BATCH_BYTES if _is_batch(content_type) else SINGLE_BYTES, self._flight
         request.check_head(limit)

@@ -67,7 +67,7 @@ def door_of(resources: Resources) -> Door:
     settings = resources.settings
     return Door(
         submit,
-        Principals(resources.snapshots),
+        Principals(resources.snapshots, resources.cookies),
         resources.counters,
         resources.flight,
         cluster=settings.cluster,

@@ -1,6 +1,5 @@
 """Who opens a feed: a program with its key in the header, or a browser with its session's cookie. Asked again while it watches."""
 
-from collections.abc import Sequence
 from functools import partial
 
 from functions.websocket.socket import Who
@@ -8,10 +7,10 @@ from shared.domain.errors import Unauthenticated
 from shared.domain.principal import Principal
 from shared.edge.asgi import Scope, header
 from shared.edge.principals import Principals, Snapshots
-from shared.session import Session, check_same_origin, session_of
+from shared.session import Cookies, Session, check_same_origin
 
 
-def identify(scope: Scope, principals: Principals, snapshots: Snapshots, keys: Sequence[bytes]) -> Who:
+def identify(scope: Scope, principals: Principals, snapshots: Snapshots, cookies: Cookies) -> Who:
     """A function that says who the client is now, and raises Unauthenticated once its key or session is over.
 
     Raises Unauthenticated without credentials, and Forbidden for a cookie that a page of another host makes a browser send.
@@ -20,12 +19,13 @@ def identify(scope: Scope, principals: Principals, snapshots: Snapshots, keys: S
     if authorization is not None:
         principals.of_request(scope)
         return partial(principals.of, authorization)
-    session = session_of(scope, keys)
+    session = cookies.session_of(scope)
     if session is None:
         raise Unauthenticated("send an API key: `Authorization: Bearer <key>`; a browser signs in at / first")
     check_same_origin(scope)
-    return partial(_of_session, session, snapshots)
+    return partial(_of_session, session, snapshots, cookies)
 
 
-def _of_session(session: Session, snapshots: Snapshots) -> Principal:
+def _of_session(session: Session, snapshots: Snapshots, cookies: Cookies) -> Principal:
+    cookies.check(session)
     return session.principal(snapshots.current)

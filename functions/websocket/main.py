@@ -31,7 +31,7 @@ def build(resources: Resources, limits: Limits | None = None) -> ASGIApp:
     resources.counters.gauges["feed_clients"] = lambda: float(len(feed.clients))
     principals, bounds = Principals(snapshots), limits or Limits()
 
-    sessions = Sessions(snapshots, keys)
+    sessions = Sessions(snapshots, resources.cookies)
     http = rest_app("Feed", snapshots)
     http.router.routes += [
         Route("/v1/session", sessions.who, methods=["GET"]),
@@ -45,7 +45,7 @@ def build(resources: Resources, limits: Limits | None = None) -> ASGIApp:
         if scope["type"] != "websocket":
             await http(scope, receive, send)
         elif scope["path"] == FEED:
-            who = identify(scope, principals, snapshots, keys)
+            who = identify(scope, principals, snapshots, resources.cookies)
             await serve(scope, receive, send, feed, keys, who, bounds)
         else:
             raise NotFound(f"no WebSocket is at {scope['path']}")

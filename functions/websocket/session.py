@@ -1,13 +1,15 @@
 """`/v1/session`: a browser signs in with an API key and gets a cookie for it (contracts.md, "Config")."""
 
+import contextlib
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from shared.domain.errors import Fault, Forbidden, Malformed, TooLarge, Unauthenticated
+from shared.domain.errors import Fault, Malformed, TooLarge, Unauthenticated
 from shared.domain.principal import Principal
 from shared.edge.principals import Snapshots
-from shared.session import LIFETIME, Session, check_same_origin, open_session, seal, session_of, set_cookie
+from shared.session import LIFETIME, Cookies, Session, check_same_origin, check_write, open_session, seal, set_cookie
 
 LONGEST = 4_096  # bytes of a sign-in
 
@@ -20,10 +22,10 @@ _decode = msgspec.json.Decoder(_SignIn).decode
 
 
 class Sessions:
-    """The three methods of `/v1/session`. `keys` sign the cookie."""
+    """The three methods of `/v1/session`."""
 
-    def __init__(self, snapshots: Snapshots, keys: tuple[bytes, ...]) -> None:
-        self._snapshots, self._keys = snapshots, keys
+    def __init__(self, snapshots: Snapshots, cookies: Cookies) -> None:
+        self._snapshots, self._cookies = snapshots, cookies
 
     async def sign_in(self, request: Request) -> Response:
         """POST `{"key"}`: 200 with the cookie and `{principal, org, system, expires}`; 401 for a key that isn't known."""
@@ -34,21 +36,22 @@ class Sessions:
             raise Unauthenticated("the key is not known, or no longer valid")
         session = open_session(key)
         response = self._answer(session)
-        response.headers["set-cookie"] = set_cookie(seal(session, self._keys), LIFETIME, request.scope)
+        response.headers["set-cookie"] = set_cookie(seal(session, self._cookies.keys), LIFETIME, request.scope)
         return response
 
     async def who(self, request: Request) -> Response:
         """GET: the same answer for the cookie's session; 401 without one."""
-        session = session_of(request.scope, self._keys)
+        session = self._cookies.session_of(request.scope)
         if session is None:
             raise Unauthenticated("nobody is signed in here")
         return self._answer(session)
 
     async def sign_out(self, request: Request) -> Response:
-        """DELETE: 204, and the cookie is gone. A page of this host sends it, with `X-Requested-With`."""
-        check_same_origin(request.scope)
-        if "x-requested-with" not in request.headers:
-            raise Forbidden("the header X-Requested-With is missing", rule="origin")
+        """DELETE: 204; the cookie is gone, and this process takes no copy of it any more. A page of this host sends it."""
+        check_write(request.scope)
+        with contextlib.suppress(Unauthenticated):
+            if (session := self._cookies.session_of(request.scope)) is not None:
+                self._cookies.end(session)
         return Response(status_code=204, headers={"set-cookie": set_cookie("", 0, request.scope), "cache-control": "no-store"})
 
     def _answer(self, session: Session) -> JSONResponse:

@@ -71,8 +71,9 @@ class Front:
 
 
 def _described(apps: dict[str, ASGIApp]) -> list[dict[str, object]]:
-    """The OpenAPI documents of the functions: FastAPI's of those that have one, and ingest's, which is written by hand."""
-    parts = [json.loads(files.files("functions.ingest").joinpath("openapi.json").read_text())]
+    """The OpenAPI documents of the functions: FastAPI's of those that have one, and those written by hand, in a function's folder."""
+    written = [files.files(f"functions.{name}").joinpath("openapi.json") for name in apps]
+    parts = [json.loads(document.read_text()) for document in written if document.is_file()]
     for app in apps.values():
         if isinstance(app, Starlette):
             parts += [route.app.openapi() for route in app.router.routes if isinstance(route, Beside) and isinstance(route.app, FastAPI)]

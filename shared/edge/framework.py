@@ -41,6 +41,7 @@ def framework_app(target: str, module: str, beside: BaseRoute | None = None) -> 
     """
     source = sys.modules[module]
     app: Starlette = create_asgi_app_from_module(target, str(Path(source.__file__ or "")), "http", source, None)  # type: ignore[no-untyped-call]
+    app.router.redirect_slashes = False  # it would send whoever asks to the host of their own Host header
     if beside is not None:
         app.router.routes.insert(0, beside)
     return app

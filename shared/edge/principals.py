@@ -1,12 +1,14 @@
-"""Who asks: the bearer key of a request to its principal, under the snapshot in force (RFC 6750, 2.1)."""
+"""Who asks: the bearer key of a request (RFC 6750, 2.1), or a browser's session cookie, to its principal under the snapshot in force."""
 
 from typing import Protocol
 
 from shared.domain.errors import Unauthenticated
 from shared.domain.principal import Principal
 from shared.domain.snapshot import Snapshot
-from shared.edge.asgi import Scope
+from shared.edge.asgi import Scope, header
+from shared.session import Cookies, check_same_origin, check_write
 
+SAFE = ("GET", "HEAD", "OPTIONS")
 CACHED = 10_000  # keys in use at once; one more, and the cache starts afresh
 
 
@@ -19,10 +21,13 @@ class Snapshots(Protocol):
 
 
 class Principals:
-    """Finds principals by the raw `Authorization` header. What was found is kept while its snapshot is in force."""
+    """Finds principals by the raw `Authorization` header; what was found is kept while its snapshot is in force.
 
-    def __init__(self, snapshots: Snapshots) -> None:
-        self._snapshots = snapshots
+    With `cookies`, of_request() takes a browser's session where that header is absent.
+    """
+
+    def __init__(self, snapshots: Snapshots, cookies: Cookies | None = None) -> None:
+        self._snapshots, self._cookies = snapshots, cookies
         self._of: Snapshot | None = None
         self._known: dict[bytes, Principal] = {}
 
@@ -47,11 +52,24 @@ class Principals:
         return 0 if self._of is None else self._of.revision
 
     def of_request(self, scope: Scope) -> Principal:
-        """The principal of an ASGI request or WebSocket. Two different credentials are refused."""
+        """The principal of an ASGI request. Two different credentials are refused; a cookie counts only without the header.
+
+        Raises Forbidden for a cookie that a page of another host made a browser send.
+        """
         values = {value for name, value in scope["headers"] if name == b"authorization"}
         if len(values) > 1:
             raise Unauthenticated("there is more than one Authorization header")
-        return self.of(values.pop() if values else None)
+        session = None if values or self._cookies is None else self._cookies.session_of(scope)
+        if session is None:
+            return self.of(values.pop() if values else None)
+        if scope["method"] not in SAFE:
+            check_write(scope)
+        elif header(scope, b"origin") is not None:
+            check_same_origin(scope)
+        snapshot = self._snapshots.current
+        if snapshot is not self._of:
+            self._of, self._known = snapshot, {}
+        return session.principal(snapshot)
 
     @staticmethod
     def _find(authorization: bytes, snapshot: Snapshot) -> Principal:

@@ -11,19 +11,21 @@ from starlette.responses import Response
 from shared.domain.errors import Fault, Malformed, NotFound, SwitchboardError
 from shared.domain.principal import Principal
 from shared.edge.asgi import ASGIApp, Event, Receive, Scope, Send
+from shared.edge.openapi import REFUSALS
 from shared.edge.principals import Principals, Snapshots
 from shared.edge.problems import NotAllowed, answer_problem, problem_document, problem_headers
+from shared.session import Cookies
 
 log = logging.getLogger(__name__)
 
 
-def rest_app(title: str, snapshots: Snapshots) -> FastAPI:
-    """An app whose routes have full paths (`/v1/messages/{id}`). Raise SwitchboardError anywhere in it.
+def rest_app(title: str, snapshots: Snapshots, cookies: Cookies | None = None) -> FastAPI:
+    """An app whose routes have full paths (`/v1/messages/{id}`). Raise SwitchboardError anywhere in it. With `cookies`, browsers too.
 
     Its own /docs and /openapi.json are off: the front serves those of all functions together, from `app.openapi()`.
     """
-    app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.principals = Principals(snapshots)
+    app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, responses=dict(REFUSALS))
+    app.state.principals = Principals(snapshots, cookies)
     app.add_exception_handler(SwitchboardError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

@@ -103,7 +103,7 @@ def test_options_says_what_the_path_takes(front: FrontProcess) -> None:
 
 def test_other_method_and_other_path_are_problems(client: httpx.Client) -> None:
     other = client.put("/v1/events", content=b"{}")
-    assert (other.status_code, other.headers["allow"]) == (405, "GET, OPTIONS, POST")
+    assert (other.status_code, other.headers["allow"]) == (405, "OPTIONS, POST")
     assert client.delete("/nowhere").json()["status"] == 404
 
 
@@ -112,6 +112,39 @@ def test_front_tells_of_itself_when_it_is_asked(front: FrontProcess, client: htt
     assert httpx.get(f"{front.url}/readyz").json() == {"status": "ready", "degraded": []}
     client.post("/v1/events", headers=binary(), content=b"{}")
     assert "switchboard_events_accepted_total" in httpx.get(f"{front.url}/metrics").text
-    paths = httpx.get(f"{front.url}/openapi.json").json()["paths"]
-    assert {"/v1/events", "/v1/messages", "/v1/config/principals"} <= paths.keys()
     assert "/v1/messages" in httpx.get(f"{front.url}/docs").text
+
+
+def test_document_has_every_path_and_its_refusals_when_it_is_read(front: FrontProcess) -> None:
+    document = httpx.get(f"{front.url}/openapi.json").json()
+    assert {"/v1/events", "/v1/messages", "/v1/config/principals", "/v1/session", "/v1/feed"} <= document["paths"].keys()
+    assert "HTTPValidationError" not in str(document)
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    assert "Problem" in document["components"]["schemas"]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            refusals = {status: answer for status, answer in operation["responses"].items() if status[0] in "45"}
+            assert all(answer["content"] == problem for answer in refusals.values()), (method, path)
+            assert refusals or method == "options", (method, path)
+
+
+def test_session_does_what_its_key_may_until_it_is_signed_out(front: FrontProcess, client: httpx.Client) -> None:
+    key = client.headers["authorization"].removeprefix("Bearer ")
+    same = {"origin": front.url, "x-requested-with": "test"}
+    with httpx.Client(base_url=front.url) as browser:
+        assert browser.post("/v1/session", json={"key": key}).status_code == 200
+        assert browser.get("/v1/messages").status_code == 200
+        assert browser.get("/v1/config/principals").status_code == 200
+        assert browser.post("/v1/events", headers=binary() | same, content=b"{}").status_code == 202
+        assert browser.post("/v1/events", headers=binary() | {"origin": front.url}, content=b"{}").status_code == 403
+        stolen = dict(browser.cookies)
+        assert browser.delete("/v1/session", headers=same).status_code == 204
+    with httpx.Client(base_url=front.url, cookies=stolen) as thief:
+        assert thief.get("/v1/session").status_code == 401
+        assert thief.get("/v1/messages").status_code == 401
+
+
+def test_slash_too_many_is_no_redirect(client: httpx.Client) -> None:
+    answer = client.get("/v1/messages/", headers={"host": "evil.example"})
+    assert (answer.status_code, answer.headers.get("location")) == (404, None)
+    assert client.get("/v1/events").headers["allow"] == "OPTIONS, POST"

@@ -125,11 +125,15 @@ async def test_rest_errors_are_problems_when_a_route_or_fastapi_raises(tmp_path:
         assert (invalid["status"], invalid["errors"][0]["pointer"]) == (400, "/number")
         assert (await client.get("/v1/nothing")).json()["status"] == 404
         assert (await client.delete("/v1/numbers/1")).json()["status"] == 405
+        assert (await client.get("/v1/numbers/1/")).json()["status"] == 404  # and no redirect to the host of the request's Host header
 
 
 def test_documents_are_one_when_functions_have_their_own() -> None:
     app = FastAPI()
     app.get("/v1/a", summary="<Read> a")(lambda: None)
-    document = openapi.merged([{"paths": {"/v1/a": {"post": {"summary": "Make a"}}}}, app.openapi()])
+    made = {"post": {"summary": "Make a", "responses": {"202": {"description": "made"}, "403": {"description": "no"}}}}
+    document = openapi.merged([{"paths": {"/v1/a": made}}, app.openapi()])
+    answers = document["paths"]["/v1/a"]["post"]["responses"]
+    assert [status for status, answer in answers.items() if "application/problem+json" in answer.get("content", {})] == ["403"]
     assert set(document["paths"]["/v1/a"]) == {"post", "get"}
     assert b"&lt;Read&gt; a" in openapi.page(document)

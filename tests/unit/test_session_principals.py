@@ -1,0 +1,80 @@
+"""A browser's session cookie stands for its key wherever a key is taken, and for nothing that a foreign page asks."""
+
+from hashlib import sha256
+
+import pytest
+
+from shared.domain.errors import Forbidden, Unauthenticated
+from shared.domain.principal import Principal
+from shared.domain.snapshot import Snapshot
+from shared.edge.asgi import Scope
+from shared.edge.principals import Principals
+from shared.session import COOKIE, Cookies, open_session, seal
+
+KEYS = (b"s" * 32,)
+SAME = {"origin": "http://front", "x-requested-with": "page"}
+
+
+class State:
+    current = Snapshot(revision=7, keys={sha256(b"sb_key").digest(): Principal("tester", "acme", ())})
+
+
+def asked(method: str, value: str | None, **headers: str) -> Scope:
+    given = {"host": "front", **({} if value is None else {"cookie": f"other=1; {COOKIE}={value}"}), **headers}
+    return {"type": "http", "method": method, "headers": [(name.encode(), text.encode()) for name, text in given.items()]}
+
+
+@pytest.fixture
+def cookies() -> Cookies:
+    return Cookies(lambda: KEYS)
+
+
+@pytest.fixture
+def principals(cookies: Cookies) -> Principals:
+    return Principals(State(), cookies)
+
+
+@pytest.fixture
+def cookie() -> str:
+    return seal(open_session("sb_key"), KEYS)
+
+
+@pytest.mark.parametrize(("method", "headers"), [("GET", {}), ("GET", {"origin": "http://front"}), ("POST", SAME), ("DELETE", SAME)])
+def test_cookie_stands_for_its_key_when_this_hosts_page_sends_it(
+    principals: Principals, cookie: str, method: str, headers: dict[str, str]
+) -> None:
+    assert principals.of_request(asked(method, cookie, **headers)).name == "tester"
+    assert principals.revision == 7
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("GET", {"origin": "http://evil.example"}),
+        ("POST", {}),
+        ("POST", {"origin": "http://front"}),
+        ("PUT", {"x-requested-with": "page"}),
+        ("DELETE", {"origin": "http://evil.example", "x-requested-with": "page"}),
+        ("PATCH", {"origin": "null", "x-requested-with": "page"}),
+    ],
+)
+def test_cookie_is_refused_when_a_foreign_page_may_have_sent_it(
+    principals: Principals, cookie: str, method: str, headers: dict[str, str]
+) -> None:
+    with pytest.raises(Forbidden):
+        principals.of_request(asked(method, cookie, **headers))
+
+
+def test_cookie_is_worth_nothing_when_it_was_signed_out_or_not_signed_here(principals: Principals, cookies: Cookies, cookie: str) -> None:
+    session = cookies.session_of(asked("GET", cookie))
+    assert session is not None
+    cookies.end(session)
+    for value in (cookie, seal(open_session("sb_key"), (b"x" * 32,)), "nonsense", "", None):
+        with pytest.raises(Unauthenticated):
+            principals.of_request(asked("GET", value))
+    assert principals.of_request(asked("GET", seal(open_session("sb_key"), KEYS))).name == "tester"
+
+
+def test_cookie_counts_only_when_there_is_no_authorization(principals: Principals, cookie: str) -> None:
+    with pytest.raises(Unauthenticated):
+        principals.of_request(asked("GET", cookie, authorization="Bearer wrong"))
