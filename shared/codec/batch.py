@@ -46,7 +46,8 @@ def decode_event_or_array(data: bytes | memoryview, context: Context) -> Decoded
 def decode_batch(body: bytes, context: Context) -> Decoded:
     """The events of a JSON array, each by itself. Raises Malformed where it is no array, TooLarge over 1,000 events or 8 MiB."""
     if len(body) > MAX_BATCH_BYTES:
-        raise TooLarge(f"the batch has {len(body)} bytes; {MAX_BATCH_BYTES} are allowed", rule="size")
+        fault = Fault("", f"is over {MAX_BATCH_BYTES} bytes")
+        raise TooLarge(f"the batch has {len(body)} bytes; {MAX_BATCH_BYTES} are allowed", rule="size", faults=[fault])
     try:
         envelopes = decode_envelopes(body)
         if len(envelopes) <= MAX_EVENTS:
@@ -55,7 +56,8 @@ def decode_batch(body: bytes, context: Context) -> Decoded:
         pass  # at least one of them is: each by itself, then
     events = _split(body)
     if len(events) > MAX_EVENTS:
-        raise TooLarge(f"the batch has {len(events)} events; {MAX_EVENTS} are allowed", rule="size")
+        fault = Fault(f"/{MAX_EVENTS}", f"is one event more than the {MAX_EVENTS} that are allowed")
+        raise TooLarge(f"the batch has {len(events)} events; {MAX_EVENTS} are allowed", rule="size", faults=[fault])
     return Decoded(False, [_message_or_error(event, context) for event in events])
 
 
@@ -71,7 +73,7 @@ def _split(body: bytes) -> Sequence[bytes | msgspec.Raw]:
                 raise ValueError("not an array")
             return list(parts(body))
         except ValueError:
-            raise malformed([Fault("", reason(error))]) from None
+            raise malformed([Fault("", reason(error, body))]) from None
 
 
 def _message_or_error(event: bytes | msgspec.Raw, context: Context) -> Message | Malformed:

@@ -1,6 +1,6 @@
 """From attributes to a Message: the checks that every mode and door shares, and what they refuse."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
@@ -76,17 +76,14 @@ def compose(attributes: Mapping[str, Extension], body: bytes | None, context: Co
     No bytes of data are no data, in every mode, since binary mode can't tell them apart. `pointer` says where an attribute was.
     Raises Malformed with every fault found.
     """
-    if len(attributes) > MAX_EXTENSIONS + len(CONTEXT):
-        raise malformed([Fault("", f"{len(attributes)} attributes; {MAX_EXTENSIONS} extension attributes are allowed")])
+    check_count(attributes, pointer)
     faults = [fault for name, value in attributes.items() for fault in faults_of(name, value, pointer(name))]
     faults += (Fault(pointer(name), "is missing") for name in REQUIRED if name not in attributes)
     if faults:
         raise malformed(faults)
-    _check_size(attributes)
+    _check_size(attributes, pointer)
     texts = {name: str(attributes[name]) for name in CONTEXT if name in attributes}
     extensions = {name: value for name, value in attributes.items() if name not in CONTEXT}
-    if len(extensions) > MAX_EXTENSIONS:
-        raise malformed([Fault("", f"{len(extensions)} extension attributes; {MAX_EXTENSIONS} are allowed")])
     topic = str(extensions.pop("topic", texts["type"]))
     if context.trace is not None:
         extensions = traced(extensions, context.trace)
@@ -144,13 +141,26 @@ _RULES: dict[str, tuple[Callable[[str], bool], str]] = {
 }
 
 
-def _check_size(attributes: Mapping[str, Extension]) -> None:
+def check_count(names: Collection[str], pointer: Callable[[str], str]) -> None:
+    """Refuse more than 100 extensions, naming the first one over the limit."""
+    if len(names) <= MAX_EXTENSIONS:
+        return
+    extensions = [name for name in names if name not in CONTEXT]
+    if len(extensions) > MAX_EXTENSIONS:
+        raise malformed(
+            [Fault(pointer(extensions[MAX_EXTENSIONS]), f"is one of {len(extensions)} extensions; {MAX_EXTENSIONS} are allowed")]
+        )
+
+
+def _check_size(attributes: Mapping[str, Extension], pointer: Callable[[str], str]) -> None:
     """Refuse attributes that take over 64 KiB as headers. A character takes 12 bytes at most; they are encoded where that is near."""
     if sum(20 + len(name) + 12 * len(str(value)) for name, value in attributes.items()) <= MAX_ATTRIBUTE_BYTES:
         return
-    size = sum(len("ce-: \r\n") + len(name) + len(header_value(value)) for name, value in attributes.items())
+    sizes = {name: len("ce-: \r\n") + len(name) + len(header_value(value)) for name, value in attributes.items()}
+    size, longest = sum(sizes.values()), max(sizes, key=sizes.__getitem__)
     if size > MAX_ATTRIBUTE_BYTES:
-        raise malformed([Fault("", f"its attributes take {size} bytes as headers; {MAX_ATTRIBUTE_BYTES} are allowed")])
+        why = f"is the longest of attributes that take {size} bytes as headers; {MAX_ATTRIBUTE_BYTES} are allowed"
+        raise malformed([Fault(pointer(longest), why)])
 
 
 def check_address(org: str, subject: str | None, topic: str, subject_where: str, topic_where: str) -> None:

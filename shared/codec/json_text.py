@@ -17,6 +17,11 @@ _TOKEN = re.compile(_STRING + rb'|["\[\]{},]', re.DOTALL)
 _STRINGS = re.compile(_STRING, re.DOTALL)
 _KEY = re.compile(rb"[ \t\r\n]*+(" + _STRING + rb")[ \t\r\n]*+:[ \t\r\n]*+", re.DOTALL)
 _NEXT = re.compile(rb"[ \t\r\n]*+[,}]")
+# Up to the first escape of half a character: a pair is one, and so is an escaped backslash before a `u`.
+_lone_surrogate = re.compile(
+    rb"(?:[^\\]|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\(?!u[dD][89a-fA-F]).)*+\\u[dD][89a-fA-F][0-9a-fA-F]{2}",
+    re.DOTALL,
+).match
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEP = [1 if byte in b"[{" else -1 for byte in range(256)]
 
@@ -25,12 +30,14 @@ _value = msgspec.json.Decoder(msgspec.Raw).decode
 _text = msgspec.json.Decoder(str).decode
 
 
-def reason(error: Exception, *, part: bool = False) -> str:
-    """What a parser's error says, for the one who wrote the text; without the place where it was given a `part` of that only."""
+def reason(error: Exception, text: bytes, *, part: bool = False) -> str:
+    """What a parser's error says of the text, for the one who wrote it; without the place where it was given a `part` of that only."""
     if isinstance(error, RecursionError):
         return "is nested too deep"
     if isinstance(error, UnicodeDecodeError):
         return "is not UTF-8"
+    if _lone_surrogate(text):  # of which the parser says that the input is cut off, or nothing a sender understands
+        return "has a lone surrogate, which is no character (RFC 8259, 8.2)"
     said = str(error).removeprefix("JSON is malformed: ").lower()
     return f"is not JSON: {said.partition(' (byte')[0] if part else said}"
 
@@ -88,7 +95,7 @@ def unreadable_member(text: bytes) -> tuple[str, str] | None:
                 _members(b"{" + member + b"}")
             except UNREADABLE as error:
                 key = _KEY.match(member)
-                return None if key is None else (_text(key[1]), reason(error, part=True))
+                return None if key is None else (_text(key[1]), reason(error, member, part=True))
     except (ValueError, *UNREADABLE):
         return None
     return None

@@ -7,12 +7,13 @@ from binascii import a2b_base64
 import msgspec
 
 from shared.codec.attributes import is_json_type, json_pointer
-from shared.codec.event import MAX_EXTENSIONS, Context, compose, faults_of, malformed
+from shared.codec.event import MAX_EXTENSIONS, Context, check_count, compose, faults_of, malformed
 from shared.codec.json_text import MAX_DEPTH, UNREADABLE, readable_members, reason, repeated_member, too_deep, unreadable_member
 from shared.domain.errors import Fault
 from shared.domain.message import Extension, Message, message_id
 
 IDENTITY = ("source", "id")
+DATA = ("data", "data_base64")
 MAX_MEMBERS = 2 * MAX_EXTENSIONS  # beyond it they are not even looked at
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -68,10 +69,10 @@ def _read(text: bytes) -> dict[str, bytes]:
     except msgspec.ValidationError:
         raise malformed([Fault("", "is not a JSON object")]) from None
     except UNREADABLE as error:
-        name, why = unreadable_member(text) or (None, reason(error))
+        name, why = unreadable_member(text) or (None, reason(error, text))
         raise malformed([Fault("" if name is None else json_pointer(name), why)]) from None
     if len(raw) > MAX_MEMBERS:
-        raise malformed([Fault("", f"has {len(raw)} members; {MAX_EXTENSIONS} extension attributes are allowed")])
+        check_count([name for name in raw if name not in DATA], json_pointer)
     members = {name: bytes(value) for name, value in raw.items()}
     if _may_repeat(text, members) and (name := repeated_member(text, members)) is not None:
         raise malformed([Fault(json_pointer(name), "is there twice")])
@@ -90,7 +91,7 @@ def _attribute(raw: bytes, where: str, faults: list[Fault]) -> Extension | None:
         try:
             return _text(raw)
         except UNREADABLE as error:
-            faults.append(Fault(where, reason(error, part=True)))
+            faults.append(Fault(where, reason(error, raw, part=True)))
             return None
     if first in (b"t", b"f"):
         return first == b"t"
@@ -108,12 +109,12 @@ def _content(raw: bytes, datacontenttype: str, faults: list[Fault]) -> bytes | N
         try:
             return _text(raw).encode()
         except UNREADABLE as error:
-            faults.append(Fault("/data", reason(error, part=True)))
+            faults.append(Fault("/data", reason(error, raw, part=True)))
             return None
     try:
         raw.isascii() or raw.decode()
     except UnicodeDecodeError as error:
-        faults.append(Fault("/data", reason(error, part=True)))
+        faults.append(Fault("/data", reason(error, raw, part=True)))
     if too_deep(raw):
         faults.append(Fault("/data", f"is nested deeper than {MAX_DEPTH} levels"))
     return raw

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from time import monotonic
 
-from shared.domain.errors import Malformed, TooLarge
+from shared.domain.errors import Fault, Malformed, TooLarge
 from shared.edge.asgi import Event, Receive, Send
 from shared.edge.flight import Flight
 
@@ -63,7 +63,7 @@ class Deadlines:
 
 def too_large(limit: int) -> TooLarge:
     """What a body over the limit is refused with."""
-    return TooLarge(f"the body is over {limit} bytes")
+    return TooLarge(f"the body is over {limit} bytes", rule="size", faults=[Fault("", f"is over {limit} bytes")])
 
 
 async def read_body(receive: Receive, limit: int, flight: Flight, deadlines: Deadlines) -> bytes:

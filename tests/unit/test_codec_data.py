@@ -5,7 +5,7 @@ import json
 import pytest
 
 from shared.codec import Context, decode_event_or_array, decode_http, decode_structured
-from shared.domain.errors import Malformed
+from shared.domain.errors import Malformed, TooLarge
 from shared.domain.message import Message
 
 CONTEXT = Context("acme", "http", "tester", 1_700_000_000_000_000)
@@ -120,3 +120,25 @@ def test_unusual_events_decode_when_they_stand_among_usual_ones() -> None:
     usual[2] = usual[2][:-1] + b',"other":"x"}'
     items = decode_http(b"application/cloudevents-batch+json", (), b"[" + b",".join(usual) + b"]", CONTEXT).items
     assert items == [decode_structured(event, CONTEXT) for event in usual]
+
+
+@pytest.mark.parametrize("half", [b'"\\ud800"', b'"\\uDFFF"', b'"a\\\\\\ud83d\\ude00\\ud800 and more"', b'"\\ud800\\u0041"'])
+@pytest.mark.parametrize("name", ["subject", "data"])
+def test_reason_is_the_lone_surrogate_when_a_text_has_one(name: str, half: bytes) -> None:
+    with pytest.raises(Malformed) as raised:
+        structured(b',"datacontenttype":"text/plain","' + name.encode() + b'":' + half)
+    assert raised.value.detail == f"/{name}: has a lone surrogate, which is no character (RFC 8259, 8.2)"
+
+
+@pytest.mark.parametrize("whole", [b'"\\ud83d\\ude00', b'"\\\\ud800', b'"\\ud8'])
+def test_reason_is_another_when_the_surrogates_are_a_pair_or_none(whole: bytes) -> None:
+    with pytest.raises(Malformed) as raised:
+        decode_structured(ENVELOPE + b',"subject":' + whole, CONTEXT)
+    assert "surrogate" not in raised.value.detail
+
+
+def test_every_limit_names_its_rule_and_a_place_when_a_batch_is_over_it() -> None:
+    for body, pointer in ((b"[" + b"0," * 1000 + b"0]", "/1000"), (b"[" + b" " * 8 * 1024 * 1024 + b"]", "")):
+        with pytest.raises(TooLarge) as raised:
+            decode_http(b"application/cloudevents-batch+json", (), body, CONTEXT)
+        assert (raised.value.rule, [fault.pointer for fault in raised.value.faults]) == ("size", [pointer])
