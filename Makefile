@@ -36,12 +36,14 @@ test-unit: setup ## the tests that need no server
 bench: setup ## the table of performance figures, and build/bench.json: make bench ONLY=P1,P4
 	$(PYTHON) -m tests.bench $(if $(ONLY),--only $(ONLY))
 
+soak: setup ## ten minutes of load: the door's memory stays under 150 MB, and flat
+	$(PYTHON) -m tests.bench.soak $(ARGS)
+
 # What has a name already and no content yet says so, and fails.
 fuzz: LACKS = the fuzzer of the doors
-soak: LACKS = the long run
 images: LACKS = the container images
 render: LACKS = the rendered manifests
 deploy: LACKS = the deployment to a cluster
 test-cluster: LACKS = the tests on a cluster
-fuzz soak images render deploy test-cluster:
+fuzz images render deploy test-cluster:
 	@echo "make $@: $(LACKS) is not built yet" >&2; exit 1

@@ -15,9 +15,17 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.doors import batches_of_50, literal_stack, single_events
+from tests.bench.feed import latency
 from tests.bench.figure import Figure
+from tests.bench.store import rows
 
-FIGURES: dict[str, Callable[[Path], Awaitable[Figure]]] = {"P1": single_events, "P2": batches_of_50, "P3": literal_stack}
+FIGURES: dict[str, Callable[[Path], Awaitable[Figure]]] = {
+    "P1": single_events,
+    "P2": batches_of_50,
+    "P3": literal_stack,
+    "P4": rows,
+    "P6": latency,
+}
 
 
 async def run(names: list[str]) -> list[Figure]:
