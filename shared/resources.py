@@ -69,6 +69,9 @@ class Resources:
         home = self.snapshots.current.home if self.snapshots.ready else None
         if backbones is not None and home is not None and not backbones.reachable(home):
             lost.add(f"backbone:{home}")
+        queue = self._held.get("log")
+        if isinstance(queue, Holds):
+            lost |= {f"backbone:{backbone}" for backbone in queue.held()}
         return sorted(lost)
 
     async def once(self, name: str, make: Callable[[], Awaitable[tuple[Held, Closing | None]]]) -> Held:
@@ -151,6 +154,13 @@ class Reaches(Protocol):
     """An adapter that can say whether its server answered when it was last asked."""
 
     def reachable(self) -> bool: ...
+
+
+@runtime_checkable
+class Holds(Protocol):
+    """A log that knows which backbones are left to the relay: they don't answer, whatever the connection says."""
+
+    def held(self) -> list[str]: ...
 
 
 class Starts(Protocol):
