@@ -7,12 +7,13 @@ import nats
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from shared.adapters.nats.backbones import NatsBackbones
+from shared.adapters.nats.streams import MAX_BYTES
 from tests.conformance.backbones import BACKBONE, Stored
 
 
 @asynccontextmanager
-async def connected(url: str, timeout: float = 10.0) -> AsyncIterator[NatsBackbones]:
-    backbones = NatsBackbones({BACKBONE: url}, timeout=timeout)
+async def connected(url: str, timeout: float = 10.0, stream_bytes: int = MAX_BYTES) -> AsyncIterator[NatsBackbones]:
+    backbones = NatsBackbones({BACKBONE: url}, timeout=timeout, stream_bytes=stream_bytes)
     await backbones.start()
     try:
         yield backbones

@@ -3,13 +3,17 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
+import uvloop
 
-from tests.conformance.backbones import BACKBONE, outgoing, sequences
+from shared.adapters.nats.backbones import NatsBackbones
+from shared.ports import Outgoing
+from tests.conformance.backbones import BACKBONE, message, outgoing, sequences
 from tests.nats_streams import connected, read_stream
 from tests.servers import LocalServer, running
 from tests.waiting import eventually
@@ -82,6 +86,68 @@ async def test_nothing_is_stored_late_when_it_was_lost_in_a_disconnection(own_na
         await eventually(lambda: backbones.reachable(BACKBONE), within=10)
         [last] = outgoing(org)
         assert sequences(await backbones.publish(BACKBONE, org, [last])) == [2]
+
+
+def restart_with_storage(server: LocalServer, size: str) -> None:
+    configuration = Path(server.server.program.command[-1])
+    text = configuration.read_text()
+    assert "max_file_store: 256GB" in text
+    server.stop()
+    configuration.write_text(text.replace("max_file_store: 256GB", f"max_file_store: {size}"))
+    server.start()
+
+
+async def test_messages_are_lost_and_none_is_refused_when_the_server_is_out_of_storage(own_nats: LocalServer, org: str) -> None:
+    restart_with_storage(own_nats, "1MB")
+    async with connected(own_nats.url, stream_bytes=-1) as backbones:
+        group = [Outgoing(message(org, body=b"x" * 100_000), 1) for _ in range(20)]
+        published = await backbones.publish(BACKBONE, org, group)
+    taken = [result.sequence for result in published.results if result.sequence]
+    assert 0 < len(taken) < 20
+    assert taken == list(range(1, len(taken) + 1))
+    assert {result.lost for result in published.results[len(taken) :]} == {"insufficient resources"}
+
+
+async def test_a_hanging_server_is_given_more_time_when_a_group_has_more_bytes(own_nats: LocalServer, org: str) -> None:
+    async with connected(own_nats.url, timeout=0.1) as backbones:
+        own_nats.pause()
+        took: list[float] = []
+        for size in (1, 1024 * 1024):
+            started = time.monotonic()
+            published = await backbones.publish(BACKBONE, org, [Outgoing(message(org, body=b"x" * size), 1) for _ in range(7)])
+            took.append(time.monotonic() - started)
+            assert all(result.lost for result in published.results)
+        assert took[0] < took[1]
+        assert 0.9 < took[1] < 3
+
+
+def test_messages_are_lost_and_nothing_raises_when_the_server_dies_under_uvloop(own_nats: LocalServer, org: str) -> None:
+    """Its transport is closed before nats-py knows, and raises when it is written to."""
+    lost: Counter[str] = Counter()
+
+    async def publish(backbones: NatsBackbones, org: str, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            published = await backbones.publish(BACKBONE, org, outgoing(org))
+            lost[published.results[0].lost or ""] += 1
+            await asyncio.sleep(0)
+
+    async def outages() -> None:
+        async with connected(own_nats.url, stream_bytes=4 * 1024 * 1024) as backbones:
+            stop = asyncio.Event()
+            publishing = [asyncio.create_task(publish(backbones, f"{org}-{number}", stop)) for number in range(24)]
+            for _ in range(5):
+                lost[""] = 0
+                await eventually(lambda: lost[""] > 100, within=10)
+                await asyncio.to_thread(own_nats.kill)
+                await eventually(lambda: not backbones.reachable(BACKBONE))
+                await asyncio.to_thread(own_nats.start)
+                await eventually(lambda: backbones.reachable(BACKBONE), within=10)
+            stop.set()
+            await asyncio.gather(*publishing)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(outages())
+    assert lost["no connection"]
 
 
 @pytest.fixture
