@@ -93,7 +93,10 @@ def _get_frames(stream: str, sequences: Sequence[int], reply: str) -> bytes:
 
 
 def _is_same(item: Item, stored: _Message) -> bool:
+    if stored.data != item.body:
+        return False
     try:
-        return content(stored.hdrs.decode(), stored.data) == content(item.headers, item.body)
+        headers = stored.hdrs.decode()
+        return headers.startswith(item.headers) or content(headers, stored.data) == content(item.headers, item.body)
     except (Malformed, UnicodeDecodeError):  # not of our making
         return False
