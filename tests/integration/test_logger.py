@@ -139,12 +139,32 @@ async def test_flushes_are_taken_again_when_the_reply_that_named_them_was_lost(q
     await eventually(lambda: server.llen(PREFIX + "queue") == 0)
     first = await taking
     waiting = asyncio.create_task(reader.take(MANY, 10))
-    await eventually(lambda: any(client["cmd"] == "blmove" for client in server.client_list()))
+    await eventually(lambda: any(client["cmd"] == "xread" for client in server.client_list()))
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     again = await reader.take(MANY, 10)
     assert sorted(flush.number for flush in (*first, *again)) == [2, 3]
     await reader.close()
+
+
+async def test_nothing_gets_into_the_list_of_a_worker_that_is_stopped_while_it_waits(
+    queue: RedisLogQueue, redis_url: str, server: Any
+) -> None:
+    """It may be killed without going on, and those who took it for gone have looked at its list already."""
+    await queue.append([accepted("e1")])
+    reader, other = RedisLogReader(redis_url, worker="stopped"), RedisLogReader(redis_url, worker="other")
+    await reader.commit(await reader.take(MANY, 10))
+    waiting = asyncio.create_task(reader.take(MANY, 10))
+    await eventually(lambda: any("b" in client["flags"] for client in server.client_list()))  # blocked
+    server.zincrby(PREFIX + "workers", -6_000, "stopped")
+    await other.recover()
+    server.lpush(PREFIX + "queue", 2)  # what a door's flush does; the worker's loop stands still in these lines
+    server.xadd(PREFIX + "feed", {"f": b""}, id="2-0")
+    assert server.lrange(PREFIX + "taken:stopped", 0, -1) == []
+    assert await waiting == []
+    assert server.zscore(PREFIX + "workers", "stopped") is not None, "known again before it had anything"
+    await reader.close()
+    await other.close()
 
 
 async def test_neighbours_have_their_rows_when_a_record_is_poison(

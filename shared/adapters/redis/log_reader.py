@@ -47,12 +47,9 @@ class RedisLogReader:
             if clock() >= self._check_own:
                 await self._taking.run(script("give_back"), self._prefix, self.worker, "stay", *self._in_hand)
                 self._check_own = clock() + CHECK_OWN_S
-            numbers = await self._move(limit_bytes, limit_records)
-            if not numbers:
-                first = await self._taking.one(
-                    b"BLMOVE", f"{self._prefix}queue", f"{self._prefix}taken:{self.worker}", "RIGHT", "LEFT", str(WAIT_S)
-                )
-                numbers = [] if first is None else [int(first), *await self._move(limit_bytes, limit_records)]
+            last, numbers = await self._move(limit_bytes, limit_records)
+            if not numbers and await self._logged_after(last):
+                _, numbers = await self._move(limit_bytes, limit_records)
             return await self._read(numbers)
         except BaseException:
             self._check_own = 0.0  # what was moved and not read is in the list, and not in hand
@@ -92,9 +89,20 @@ class RedisLogReader:
         await self._taking.close()
         await self._telling.close()
 
-    async def _move(self, limit_bytes: int, limit_records: int) -> list[int]:
-        (numbers,) = await self._taking.run(script("take"), self._prefix, self.worker, limit_bytes, limit_records, MOST_FLUSHES)
-        return [int(number) for number in numbers]
+    async def _move(self, limit_bytes: int, limit_records: int) -> tuple[int, list[int]]:
+        """The number of the last flush logged, and those that are in this worker's list now."""
+        (answer,) = await self._taking.run(script("take"), self._prefix, self.worker, limit_bytes, limit_records, MOST_FLUSHES)
+        last, *numbers = (int(number) for number in answer)
+        return last, numbers
+
+    async def _logged_after(self, number: int) -> bool:
+        """Wait for a flush behind that one, and leave it where it is: every flush is in the feed too.
+
+        A worker that was stopped while it waits (SIGSTOP, a long pause) has nothing when it goes on: whoever took over from it would not
+        look at its list again, so that only `take`, which is a heartbeat too, moves anything there. And reading works when Redis is full.
+        """
+        wait: tuple[Argument, ...] = ("XREAD", "COUNT", 1, "BLOCK", int(WAIT_S * 1000), "STREAMS", f"{self._prefix}feed", f"{number}-0")
+        return await self._taking.one(*wait) is not None
 
     async def _read(self, numbers: Sequence[int]) -> list[Taken]:
         if not numbers:
