@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 _FOLDER = Path(__file__).parent
 _SHARED = re.compile(r"(\w+\.lua)(?: and (\w+\.lua))? (?:is|are) put before this text")
+_SHEBANG = "#!lua flags=allow-oom\n"  # what frees room must run when Redis is full; the server looks for it in the very first bytes
 
 
 class Script(NamedTuple):
@@ -20,9 +21,11 @@ class Script(NamedTuple):
 
 @cache
 def script(name: str) -> Script:
-    """The script `<name>.lua`, with the shared functions that its first comment names put before it."""
-    text = (_FOLDER / f"{name}.lua").read_text()
+    """The script `<name>.lua`, with the shared functions that its first comment names put before it; a first line `#!lua` stays first."""
+    written = (_FOLDER / f"{name}.lua").read_text()
+    text = written.removeprefix(_SHEBANG)
+    first = written.removesuffix(text)
     named = _SHARED.search(text.split("\n\n", 1)[0])
     before = [(_FOLDER / part).read_text() for part in (named.groups() if named else ()) if part]
-    whole = "\n".join((*before, text)).encode()
+    whole = (first + "\n".join((*before, text))).encode()
     return Script(name, whole, sha1(whole, usedforsecurity=False).hexdigest().encode())

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- A logger worker lives.
 -- KEYS[1] the shard's prefix; ARGV[1] the worker
 

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- The store has these flushes: they leave the worker's list, and the queue lets go of them. release.lua is put before this text.
 -- KEYS[1] the shard's prefix; ARGV[1] the worker; ARGV[2] bytes from which on flushes are shrunk; ARGV[3]... the numbers
 -- Answers the numbers of those that a backbone still waits for, where the log holds more bytes than that; else none. A number that

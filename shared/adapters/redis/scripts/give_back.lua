@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- A worker gives back what it took and doesn't have in hand: after a lost reply, and when it leaves.
 -- KEYS[1] the shard's prefix; ARGV[1] the worker; ARGV[2] `leave` or `stay`; ARGV[3]... the numbers it has in hand
 -- Answers how many went back. They are the next to be taken, the oldest first.

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Take over from workers that are gone: what they had taken and not committed goes back to where it is taken next.
 -- KEYS[1] the shard's prefix; ARGV[1] the worker that asks; ARGV[2] ms since its last heartbeat after which a worker is gone
 -- Answers how many flushes. Counts as a heartbeat.

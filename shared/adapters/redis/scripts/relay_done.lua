@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- What a relay did, in one step: no longer pending, off or onto the retry schedule, written into the log.
 -- release.lua and feed.lua are put before this text.
 -- KEYS[1] the shard's prefix; ARGV[1] the backbone; ARGV[2] the lease's value

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Turn the gate of one backbone of one shard, if it stands as the relay believes.
 -- KEYS[1] the shard's prefix; ARGV[1] the backbone; ARGV[2] the lease's value; ARGV[3] how the gate stands; ARGV[4] `held`, `closing` or `open`
 -- Answers {how it stands now, the number of the last flush}; 0 where the lease is another's. A door may have held it in between:

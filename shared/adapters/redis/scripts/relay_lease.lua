@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Take, renew or give up the lease of one backbone of one shard: its holder is the only relay there.
 -- KEYS[1] the shard's prefix; ARGV[1] the backbone; ARGV[2] the worker; ARGV[3] ms it lasts, 0 to give it up
 -- Answers the fencing number, which every other relay script compares; 0 where another worker has the lease.

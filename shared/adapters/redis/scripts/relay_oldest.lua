@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- The oldest entries that one backbone of one shard waits for, with the flush or its index.
 -- KEYS[1] the shard's prefix; ARGV[1] the backbone; ARGV[2] records and ARGV[3] bytes to read at most: at least one entry whatever its size;
 -- ARGV[4] the number of the last flush that counts

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- What one backbone of one shard refused and is to be tried again now, with the flushes that are still in the log.
 -- KEYS[1] the shard's prefix; ARGV[1] the backbone; ARGV[2] how many and ARGV[3] bytes of flushes to read at most: at least one
 -- Answers {{member, when (ms), flush or false}, ...}: a flush comes with the first member that names it.

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- How one backbone of one shard stands; an open gate with an entry that is too old becomes held.
 -- KEYS[1] the shard's prefix; ARGV[1] the backbone; ARGV[2] the lease's value; ARGV[3] microseconds after which an entry is too old
 -- Answers {gate, seconds, microseconds, flushes pending, retries due}; 0 where the lease is another's.

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- The log has no room for a flush that the store has and a backbone still waits for: only its index stays (docs/internals.md).
 -- KEYS[1] the shard's prefix; ARGV[1] the number; ARGV[2] the index; ARGV[3] what it weighs: `<org>=<bytes> ...`
 -- Answers 1, or 0 where nobody holds the flush any more.
