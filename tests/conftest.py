@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.missing import missing
 from tests.servers import Databases, LocalServer, RedisDatabases, add_timescaledb, running
 
 
@@ -99,7 +100,7 @@ def timescale_database(databases: Databases) -> Iterator[str]:
     """The URL of an empty database of the test's own, with TimescaleDB. Skipped, and counted, where the machine can't have it."""
     with databases.temporary() as url:
         if not add_timescaledb(url):
-            pytest.skip("no TimescaleDB on this machine: it comes from Debian's packages")
+            missing("no TimescaleDB on this machine: it comes from Debian's packages")
         yield url
 
 

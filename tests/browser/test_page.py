@@ -9,6 +9,7 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.feed import FixedSnapshots, Log, Pod, accepted, blocked, delivered, message, pod
+from tests.missing import missing
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -22,8 +23,6 @@ FLAGS = [
     "--disable-sync",
 ]
 PICTURES = Path(__file__).parents[2] / "build" / "screenshots"
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: infra/local/system-packages chromium installs it")
 
 
 @pytest.fixture
@@ -43,6 +42,8 @@ async def log(redis_url: str) -> AsyncIterator[Log]:
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
+    if CHROMIUM is None:
+        missing("no Chromium on this machine: infra/local/system-packages chromium installs it")
     async with async_playwright() as play:
         browser = await play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser

@@ -15,6 +15,7 @@ from shared.adapters.postgres.migrations import migrate
 from shared.domain.errors import Unavailable
 from shared.domain.record import Flush
 from tests.conformance.message_store import DAY, ReadingConformance, WritingConformance, found, rows_of
+from tests.missing import missing
 from tests.servers import Databases, add_timescaledb
 from tests.stored import NOON, accepted, attempt, flush, taken
 from tests.waiting import eventually
@@ -31,7 +32,7 @@ def shared_database(databases: Databases, request: pytest.FixtureRequest) -> Ite
     """A migrated database for all tests of this file: each has an org and a cluster of its own."""
     with databases.temporary() as url:
         if request.param == "timescaledb" and not add_timescaledb(url):
-            pytest.skip("no TimescaleDB on this machine: it comes from Debian's packages")
+            missing("no TimescaleDB on this machine: it comes from Debian's packages")
         migrate(url)
         yield url
 
