@@ -1,8 +1,10 @@
 """What becomes of a message whose id the stream knows: from another event of its identity, or from itself."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -12,14 +14,21 @@ import redis
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from functions.logger.relay import Relay
 from functions.route.handler import Route
 from shared.adapters.nats.backbones import NatsBackbones
+from shared.adapters.postgres import PostgresMessageStore
 from shared.adapters.redis.log_queue import RedisLogQueue
+from shared.adapters.redis.relay_log import RedisRelayLog
+from shared.domain.record import Deliveries, unpack_flush
 from shared.domain.verdict import Delivery
 from shared.ports import Outgoing
 from tests.conformance.backbones import BACKBONE, message, outgoing, sequences, two_of_one_identity
 from tests.events import accepted
 from tests.nats_streams import connected, read_stream
+from tests.waiting import eventually
+
+BODIES = [b'{"amount":1}', b'{"amount":2}']
 
 
 @pytest.fixture
@@ -44,6 +53,22 @@ async def queue(redis_url: str) -> AsyncIterator[RedisLogQueue]:
     await queue.stop()
 
 
+@asynccontextmanager
+async def relaying(redis_url: str, backbones: NatsBackbones, database: str) -> AsyncIterator[Relay]:
+    """A relay at work for the time of the block."""
+    store, log, stop = PostgresMessageStore(database), RedisRelayLog(redis_url, 0, BACKBONE, worker="relay"), asyncio.Event()
+    await store.start()
+    relay = Relay(log, BACKBONE, backbones, store)
+    running = asyncio.create_task(relay.run(stop))
+    try:
+        yield relay
+    finally:
+        stop.set()
+        await running
+        await log.close()
+        await store.stop()
+
+
 def window_passes(redis_url: str) -> None:
     """The log forgets the identities it has seen, as it does after 120 s; the stream still knows them."""
     with redis.Redis.from_url(redis_url) as server:
@@ -65,7 +90,7 @@ async def test_acknowledged_event_is_on_the_stream_when_its_identity_came_before
     window_passes(redis_url)
     assert await delivered(route, queue, org, b'{"amount":2}') == ("new", Delivery(BACKBONE, f"sb-{org}", 2))
     assert await delivered(route, queue, org, b'{"amount":2}') == ("duplicate", Delivery(BACKBONE, f"sb-{org}", 2))
-    assert [stored.body for stored in await read_stream(nats_url, org)] == [b'{"amount":1}', b'{"amount":2}']
+    assert [stored.body for stored in await read_stream(nats_url, org)] == BODIES
 
 
 async def test_message_is_published_again_when_what_the_stream_knew_is_gone(
@@ -127,3 +152,20 @@ async def test_message_is_lost_and_has_no_sequence_when_what_the_stream_knows_ca
     assert {result.lost for result in published.results} == {
         "the message that the stream has under its id could not be read in time: stream not found"
     }
+
+
+async def test_both_are_on_the_stream_and_in_the_log_when_the_relay_delivers_two_of_one_identity(
+    queue: RedisLogQueue, redis_url: str, database: str, backbones: NatsBackbones, nats_url: str, org: str
+) -> None:
+    for body in BODIES:
+        (entry,) = await queue.append([accepted("e1", org=org, body=body)])
+        assert entry.outcome == "new"
+        window_passes(redis_url)
+    queue.hold(0, BACKBONE, "an outage, as the log sees it")
+    async with relaying(redis_url, backbones, database) as relay:
+        await eventually(lambda: relay.delivered == 2 and relay.state == "open", within=10)
+    assert [stored.body for stored in await read_stream(nats_url, org)] == BODIES
+    with redis.Redis.from_url(redis_url) as server:
+        packed = [(int(key.rpartition(b":")[2]), server.get(key)) for key in server.keys("sb:log:*:flush:*")]
+    records = [record for number, flush in packed for _, record in unpack_flush(number, flush).new()]
+    assert sorted(sequence for record in records if isinstance(record, Deliveries) for sequence in record.sequences) == [1, 2]
