@@ -10,6 +10,7 @@ from functions.check_constraints import handler as check_constraints
 from functions.log_batch import handler as log_batch
 from functions.route.handler import Route
 from shared.domain.errors import NotProcessable, SwitchboardError, Unavailable
+from shared.domain.logged import Entry
 from shared.domain.message import Message
 from shared.domain.principal import Principal
 from shared.domain.record import Accepted, Attempt
@@ -18,7 +19,7 @@ from shared.domain.same import same_event
 from shared.domain.snapshot import Snapshot
 from shared.domain.uuid7 import uuid7
 from shared.domain.verdict import Delivery, Outcome, Receipt, Refusal
-from shared.ports import Backbones, Entry, LogQueue
+from shared.ports import Backbones, LogQueue
 
 
 @dataclass(frozen=True, slots=True)

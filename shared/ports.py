@@ -3,39 +3,17 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
-import msgspec
-
+from shared.domain.feed import FeedEntry, FeedSpan
+from shared.domain.logged import Entry, Taken
 from shared.domain.message import Message
-from shared.domain.principal import Grant, Principal
-from shared.domain.record import Accepted, Attempt, DeadLetter, Deliveries, Flush
+from shared.domain.principal import Principal
+from shared.domain.publishing import Outgoing, PublishedGroup
+from shared.domain.record import Accepted, Attempt, Deliveries, Flush
+from shared.domain.relaying import Gate, Oldest, Relayed, Retry
 from shared.domain.snapshot import Snapshot
+from shared.domain.stored import History, Search, StoredMessage
 
 # ---- the log: where a message becomes durable ---------------------------------------------------------------------------------
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """What the log said of one message.
-
-    `outcome` is `new`, `duplicate` (accepted before, same digest), `conflict` (another digest), `full` (over the org's or the log's
-    limit: nothing was written) or `unknown` (the log did not answer: it may be there, or not). `flush` and `index` are the place of the
-    first copy, `revision` and `targets` those it was accepted under. `known` marks a message whose publish must never join an atomic
-    batch: a duplicate.
-    """
-
-    outcome: str
-    message: Message
-    targets: tuple[str, ...]
-    revision: int
-    shard: int
-    flush: int
-    index: int
-    undeliverable: str | None = None
-    logged: float = 0.0  # time.monotonic() when the log answered: what was logged long ago is the relay's
-    epoch: bytes = b""  # of the log that `flush` is a number of: after a lost log the numbers begin again
-
-    @property
-    def known(self) -> bool:
-        return self.outcome == "duplicate"
 
 
 Publish = Callable[[Sequence[Entry]], None]
@@ -83,34 +61,6 @@ class LogQueue(Protocol):
 # ---- backbones ----------------------------------------------------------------------------------------------------------------
 
 
-class Outgoing(msgspec.Struct, frozen=True, gc=False):
-    """A message on its way to a stream. `revision` goes into `ce-sbrevision`; a `known` one is published alone, never in a batch."""
-
-    message: Message
-    revision: int
-    known: bool = False
-    nats_id: str | None = None  # Nats-Msg-Id; None: the message id. Replays have their own.
-
-
-class Published(msgspec.Struct, frozen=True, gc=False):
-    """What became of one Outgoing: taken (`sequence`), refused by a reachable backbone (`refused`), or unknown (`lost`: no PubAck)."""
-
-    sequence: int = 0
-    duplicate: bool = False
-    refused: str | None = None
-    lost: str | None = None
-
-
-class PublishedGroup(msgspec.Struct, frozen=True):
-    """One publish group on one stream: `results` in the order given. `created`: the stream's creation time, as NATS tells it."""
-
-    backbone: str
-    stream: str
-    created: str
-    subjects: tuple[str, ...]
-    results: tuple[Published, ...]
-
-
 class Backbones(Protocol):
     """The NATS deployments this process can publish to. Conformance: tests/conformance/backbones.py, run on memory and NATS."""
 
@@ -126,17 +76,6 @@ class Backbones(Protocol):
 
 
 # ---- the logger's and the relay's side of the log -----------------------------------------------------------------------------
-
-
-class Unreadable(msgspec.Struct, frozen=True):
-    """A flush whose bytes this release can't read: it goes to quarantine whole."""
-
-    number: int
-    packed: bytes
-    reason: str
-
-
-Taken = Flush | Unreadable
 
 
 class LogReader(Protocol):
@@ -157,66 +96,6 @@ class LogReader(Protocol):
 
     async def leave(self) -> None:
         """Give back what was taken and not committed, for another worker to take at once."""
-
-
-class Waiting(msgspec.Struct, frozen=True, gc=False):
-    """A message that a backbone waits for. `message` is None where its flush is gone from the log: the store has it."""
-
-    index: int
-    org: str
-    id: bytes
-    message: Message | None
-
-
-class Pending(msgspec.Struct, frozen=True):
-    """A flush that a backbone waits for, and what of it. `lost`: neither flush nor index is in the log any more."""
-
-    flush: int
-    logged_at: int
-    waiting: tuple[Waiting, ...]
-    lost: bool = False
-
-
-class Oldest(msgspec.Struct, frozen=True):
-    """The oldest entries in log order. `all`: there is nothing behind them."""
-
-    entries: tuple[Pending, ...]
-    all: bool
-
-
-class Retry(msgspec.Struct, frozen=True):
-    """What a reachable backbone refused `attempts` times. `due` is microseconds by Redis TIME; `message` as in Waiting."""
-
-    flush: int
-    index: int
-    attempts: int
-    id: bytes
-    due: int = 0
-    message: Message | None = None
-
-
-class Gate(msgspec.Struct, frozen=True):
-    """How a backbone stands: `state` is `open`, `held` or `closing`, `turn` tells this one from every other time it stood so.
-
-    `now` is microseconds by Redis TIME; `pending` counts flushes, `due` the retries whose time has come.
-    """
-
-    state: str
-    turn: str
-    now: int
-    pending: int
-    due: int
-
-
-class Relayed(msgspec.Struct):
-    """What a relay did. `whole`: flushes of which nothing waits any more; `part`: indexes that don't, of others; `tried`: off the retry
-    schedule; `again`: onto it, after that many ms; `records`: what to write into the log of it all."""
-
-    whole: list[int] = []
-    part: list[tuple[int, tuple[int, ...]]] = []
-    tried: list[Retry] = []
-    again: list[tuple[Retry, int]] = []
-    records: list[Deliveries | DeadLetter] = []
 
 
 class RelayLog(Protocol):
@@ -250,25 +129,6 @@ class RelayLog(Protocol):
 # ---- the feed: what websocket pods read ---------------------------------------------------------------------------------------
 
 
-class FeedEntry(msgspec.Struct, frozen=True, gc=False):
-    """One flush as the feed keeps it: `packed` is what unpack_flush() reads, bodies over 16 KiB cut."""
-
-    shard: int
-    number: int
-    packed: bytes
-
-
-class FeedSpan(msgspec.Struct, frozen=True, gc=False):
-    """What one shard's feed holds: the numbers behind `lost`, the highest one trimmed away (0: none), and before `next`.
-
-    `epoch` is "" for a shard that never logged anything. Numbers of two epochs have nothing to do with each other.
-    """
-
-    epoch: str = ""
-    lost: int = 0
-    next: int = 0
-
-
 class FeedReader(Protocol):
     """The feed's reader. Conformance: tests/conformance/feed_reader.py, run on memory and Redis. Every method raises Unavailable."""
 
@@ -289,59 +149,6 @@ class FeedReader(Protocol):
 
 
 # ---- the store ----------------------------------------------------------------------------------------------------------------
-
-
-class Search(msgspec.Struct, frozen=True, kw_only=True):
-    """What to look for. Times are microseconds since 1970. `readable` are the caller's read grants: only rows under one of them."""
-
-    org: str
-    readable: tuple[Grant, ...]
-    topic: str | None = None  # a NATS pattern
-    subject: str | None = None
-    source: str | None = None
-    event_id: str | None = None
-    type: str | None = None
-    verdict: str | None = None
-    since: int | None = None
-    until: int | None = None
-    limit: int = 100
-    before: tuple[int, bytes] | None = None  # (received_at, record id) of the last item of the page before
-
-
-class StoredDelivery(msgspec.Struct, frozen=True):
-    backbone: str
-    stream: str
-    sequence: int | None
-    error: str | None
-    time: int
-    attempt: int = 0
-    by: str = "door"
-
-
-class StoredMessage(msgspec.Struct, frozen=True):
-    """One row: an accepted message (its record id is the message id) or an attempt."""
-
-    record_id: bytes
-    message: Message
-    verdict: str
-    rule: str | None
-    detail: str | None
-    status: int
-    logged_at: int
-    targets: tuple[str, ...]
-    conflict: bool = False
-    cut: bool = False
-    undeliverable: str | None = None
-    redelivered: int = 0
-    deliveries: tuple[StoredDelivery, ...] = ()
-
-
-class History(msgspec.Struct, frozen=True):
-    """Everything the store knows of one message id: rows newest first, deliveries in time order."""
-
-    rows: tuple[StoredMessage, ...]
-    attempts: int
-    dead_letters: tuple[DeadLetter, ...] = ()
 
 
 class MessageStore(Protocol):

@@ -8,7 +8,7 @@ from functools import lru_cache
 import msgspec
 
 from shared.domain.message import uuid_text
-from shared.ports import StoredDelivery, StoredMessage
+from shared.domain.stored import StoredDelivery, StoredMessage
 
 _encode = msgspec.json.Encoder().encode
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode

@@ -5,8 +5,8 @@ import struct
 from collections.abc import Iterable, Sequence
 
 from shared.domain.errors import Malformed, Unauthenticated
+from shared.domain.logged import Taken, Unreadable
 from shared.domain.record import Flush, unpack_flush
-from shared.ports import Taken, Unreadable
 
 EVENT_TYPE = "switchboard.log.batch"
 PROOF, SHARD = "ce-sbproof", "ce-sbshard"  # headers

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import msgspec
 
 from shared.domain.errors import NotProcessable
+from shared.domain.logged import Taken
 from shared.domain.record import NEW, Flush, pack_records
-from shared.ports import MessageStore, Taken
+from shared.ports import MessageStore
 
 SKIPPED = b"-"[0]  # in a mask: not this record, it is written with another part
 

@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from shared.domain.errors import SwitchboardError, Unavailable
+from shared.domain.logged import Taken
 from shared.domain.record import Flush
-from shared.ports import LogReader, Taken
+from shared.ports import LogReader
 
 BATCH_BYTES, BATCH_RECORDS = 16 * 1024 * 1024, 5_000
 GATHER_S = 0.2  # between two takes that bring less than half a batch: a transaction for each flush costs a core, and nobody waits for it

@@ -19,11 +19,11 @@ from functions.pipeline import write_rows
 from shared.adapters.redis.log_reader import RedisLogReader
 from shared.adapters.redis.relay_log import RedisRelayLog
 from shared.domain.errors import Unavailable
+from shared.domain.logged import Taken
 from shared.domain.message import Message
 from shared.edge.app import Edge
 from shared.edge.asgi import ASGIApp
 from shared.edge.server import run
-from shared.ports import Taken
 from shared.resources import Resources
 
 RETRY_S = 0.5  # between two tries to reach what the relay can't do without

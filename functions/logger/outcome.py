@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from shared.domain.message import Message
+from shared.domain.publishing import Outgoing, Published, PublishedGroup
 from shared.domain.record import DeadLetter, Deliveries
-from shared.ports import Outgoing, Pending, Published, PublishedGroup, Relayed, Retry
+from shared.domain.relaying import Pending, Relayed, Retry
 
 
 @dataclass(frozen=True, slots=True)

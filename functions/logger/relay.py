@@ -13,7 +13,8 @@ from typing import Protocol
 from functions.logger.outcome import Item, Round, Schedule
 from shared.domain.errors import Conflict, SwitchboardError, Unavailable
 from shared.domain.message import Message
-from shared.ports import Backbones, Gate, Pending, RelayLog
+from shared.domain.relaying import Gate, Pending
+from shared.ports import Backbones, RelayLog
 
 OPEN, HELD, CLOSING = "open", "held", "closing"
 GROUP = 1_000  # messages of one org in flight

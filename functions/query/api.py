@@ -14,8 +14,8 @@ from shared.domain.errors import Malformed
 from shared.domain.message import uuid_text
 from shared.domain.names import check_pattern
 from shared.domain.principal import Principal
+from shared.domain.stored import Search, StoredMessage
 from shared.edge.rest import caller, rest_app
-from shared.ports import Search, StoredMessage
 from shared.resources import Resources
 from shared.view import encode, message_view
 

@@ -6,7 +6,7 @@ from functions.query.handler import Found
 from shared.domain.constraints import RULES
 from shared.domain.message import uuid_text
 from shared.domain.record import DeadLetter
-from shared.ports import StoredDelivery, StoredMessage
+from shared.domain.stored import StoredDelivery, StoredMessage
 from shared.view import delivery_view, time_text
 
 Step = dict[str, object]

@@ -9,7 +9,8 @@ from shared.domain.message import uuid_text
 from shared.domain.names import check_org
 from shared.domain.principal import Grant, Principal
 from shared.domain.record import DeadLetter
-from shared.ports import MessageStore, Search, StoredMessage
+from shared.domain.stored import Search, StoredMessage
+from shared.ports import MessageStore
 
 PART = 128  # rows fetched at once
 PAGE_BYTES = 16 * 1024 * 1024  # of bodies: a page ends with the part that goes over it

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Sequence
 
 from functions.route.lane import Lane
+from shared.domain.logged import Entry
 from shared.domain.verdict import Delivery
-from shared.ports import Backbones, Entry, LogQueue
+from shared.ports import Backbones, LogQueue
 
 MAX_LANES = 4_096  # an idle lane costs nothing but its place
 

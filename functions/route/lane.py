@@ -4,9 +4,11 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from shared.domain.logged import Entry
+from shared.domain.publishing import Outgoing, Published, PublishedGroup
 from shared.domain.record import Deliveries
 from shared.domain.verdict import Delivery
-from shared.ports import Backbones, Entry, LogQueue, Outgoing, Published, PublishedGroup
+from shared.ports import Backbones, LogQueue
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from functions.websocket.cursor import Cursor, Position, seal
 from functions.websocket.live import Feed, missed
 from functions.websocket.ring import Slot
 from functions.websocket.subscription import View
-from shared.ports import FeedEntry
+from shared.domain.feed import FeedEntry
 from shared.view import time_text
 
 FRAME_BYTES = 256 * 1024  # a frame is sent when it has this much; the last item may go over

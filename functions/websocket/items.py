@@ -8,7 +8,7 @@ import msgspec
 from shared.domain.message import uuid_text
 from shared.domain.names import parse_nats_subject
 from shared.domain.record import Accepted, Attempt, Deliveries, Flush
-from shared.ports import StoredDelivery, StoredMessage
+from shared.domain.stored import StoredDelivery, StoredMessage
 from shared.view import delivery_view, encode, message_view
 
 ACCEPTED, BLOCKED = "accepted", "blocked"

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 
 from functions.websocket.ring import RING_BYTES, Ring
 from shared.domain.errors import Unavailable
-from shared.ports import FeedEntry, FeedReader, FeedSpan
+from shared.domain.feed import FeedEntry, FeedSpan
+from shared.ports import FeedReader
 
 WAIT_MS = 1_000  # how long Redis keeps a read that has nothing to answer; an epoch's change is noticed within it
 RETRY = (0.1, 0.2, 0.5, 1.0, 2.0)  # seconds between two tries to reach Redis again; the last one repeats

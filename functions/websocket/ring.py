@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from functions.websocket.items import Item, items_of
+from shared.domain.feed import FeedEntry
 from shared.domain.record import unpack_flush
-from shared.ports import FeedEntry
 
 RING_BYTES = 64 * 1024 * 1024
 UNPACKED = 4  # a flush with its items and their JSON takes about this many times its packed bytes

@@ -8,7 +8,8 @@ import pytest
 
 from shared.domain.message import Message, message_digest, message_id, uuid_text
 from shared.domain.names import parse_nats_subject
-from shared.ports import Backbones, Outgoing, PublishedGroup
+from shared.domain.publishing import Outgoing, PublishedGroup
+from shared.ports import Backbones
 
 BACKBONE = "local"
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -2,8 +2,9 @@
 
 import time
 
+from shared.domain.logged import Entry
 from shared.domain.record import Deliveries
-from shared.ports import Entry, LogQueue
+from shared.ports import LogQueue
 from tests.events import accepted, attempt, message
 
 

@@ -6,8 +6,9 @@ worker's last heartbeat 6 s old.
 
 from collections.abc import Awaitable, Callable
 
+from shared.domain.logged import Taken
 from shared.domain.record import Accepted, Flush
-from shared.ports import LogQueue, LogReader, Taken
+from shared.ports import LogQueue, LogReader
 from tests.events import accepted
 
 MANY = 1 << 24  # bytes

@@ -9,7 +9,8 @@ from shared.domain.errors import NotProcessable
 from shared.domain.message import message_id
 from shared.domain.principal import Grant
 from shared.domain.record import NEW, DeadLetter, Deliveries, Flush
-from shared.ports import MessageStore, Search, StoredMessage
+from shared.domain.stored import Search, StoredMessage
+from shared.ports import MessageStore
 from tests.stored import NOON, accepted, attempt, flush, taken
 
 ALL = (Grant("read"),)

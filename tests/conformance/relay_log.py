@@ -9,8 +9,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from shared.domain.errors import Conflict
+from shared.domain.logged import Entry
 from shared.domain.record import DeadLetter, Deliveries
-from shared.ports import Entry, LogQueue, Oldest, Relayed, RelayLog, Retry
+from shared.domain.relaying import Oldest, Relayed, Retry
+from shared.ports import LogQueue, RelayLog
 from tests.conformance.log_queue import taken
 from tests.events import accepted
 from tests.waiting import eventually

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from shared.adapters.nats.backbones import NatsBackbones
-from shared.ports import Outgoing
+from shared.domain.publishing import Outgoing
 from tests.conformance.backbones import BACKBONE, message
 from tests.servers import LocalServer
 

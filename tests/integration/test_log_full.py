@@ -12,7 +12,8 @@ from shared.adapters.redis.log_queue import RedisLogQueue
 from shared.adapters.redis.log_reader import RedisLogReader
 from shared.adapters.redis.relay_log import RedisRelayLog
 from shared.domain.errors import Unavailable
-from shared.ports import Relayed, Taken
+from shared.domain.logged import Taken
+from shared.domain.relaying import Relayed
 from tests.events import accepted
 from tests.servers import LocalServer
 from tests.waiting import eventually

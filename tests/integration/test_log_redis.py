@@ -11,8 +11,8 @@ import redis
 
 from shared.adapters.redis.log_queue import RedisLogQueue
 from shared.domain.errors import Misconfigured, Unavailable
+from shared.domain.logged import Entry
 from shared.domain.record import Accepted, Attempt, Deliveries, RefusalCount, unpack_flush
-from shared.ports import Entry
 from tests.conformance.log_queue import taken
 from tests.events import accepted, attempt, message
 from tests.servers import LocalServer

@@ -17,8 +17,10 @@ from shared.adapters.postgres.migrations import migrate
 from shared.adapters.redis.log_queue import RedisLogQueue
 from shared.adapters.redis.log_reader import RedisLogReader
 from shared.adapters.redis.relay_log import RedisRelayLog
+from shared.domain.logged import Taken
 from shared.domain.record import pack_records
-from shared.ports import MessageStore, Relayed, Taken
+from shared.domain.relaying import Relayed
+from shared.ports import MessageStore
 from tests.events import accepted
 from tests.servers import LocalServer
 from tests.waiting import eventually

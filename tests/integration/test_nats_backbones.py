@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 from shared.adapters.nats.backbones import NatsBackbones
 from shared.adapters.nats.publishing import BATCH_FROM
 from shared.adapters.nats.streams import wanted
-from shared.ports import Outgoing
+from shared.domain.publishing import Outgoing
 from tests.conformance.backbones import BACKBONE, message, outgoing, sequences
 from tests.nats_streams import connected, read_stream
 

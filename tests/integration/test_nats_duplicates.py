@@ -20,9 +20,9 @@ from shared.adapters.nats.backbones import NatsBackbones
 from shared.adapters.postgres import PostgresMessageStore
 from shared.adapters.redis.log_queue import RedisLogQueue
 from shared.adapters.redis.relay_log import RedisRelayLog
+from shared.domain.publishing import Outgoing
 from shared.domain.record import Deliveries, unpack_flush
 from shared.domain.verdict import Delivery
-from shared.ports import Outgoing
 from tests.conformance.backbones import BACKBONE, message, outgoing, sequences, two_of_one_identity
 from tests.events import accepted
 from tests.nats_streams import connected, read_stream

@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 from shared.adapters.nats.backbones import NatsBackbones
-from shared.ports import Outgoing
+from shared.domain.publishing import Outgoing
 from tests.conformance.backbones import BACKBONE, message, outgoing, sequences
 from tests.nats_streams import connected, read_stream
 from tests.servers import LocalServer, running

@@ -17,8 +17,8 @@ from functions.websocket.live import Feed
 from functions.websocket.ring import RING_BYTES, Ring
 from functions.websocket.subscription import Subscription, view_of
 from shared.adapters.memory.feed import MemoryFeedReader
+from shared.domain.feed import FeedEntry
 from shared.domain.principal import Grant, Principal
-from shared.ports import FeedEntry
 from tests.feed import accepted, delivered, message, names, packed
 from tests.waiting import eventually
 

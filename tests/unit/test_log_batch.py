@@ -7,8 +7,8 @@ import pytest
 from functions.log_batch.batch import check_proof, pack_batch, proof_of, unpack_batch
 from functions.log_batch.handler import handle
 from shared.domain.errors import Malformed, NotProcessable, Unauthenticated, Unavailable
+from shared.domain.logged import Unreadable
 from shared.domain.record import Accepted, Flush, pack_flush, pack_records, unpack_flush
-from shared.ports import Unreadable
 from tests.events import accepted
 
 

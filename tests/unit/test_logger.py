@@ -11,8 +11,8 @@ from functions.logger.handler import Logger
 from shared.adapters.memory.log_queue import MemoryLogQueue
 from shared.adapters.memory.log_reader import MemoryLogReader, Taking
 from shared.domain.errors import Unavailable
+from shared.domain.logged import Taken
 from shared.domain.record import Accepted, Flush
-from shared.ports import Taken
 from tests.events import accepted
 from tests.waiting import eventually
 

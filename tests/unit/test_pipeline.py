@@ -8,13 +8,14 @@ import pytest
 from functions.pipeline import Pipeline
 from shared.adapters.memory.log_queue import MemoryLogQueue
 from shared.domain.errors import Forbidden, NotProcessable, TooLarge, Unavailable
+from shared.domain.logged import Entry
 from shared.domain.message import Message
 from shared.domain.principal import Grant, Principal
+from shared.domain.publishing import Outgoing, Published, PublishedGroup
 from shared.domain.record import Accepted
 from shared.domain.same import same_event
 from shared.domain.snapshot import Snapshot
 from shared.domain.verdict import Outcome, Receipt, Refusal
-from shared.ports import Entry, Outgoing, Published, PublishedGroup
 from tests.events import message
 
 ADMIN = Principal("tester", "acme", (Grant("admin"),))

@@ -14,7 +14,7 @@ from shared.adapters.memory.config_store import MemoryConfigStore
 from shared.adapters.memory.message_store import MemoryMessageStore
 from shared.domain.principal import Grant
 from shared.domain.record import DeadLetter, Record
-from shared.ports import Search, StoredMessage
+from shared.domain.stored import Search, StoredMessage
 from tests.rest import Api, problem, serving
 from tests.stored import NOON, accepted, attempt, flush, taken
 

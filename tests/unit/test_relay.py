@@ -11,8 +11,8 @@ from shared.adapters.memory.log_queue import MemoryLogQueue
 from shared.adapters.memory.relay_log import MemoryRelayLog, Relays
 from shared.domain.errors import Conflict, Unavailable
 from shared.domain.message import Message
+from shared.domain.publishing import Outgoing, PublishedGroup
 from shared.domain.record import DeadLetter, Deliveries
-from shared.ports import Outgoing, PublishedGroup
 from tests.events import accepted
 
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from shared.domain.message import Message, message_id
-from shared.ports import StoredDelivery, StoredMessage
+from shared.domain.stored import StoredDelivery, StoredMessage
 from shared.view import encode, message_view, time_text
 
 NOON = 1_767_268_800_000_000  # 2026-01-01T12:00:00Z

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Collection, Sequence
 
 from shared.adapters.nats.frames import Item, apart, content, encode
-from shared.ports import Outgoing, Published, PublishedGroup
+from shared.domain.publishing import Outgoing, Published, PublishedGroup
 
 MAX_PAYLOAD = 4 * 1024 * 1024  # bytes of headers and data, as our NATS servers have it
 

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 
-from shared.ports import FeedEntry, FeedSpan
+from shared.domain.feed import FeedEntry, FeedSpan
 
 
 class MemoryFeedReader:

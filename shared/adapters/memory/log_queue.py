@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from time import time
 
+from shared.domain.logged import Entry
 from shared.domain.message import Message
 from shared.domain.record import NEW, Accepted, Attempt, Deliveries, Flush, Record
-from shared.ports import Entry, Publish
+from shared.ports import Publish
 
 WINDOW_S = 120
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from shared.adapters.memory.log_queue import MemoryLogQueue
+from shared.domain.logged import Taken
 from shared.domain.record import Flush, pack_records
-from shared.ports import Taken
 
 GONE_AFTER_S = 5.0
 

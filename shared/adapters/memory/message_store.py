@@ -9,7 +9,7 @@ from shared.domain.message import Message
 from shared.domain.names import matches
 from shared.domain.principal import Grant, Principal
 from shared.domain.record import Accepted, Attempt, Audit, DeadLetter, Deliveries, Flush, Record, RefusalCount
-from shared.ports import History, Search, StoredDelivery, StoredMessage
+from shared.domain.stored import History, Search, StoredDelivery, StoredMessage
 
 DAY = 86_400_000_000  # microseconds
 

@@ -7,7 +7,7 @@ from time import time
 from shared.adapters.memory.log_queue import MemoryLogQueue
 from shared.domain.errors import Conflict
 from shared.domain.record import Accepted, Flush
-from shared.ports import Gate, Oldest, Pending, Relayed, Retry, Waiting
+from shared.domain.relaying import Gate, Oldest, Pending, Relayed, Retry, Waiting
 
 LEASE_S, TOO_OLD_US = 3.0, 5_000_000
 

@@ -11,7 +11,7 @@ from shared.adapters.nats.link import Link
 from shared.adapters.nats.publishing import BATCH_FROM, plan, publish_step
 from shared.adapters.nats.replies import Lost
 from shared.adapters.nats.streams import MAX_BYTES, Stream, ensure, stream_name
-from shared.ports import Outgoing, Published, PublishedGroup
+from shared.domain.publishing import Outgoing, Published, PublishedGroup
 
 TIMEOUT = 2.0  # seconds for a step of a group, and more for its bytes; a message without a PubAck by then is lost
 FIRST_CONNECTION = 0.5  # seconds that start() gives the backbones to be connected, so that the first publish finds them

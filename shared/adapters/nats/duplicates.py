@@ -13,7 +13,7 @@ from shared.adapters.nats.frames import Item, content
 from shared.adapters.nats.replies import ApiError
 from shared.adapters.nats.streams import Stream
 from shared.domain.errors import Malformed
-from shared.ports import Published
+from shared.domain.publishing import Published
 
 UNREAD = "the message that the stream has under its id could not be read in time"
 NO_MESSAGE = 10037  # nats-server, errors.json: it was there, and was deleted or is over the stream's limits

@@ -7,7 +7,7 @@ import msgspec
 from shared.adapters.nats.binding import decode_nats, header_lines
 from shared.domain.errors import Malformed
 from shared.domain.names import nats_subject
-from shared.ports import Outgoing
+from shared.domain.publishing import Outgoing
 
 MAX_HEADERS = 64 * 1024  # bytes, encoded
 ROOM_FOR_BATCH = 160  # bytes of headers that an atomic batch adds, or apart()

@@ -15,7 +15,7 @@ from shared.adapters.nats.duplicates import UNREAD, other_messages
 from shared.adapters.nats.frames import Item, apart, batch_frames, single_frames
 from shared.adapters.nats.replies import NO_RESPONDERS, Acks, PubAck
 from shared.adapters.nats.streams import Stream
-from shared.ports import Published
+from shared.domain.publishing import Published
 
 # Messages to one stream from which on they go as an atomic batch. The design says 64; measured with groups of 70, batches cost the
 # server twice the CPU of singles (about 3 fsyncs and 30 other file operations a batch, 2.15.1), us nothing less, and the door a third

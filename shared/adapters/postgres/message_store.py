@@ -11,7 +11,7 @@ from shared.adapters.postgres.times import moment, uuids
 from shared.adapters.postgres.writer import ShardWriter
 from shared.domain.message import Message, message_id
 from shared.domain.record import DeadLetter, Flush
-from shared.ports import History, Search, StoredDelivery, StoredMessage
+from shared.domain.stored import History, Search, StoredDelivery, StoredMessage
 
 SEARCH = statement("search", columns="message_columns", rows="all_messages", key="key_of_message")
 SEARCH_IDS = statement("search", columns="message_columns", rows="messages_of_ids", key="key_of_message")

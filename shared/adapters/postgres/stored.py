@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from shared.domain.message import Extension, Message
-from shared.ports import StoredDelivery, StoredMessage
+from shared.domain.stored import StoredDelivery, StoredMessage
 
 _extensions = msgspec.json.Decoder(dict[str, Extension]).decode
 

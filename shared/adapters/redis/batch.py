@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import msgspec
 
 from shared.domain.errors import Unavailable
+from shared.domain.logged import Entry
 from shared.domain.message import Message
 from shared.domain.record import CONFLICT, DUPLICATE, NEW, Accepted, Deliveries, Record, pack_records
-from shared.ports import Entry, Publish
+from shared.ports import Publish
 
 MAX_RECORDS, MAX_BYTES = 1_000, 8_388_608
 OVERHEAD = 400  # bytes a record takes beside its body: attributes, identity, places in lists

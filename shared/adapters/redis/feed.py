@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 from shared.adapters.redis.keys import prefix
 from shared.adapters.redis.link import Argument, Link
 from shared.domain.errors import Unavailable
-from shared.ports import FeedEntry, FeedSpan
+from shared.domain.feed import FeedEntry, FeedSpan
 
 AT_ONCE = 8  # entries a shard and read: one may have 8 MiB
 

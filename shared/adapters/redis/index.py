@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import msgspec
 
 from shared.domain.record import Accepted, Flush
-from shared.ports import Waiting
+from shared.domain.relaying import Waiting
 
 
 class IndexGroup(msgspec.Struct, frozen=True, array_like=True):

@@ -11,9 +11,10 @@ from shared.adapters.redis.keys import prefix, shard_of
 from shared.adapters.redis.link import Link
 from shared.adapters.redis.refusals import Refusals
 from shared.domain.errors import Unavailable
+from shared.domain.logged import Entry
 from shared.domain.message import Message
 from shared.domain.record import Accepted, Attempt, Deliveries, unpack_flush
-from shared.ports import Entry, Publish
+from shared.ports import Publish
 
 RELAYS_AFTER_S = 4.0  # the relay takes what is 5 s old: a door that was stopped for a while must not publish it too
 FIRST_RETRY_MS = 100

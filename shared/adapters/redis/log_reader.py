@@ -11,8 +11,8 @@ from shared.adapters.redis.index import index_of
 from shared.adapters.redis.keys import prefix
 from shared.adapters.redis.link import Argument, Link
 from shared.adapters.redis.scripts import script
+from shared.domain.logged import Taken, Unreadable
 from shared.domain.record import Flush, unpack_flush
-from shared.ports import Taken, Unreadable
 
 GONE_AFTER_MS = 5_000  # without a heartbeat
 MOST_FLUSHES = 1_000  # taken in one go

@@ -15,7 +15,7 @@ from shared.adapters.redis.scripts import script
 from shared.domain.errors import Conflict
 from shared.domain.message import Message
 from shared.domain.record import Accepted, Flush, pack_records
-from shared.ports import Gate, Oldest, Pending, Relayed, Retry
+from shared.domain.relaying import Gate, Oldest, Pending, Relayed, Retry
 
 LEASE_MS = 3_000
 TOO_OLD_US = 5_000_000

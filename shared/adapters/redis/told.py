@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from shared.domain.logged import Entry
 from shared.domain.record import Deliveries, Record
-from shared.ports import Entry
 
 _encode = msgspec.msgpack.Encoder().encode
 
