@@ -58,7 +58,7 @@ def nested(levels: int) -> bytes:
     return b"[" * levels + b"]" * levels
 
 
-def _everywhere() -> Iterator[Case]:
+def _unreadable() -> Iterator[Case]:
     yield Case("empty", STRUCTURED, (), b"", 400, "")
     yield Case("blank", STRUCTURED, (), b" \n", 400, "")
     yield Case("NUL", STRUCTURED, (), b"\x00", 400, "")
@@ -69,6 +69,9 @@ def _everywhere() -> Iterator[Case]:
     yield Case("UTF-16", STRUCTURED, (), structured("UTF-16").body.decode().encode("utf-16"), 400, "")
     yield Case("cut off", STRUCTURED, (), structured("cut off").body[:-1], 400, None)
     yield Case("more behind the event", STRUCTURED, (), structured("more behind the event").body + b"{}", 400, None)
+
+
+def _characters() -> Iterator[Case]:
     yield structured("NUL in an attribute", "/subject", subject="a\x00b")
     yield structured("control character", "/type", type="a\nb")
     yield structured("delete character", "/x", x="a\x7fb")
@@ -87,6 +90,9 @@ def _everywhere() -> Iterator[Case]:
     yield spelled("invalid UTF-8 in data", "/data", b'"data":{"a":"\xff"}', data=...)
     yield spelled("invalid UTF-8 in text data", "/data", b'"data":"\xff"', data=..., datacontenttype="text/plain")
     yield spelled("invalid UTF-8 in an extension", "/x", b'"x":"\xff"')
+
+
+def _numbers() -> Iterator[Case]:
     yield spelled("NaN", "/data", b'"data":NaN', data=...)
     yield spelled("Infinity within data", "/data", b'"data":{"a":-Infinity}', data=...)
     yield spelled("NaN as an attribute", "/x", b'"x":NaN')
@@ -101,6 +107,9 @@ def _everywhere() -> Iterator[Case]:
     yield structured("smallest integer", x=-(2**31))
     yield spelled("fraction", "/x", b'"x":1.0')
     yield spelled("leading zero", "/x", b'"x":01')
+
+
+def _repeats() -> Iterator[Case]:
     yield spelled("id twice", "/id", b'"id":"other"')
     yield spelled("id twice the same", "/id", b'"id":"id-twice-the-same"')
     yield spelled("id twice in disguise", "/id", b'"\\u0069d":"other"')
@@ -109,58 +118,50 @@ def _everywhere() -> Iterator[Case]:
     yield spelled("extension twice and null", "/x", b'"x":null', x="a")
     yield spelled("name twice within data", None, b'"data":{"a":1,"a":2}', data=...)
     yield structured("quotes in a text", subject='say "id" twice', type='a\\"b')
+
+
+def _depth() -> Iterator[Case]:
     yield spelled("512 levels", None, b'"data":' + nested(512), data=...)
     yield spelled("513 levels", "/data", b'"data":' + nested(513), data=...)
     yield spelled("100000 levels", "/data", b'"data":' + nested(100_000), data=...)
     yield spelled("100000 levels of objects", "/data", b'"data":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000, data=...)
     yield spelled("100000 levels in an attribute", "/x", b'"x":' + nested(100_000))
     yield spelled("brackets in text are no levels", None, b'"data":"' + b"[{" * 2000 + b'"', data=...)
+
+
+def _sizes() -> Iterator[Case]:
     yield structured("100 extensions", **{f"x{number}": "a" for number in range(100)})
     yield structured("101 extensions", "/x100", **{f"x{number}": "a" for number in range(101)})
     yield structured("100000 attributes", "/x100", **{f"x{number}": 1 for number in range(100_000)})
     yield structured("64 KiB of attributes", "/x10", **{f"x{number}": "a" * 1000 for number in range(66)})
     yield structured("almost 64 KiB of attributes", **{f"x{number}": "a" * 1000 for number in range(64)})
     yield structured("64 KiB once encoded", "/x", x="\u00e9" * 11_000)
+
+
+# fmt: off
+NO_TIMES = (
+    "10000-01-01T00:00:00Z", "-001-01-01T00:00:00Z", "99-01-01T00:00:00Z", "2023-02-29T00:00:00Z", "2024-13-01T00:00:00Z",
+    "2024-00-01T00:00:00Z", "2024-01-00T00:00:00Z", "2024-04-31T00:00:00Z", "2024-01-01T24:00:00Z", "2024-01-01T00:60:00Z",
+    "2024-01-01T00:00:61Z", "2024-01-01T00:00:60Z", "2016-12-31T22:59:60Z", "2024-01-01", "2024-01-01T00:00:00", "2024-01-01 00:00:00Z",
+    "2024-01-01T00:00:00.Z", "2024-01-01T00:00:00,5Z", "2024-01-01T00:00:00+24:00", "2024-01-01T00:00:00+0100", "2024-01-01T00:00Z",
+    "2024-W01-1T00:00:00Z", "\u0662024-01-01T00:00:00Z", "", "now",
+)
+# fmt: on
+
+
+def _times() -> Iterator[Case]:
     for text in ("0000-02-29T00:00:00Z", "9999-12-31T23:59:59.999999999Z", "2024-02-29t12:00:00z", "2016-12-31T23:59:60Z"):
         yield structured(f"time {text}", time=text)
     yield structured("leap second in another zone", time="2017-01-01T05:29:60.5+05:30")
     yield structured("leap second before midnight", time="2015-06-30T16:59:60-07:00")
-    for text in (
-        *(
-            "10000-01-01T00:00:00Z",
-            "-001-01-01T00:00:00Z",
-            "99-01-01T00:00:00Z",
-            "2023-02-29T00:00:00Z",
-            "2024-13-01T00:00:00Z",
-            "2024-00-01T00:00:00Z",
-        ),
-        *(
-            "2024-01-00T00:00:00Z",
-            "2024-04-31T00:00:00Z",
-            "2024-01-01T24:00:00Z",
-            "2024-01-01T00:60:00Z",
-            "2024-01-01T00:00:61Z",
-            "2024-01-01T00:00:60Z",
-        ),
-        *(
-            "2016-12-31T22:59:60Z",
-            "2024-01-01",
-            "2024-01-01T00:00:00",
-            "2024-01-01 00:00:00Z",
-            "2024-01-01T00:00:00.Z",
-            "2024-01-01T00:00:00,5Z",
-        ),
-        *(
-            "2024-01-01T00:00:00+24:00",
-            "2024-01-01T00:00:00+0100",
-            "2024-01-01T00:00Z",
-            "2024-W01-1T00:00:00Z",
-            "\u0662024-01-01T00:00:00Z",
-            "",
-            "now",
-        ),
-    ):
+    for text in NO_TIMES:
         yield structured(f"no time {text}"[:30], "/time", time=text)
+
+
+def _everywhere() -> Iterator[Case]:
+    """What any door may be sent, one concept after the other."""
+    for cases in (_unreadable, _characters, _numbers, _repeats, _depth, _sizes, _times):
+        yield from cases()
 
 
 def _attributes() -> Iterator[Case]:
