@@ -7,6 +7,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,13 +65,15 @@ def connect(env: Mapping[str, str] | None = None, start: Path | None = None) -> 
     Raises Misconfigured, saying what to do, when there is none.
     """
     env = os.environ if env is None else env
-    url, key = env.get("SWITCHBOARD_URL"), env.get("SWITCHBOARD_KEY")
+    url, key = env.get("SWITCHBOARD_URL", "").strip(), env.get("SWITCHBOARD_KEY", "").strip()
+    if key:
+        _check_key(key, "SWITCHBOARD_KEY")
     if url and not key:
         raise errors.Misconfigured("SWITCHBOARD_URL is set, and SWITCHBOARD_KEY isn't: set it to an API key")
     if url and key:
-        return Connection(url.rstrip("/"), key)
+        return Connection(_checked_url(url, "SWITCHBOARD_URL"), key)
     endpoints = read_endpoints(env, start)
-    return Connection(endpoints["http"].rstrip("/"), key or _read_key(Path(endpoints["admin_key_file"])))
+    return Connection(_checked_url(endpoints["http"], ENDPOINTS), key or read_key(Path(endpoints["admin_key_file"])))
 
 
 def read_endpoints(env: Mapping[str, str], start: Path | None = None) -> dict[str, str]:
@@ -102,11 +105,32 @@ def _state_directories(env: Mapping[str, str], start: Path) -> Iterator[Path]:
     yield Path(env.get("HOME") or Path.home()) / ".local" / "state" / "switchboard"
 
 
-def _read_key(path: Path) -> str:
+def read_key(path: Path) -> str:
+    """The API key in a file. Raises Misconfigured naming the file."""
     try:
-        return path.read_text().strip()
+        return _check_key(path.read_text(encoding="utf-8").strip(), f"the key file {path}")
     except OSError as error:
         raise errors.Misconfigured(f"the key file {path} can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise errors.Misconfigured(f"the key file {path} holds no API key") from error
+
+
+def _check_key(key: str, place: str) -> str:
+    """The key itself. A header takes printable ASCII only; whatever else it is, it is never shown."""
+    if not re.fullmatch(r"[\x21-\x7e]+", key):
+        raise errors.Misconfigured(f"{place} holds no API key: one has letters, digits and signs of ASCII, and no white space in it")
+    return key
+
+
+def _checked_url(url: str, place: str) -> str:
+    try:
+        parts = httpx.URL(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.host) and not (parts.userinfo or parts.query or parts.fragment)
+    except (httpx.InvalidURL, ValueError):
+        usable = False
+    if not usable:
+        raise errors.Misconfigured(f"{place} must be an address like http://127.0.0.1:8080")
+    return url.rstrip("/")
 
 
 def checked(response: httpx.Response) -> httpx.Response:

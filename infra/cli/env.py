@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from infra.cli.connection import read_endpoints
+from infra.cli.connection import read_endpoints, read_key
 
 VARIABLES = {
     "SWITCHBOARD_URL": "http",
@@ -25,6 +25,6 @@ def env() -> None:
     """Print the running Switchboard's addresses and admin key: eval "$(switchboard env)"."""
     endpoints = read_endpoints(os.environ)
     values = {variable: endpoints[name] for variable, name in VARIABLES.items()}
-    values["SWITCHBOARD_KEY"] = Path(endpoints["admin_key_file"]).read_text().strip()
+    values["SWITCHBOARD_KEY"] = read_key(Path(endpoints["admin_key_file"]))
     for variable, value in values.items():
         typer.echo(f"export {variable}={shlex.quote(value)}")

@@ -60,6 +60,29 @@ def test_the_key_is_not_shown_when_a_connection_is_printed() -> None:
     assert "hidden" not in repr(connect({"SWITCHBOARD_URL": "http://x", "SWITCHBOARD_KEY": "hidden"}))
 
 
+@pytest.mark.parametrize("key", ["sb_abc\n", " sb_abc", "sb_abc\r", "sb_abc\r\n"])
+def test_white_space_around_a_key_is_left_out_when_it_is_set(key: str) -> None:
+    assert connect({"SWITCHBOARD_URL": " http://x/ ", "SWITCHBOARD_KEY": key}).headers == {"Authorization": "Bearer sb_abc"}
+
+
+@pytest.mark.parametrize("key", ["sb_hunter2\r\nx: y", "sb_hunter2é", "sb_hunter2 x", "sb_hunter2\x00", "sb_hunter2\udcff"])
+def test_key_is_refused_by_its_place_and_not_shown_when_no_header_takes_it(tmp_path: Path, key: str) -> None:
+    with pytest.raises(Misconfigured, match=r"^SWITCHBOARD_KEY ") as set_wrong:
+        connect({"SWITCHBOARD_URL": "http://x", "SWITCHBOARD_KEY": key})
+    running_in(tmp_path / ".switchboard")
+    (tmp_path / ".switchboard" / "admin.key").write_bytes(key.encode(errors="surrogateescape"))
+    with pytest.raises(Misconfigured, match=r"admin\.key ") as written_wrong:
+        connect({"HOME": str(tmp_path)}, tmp_path)
+    assert "hunter2" not in set_wrong.value.detail + written_wrong.value.detail
+
+
+@pytest.mark.parametrize("url", ["x", "ftp://x", "http://", "http://u:hunter2@x", "http://x\x00", "http://x:port", "http://x?hunter2"])
+def test_address_is_refused_by_its_variable_when_it_is_none(url: str) -> None:
+    with pytest.raises(Misconfigured, match=r"^SWITCHBOARD_URL ") as refused:
+        connect({"SWITCHBOARD_URL": url, "SWITCHBOARD_KEY": "k"})
+    assert "hunter2" not in refused.value.detail
+
+
 def answer(status: int, body: dict[str, object] | None = None) -> httpx.Response:
     return httpx.Response(status, json=body, request=httpx.Request("GET", "http://x/v1/y"))
 
