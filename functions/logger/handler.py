@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from functions.logger.pause import set_within
 from shared.domain.errors import SwitchboardError, Unavailable
 from shared.domain.logged import Taken
 from shared.domain.record import Flush
@@ -42,7 +43,8 @@ class Logger:
 
         While the store can't be reached it retries the same batch for ever; when it is to stop then, it gives that back too.
         """
-        beating = asyncio.create_task(self._beat(), name=f"logger-beat-{self._shard}")
+        ended = asyncio.Event()  # later than `stop`: the last batch may take longer than a heartbeat lasts
+        beating = asyncio.create_task(self._beat(ended), name=f"logger-beat-{self._shard}")
         try:
             await self._retried(self._reader.recover, stop)
             batch: list[Taken] = []
@@ -53,10 +55,10 @@ class Logger:
                     await self._store(batch, stop)
                 batch = await taking
                 if 2 * _records(batch) < BATCH_RECORDS:
-                    await _set_within(stop, gathered - asyncio.get_running_loop().time())
+                    await set_within(stop, gathered - asyncio.get_running_loop().time())
         finally:
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
+            ended.set()
+            await beating
             await self._leave()
 
     async def _take(self, stop: asyncio.Event) -> list[Taken]:
@@ -82,7 +84,7 @@ class Logger:
                 return answer
             except Exception as error:
                 self._note(error)
-            if await _set_within(stop, pause):
+            if await set_within(stop, pause):
                 return None
             pause = min(pause * 2, LONGEST_PAUSE_S)
 
@@ -94,11 +96,10 @@ class Logger:
             log.warning("the logger of shard %d waits: %s", self._shard, error.detail)
         self.behind = True
 
-    async def _beat(self) -> None:
+    async def _beat(self, ended: asyncio.Event) -> None:
         """Say that this worker lives, whatever the store does; now and then look for others that don't."""
         beats = 0
-        while True:
-            await asyncio.sleep(BEAT_S)
+        while not await set_within(ended, BEAT_S):
             beats += 1
             try:
                 await (self._reader.beat() if beats % RECOVER_EVERY else self._reader.recover())
@@ -114,13 +115,3 @@ class Logger:
 
 def _records(batch: Sequence[Taken]) -> int:
     return sum(len(taken.records) for taken in batch if isinstance(taken, Flush))
-
-
-async def _set_within(stop: asyncio.Event, seconds: float) -> bool:
-    """Whether `stop` is set, now or within that time."""
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return False
-    return True

@@ -131,3 +131,34 @@ async def test_it_ends_and_gives_everything_back_when_the_store_is_down() -> Non
         await eventually(lambda: logger.failures > 1)
     assert taking.taken == {}
     assert len(taking.returned) == 3
+
+
+async def test_it_ends_when_a_cancellation_would_be_lost_while_it_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handler, "BEAT_S", 0.001)
+    answered, asked = asyncio.Event(), asyncio.Event()
+
+    class Slow(MemoryLogReader):
+        """What redis-py 8.1 does while it connects: it goes on."""
+
+        async def take(self, limit_bytes: int, limit_records: int) -> list[Taken]:
+            return []
+
+        async def recover(self) -> int:
+            return 0
+
+        async def beat(self) -> None:
+            asked.set()
+            try:
+                await answered.wait()
+            except asyncio.CancelledError:
+                await answered.wait()
+
+    stop = asyncio.Event()
+    running = asyncio.create_task(Logger(0, Slow(MemoryLogQueue()), Rows().write).run(stop))
+    await asked.wait()
+    stop.set()
+    for _ in range(20):  # it has come to its end, and waits for the heartbeat
+        await asyncio.sleep(0)
+    answered.set()
+    async with asyncio.timeout(5):
+        await running
