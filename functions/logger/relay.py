@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from functions.logger.outcome import Item, Round, Schedule
+from functions.logger.pause import set_within
 from shared.domain.errors import Conflict, SwitchboardError, Unavailable
 from shared.domain.message import Message
 from shared.domain.relaying import Gate, Pending
@@ -21,7 +22,7 @@ GROUP = 1_000  # messages of one org in flight
 RETRIES = 100  # tried in one go
 LOOKED_UP_AFTER_US = 120_000_000
 CLOSING_AT_MOST_S = 1.0
-LEASE_EVERY_S = 1.0
+LEASE_EVERY_S, LEASE_LASTS_S = 1.0, 3.0  # the second as in RelayLog.lease
 LOOK_FOR_EXPIRED_S = 60.0
 
 log = logging.getLogger(__name__)
@@ -41,44 +42,55 @@ class Relay:
     def __init__(self, relay_log: RelayLog, backbone: str, backbones: Backbones, store: Known, schedule: Schedule | None = None) -> None:
         self.backbone = backbone
         self.delivered = 0  # messages
-        self.leased = False
         self.state = ""  # of the gate, as last seen
         self._log = relay_log
         self._backbones = backbones
         self._store = store
         self._schedule = schedule or Schedule()
         self._failures = 0  # in a row: rounds that lost something, or could not be done
-        self._expired_at = 0.0  # when to look for expired entries again, by the loop's clock
+        self._expired_at = 0.0  # when to look for expired entries again, by time.monotonic()
+        self._leased_until = 0.0  # by time.monotonic()
+        self._clock = 0.0  # Redis TIME minus time.monotonic(), as the last look at the gate told it
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; then the lease is given up, for another relay to take at once."""
-        keeping = asyncio.create_task(self._keep_lease(), name=f"relay-lease-{self.backbone}")
+        ended = asyncio.Event()  # later than `stop`: the last step needs the lease
+        keeping = asyncio.create_task(self._keep_lease(ended), name=f"relay-lease-{self.backbone}")
         try:
-            while not stop.is_set():
-                pause = await self._step_or_pause()
-                try:
-                    async with asyncio.timeout(pause):
-                        await stop.wait()
-                except TimeoutError:
-                    pass
+            while not await set_within(stop, await self._step_or_pause()):
+                pass
         finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
-            self.leased = False
+            ended.set()
+            await keeping
+            self._leased_until = 0.0
             try:
                 await self._log.leave()
             except Unavailable:
                 log.info("the relay's lease on %s ends by itself", self.backbone)
 
-    async def _keep_lease(self) -> None:
+    @property
+    def leased(self) -> bool:
+        """Whether nobody else can have the lease: it was renewed less than its life ago.
+
+        By our own clock, and not by what the log said last: a process that was stopped for a while finds out before it publishes what
+        another has published meanwhile, and what came behind that.
+        """
+        return time.monotonic() < self._leased_until
+
+    async def renew(self) -> None:
+        """Take the lease, or keep it. Raises Unavailable."""
+        asked = time.monotonic()
+        self._leased_until = asked + LEASE_LASTS_S if await self._log.lease() else 0.0
+
+    async def _keep_lease(self, ended: asyncio.Event) -> None:
         """Renewed beside the work: a publish may take most of the time that a lease lasts."""
         while True:
             try:
-                self.leased = await self._log.lease()
+                await self.renew()
             except Exception as error:
-                self.leased = False
                 self._note(error)
-            await asyncio.sleep(LEASE_EVERY_S)
+            if await set_within(ended, LEASE_EVERY_S):
+                return
 
     async def _step_or_pause(self) -> float:
         """One step; the seconds until the next."""
@@ -87,7 +99,7 @@ class Relay:
         try:
             return await self.step()
         except Conflict:
-            self.leased = False
+            self._leased_until = 0.0
             return self._schedule.look_s
         except Exception as error:
             self._note(error)
@@ -106,6 +118,7 @@ class Relay:
     async def step(self) -> float:
         """Look at the gate, and do what there is to do; the seconds until there may be more. Raises Conflict without the lease."""
         gate = await self._log.gate()
+        self._clock = gate.now / 1e6 - time.monotonic()
         if gate.state != self.state:
             log.info("backbone %s is %s, %d flushes pending", self.backbone, gate.state, gate.pending)
             self.state = gate.state
@@ -137,9 +150,9 @@ class Relay:
         closing, last = await self._log.turn(gate, CLOSING)
         if closing is None:
             return 0.0
-        until = asyncio.get_running_loop().time() + CLOSING_AT_MOST_S
+        until = time.monotonic() + CLOSING_AT_MOST_S
         good = True
-        while good and asyncio.get_running_loop().time() < until:
+        while good and time.monotonic() < until:
             oldest = await self._log.oldest(GROUP, last)
             if not oldest.entries:
                 await self._log.turn(closing, OPEN)
@@ -150,7 +163,7 @@ class Relay:
 
     async def _deliver(self, entries: Sequence[Pending], gate: Gate, most: int) -> bool:
         """Publish what the entries wait for, each org's in order, and note it. False where something got no PubAck: it stays pending."""
-        made = Round(self.backbone, self._schedule, _now())
+        made = Round(self.backbone, self._schedule, self._now())
         bodies = await self._bodies([waiting.id for entry in entries for waiting in entry.waiting if waiting.message is None])
         taken = await self._taken_before(entries, gate)
         groups: dict[str, list[Item]] = {}
@@ -169,7 +182,9 @@ class Relay:
         return await self._publish(made, {org: items[:most] for org, items in groups.items()}, entries)
 
     async def _publish(self, made: Round, groups: dict[str, list[Item]], entries: Sequence[Pending] = ()) -> bool:
-        """One group in flight for each org, then one step in the log for all of them."""
+        """One group in flight for each org, then one step in the log for all of them. Raises Conflict when the lease may be another's."""
+        if not self.leased:
+            raise Conflict(f"the lease of backbone {self.backbone} was not renewed in time")
         published = await asyncio.gather(
             *(self._backbones.publish(self.backbone, org, [item.outgoing() for item in items]) for org, items in groups.items())
         )
@@ -191,7 +206,7 @@ class Relay:
         except Unavailable as error:
             log.info("the retries of %s wait for the store: %s", self.backbone, error.detail)
             retries, bodies = [retry for retry in retries if retry.message is not None], {}
-        made = Round(self.backbone, self._schedule, _now())
+        made = Round(self.backbone, self._schedule, self._now())
         groups: dict[str, list[Item]] = {}
         for retry in retries:
             message = retry.message or bodies.get(retry.id)
@@ -205,7 +220,7 @@ class Relay:
 
     async def _give_up(self, gate: Gate) -> None:
         """What waited for an unreachable backbone longer than `give_up_after` becomes a dead letter; looked for once a minute."""
-        clock = asyncio.get_running_loop().time()
+        clock = time.monotonic()
         if clock < self._expired_at:
             return
         oldest_kept = gate.now - int(self._schedule.give_up_after_s * 1e6)
@@ -215,7 +230,7 @@ class Relay:
         if not expired:
             self._expired_at = clock + min(LOOK_FOR_EXPIRED_S, self._schedule.give_up_after_s / 4)
             return
-        made = Round(self.backbone, self._schedule, _now())
+        made = Round(self.backbone, self._schedule, self._now())
         for entry in expired:
             for waiting in entry.waiting:
                 made.bury(waiting.org, waiting.id, f"not reachable for {self._schedule.give_up_after_s / 3600:g} h")
@@ -237,6 +252,6 @@ class Relay:
             log.info("relaying to %s without a look at the delivery records: %s", self.backbone, error.detail)
             return set()
 
-
-def _now() -> int:
-    return time.time_ns() // 1000
+    def _now(self) -> int:
+        """Redis TIME, microseconds: what is recorded is put in order by it, whatever this machine's clock says."""
+        return int((time.monotonic() + self._clock) * 1e6)

@@ -126,7 +126,7 @@ class Sources:
             record = accepted(f"{len(self.sent[source]):05}", org=self._org, source=source)
             entries = await self._queue.append([record])
             self.sent[source].append(record.message.id.hex())
-            ((delivery,),) = await self._route.handle(entries)
+            ((delivery,),) = await self._route.handle(entries).deliveries()
             self.deliveries.append(delivery)
 
     def in_order(self, stream: list[str]) -> None:
@@ -233,7 +233,7 @@ async def test_what_a_door_was_refused_is_tried_again_by_the_relay(
     jetstream = client.jetstream()
     await jetstream.add_stream(name=f"sb-{org}", subjects=[f"sb.{org}.>"], max_msg_size=3_000, allow_atomic=True)
     entries = await queue.append([accepted("big", org=org, body=b'"' + b"x" * 5_000 + b'"')])
-    await Route(backbones, queue).handle(entries)
+    await Route(backbones, queue).handle(entries).deliveries()
     await eventually(lambda: server.zcard(PREFIX + "retry:local") == 1 and server.zcard(PREFIX + "pending:local") == 0)
     await jetstream.update_stream(name=f"sb-{org}", subjects=[f"sb.{org}.>"], max_msg_size=-1, allow_atomic=True)
     async with relaying(redis_url, backbones, store):
@@ -267,7 +267,7 @@ async def test_nothing_is_published_twice_when_a_retry_healed_what_a_crashed_doo
     again = RedisLogQueue(redis_url)
     await again.start()
     entries = await again.append([accepted("e1", org=org)])
-    ((delivery,),) = await Route(backbones, again).handle(entries)
+    ((delivery,),) = await Route(backbones, again).handle(entries).deliveries()
     assert (entries[0].outcome, delivery.sequence) == ("duplicate", 1)
     await again.stop()
     age(server)
@@ -281,7 +281,7 @@ async def test_old_entries_are_not_published_when_the_store_has_their_delivery(
     queue: RedisLogQueue, redis_url: str, backbones: NatsBackbones, store: PostgresMessageStore, server: Any, nats_url: str, org: str
 ) -> None:
     route, reader = Route(backbones, queue), RedisLogReader(redis_url)
-    await route.handle(await queue.append([accepted("e1", org=org)]))
+    await route.handle(await queue.append([accepted("e1", org=org)])).deliveries()
     await eventually(lambda: len(noted(server, Deliveries)) == 1)
     taken = await reader.take(1 << 24, 5_000)
     await store.write(0, [flush for flush in taken if isinstance(flush, Flush)])

@@ -1,9 +1,12 @@
 """The relay: what a held backbone gets, in which order, and when doors may publish again. A step is one look at the gate."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from types import SimpleNamespace
 
 import pytest
 
+from functions.logger import relay as relay_module
 from functions.logger.outcome import Schedule
 from functions.logger.relay import Relay
 from shared.adapters.memory.backbones import MemoryBackbones
@@ -23,6 +26,7 @@ class Store:
         self.taken: set[bytes] = set()
         self.down = False
         self.asked: list[int] = []
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None  # what happens while it answers
 
     async def bodies(self, ids: Sequence[bytes]) -> dict[bytes, Message]:
         return {}
@@ -31,6 +35,8 @@ class Store:
         if self.down:
             raise Unavailable("the store is down")
         self.asked.append(len(ids))
+        if self.meanwhile is not None:
+            await self.meanwhile()
         return self.taken & set(ids)
 
 
@@ -47,7 +53,7 @@ class Scene:
         self.relay = Relay(self.log, "local", self.backbones, self.store, Schedule())
 
     async def step(self) -> float:
-        assert await self.log.lease()
+        await self.relay.renew()
         return await self.relay.step()
 
     async def work(self, steps: int = 50) -> None:
@@ -257,3 +263,69 @@ async def test_a_relay_without_the_lease_does_nothing(scene: Scene) -> None:
     with pytest.raises(Conflict):
         await rival.step()
     assert scene.stored() == []
+
+
+async def test_a_relay_that_was_stopped_publishes_nothing_when_its_lease_has_lapsed_meanwhile(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (entry,) = await scene.queue.append([accepted("e1")])
+    scene.now += 121
+    monkeypatch.setattr(relay_module, "time", SimpleNamespace(monotonic=lambda: scene.now))
+
+    async def stop_for_four_seconds() -> None:
+        """As SIGSTOP does, between two lines; another relay takes over and delivers."""
+        scene.store.meanwhile = None
+        scene.now += 4
+        rival = Relay(MemoryRelayLog(scene.relays, "two"), "local", scene.backbones, scene.store)
+        await rival.renew()
+        while not await rival.step():
+            pass
+        scene.store.taken.add(entry.message.id)
+
+    scene.store.meanwhile = stop_for_four_seconds
+    published: list[str] = []
+    publish = scene.backbones.publish
+
+    async def counted(backbone: str, org: str, group: Sequence[Outgoing]) -> PublishedGroup:
+        published.extend(outgoing.message.event_id for outgoing in group)
+        return await publish(backbone, org, group)
+
+    monkeypatch.setattr(scene.backbones, "publish", counted)
+    with pytest.raises(Conflict):
+        await scene.step()
+    assert published == ["e1"], "the rival's"
+    assert not scene.relay.leased
+
+
+async def test_records_have_the_time_of_redis_whatever_the_relays_own_clock_says(scene: Scene) -> None:
+    await scene.queue.append([accepted("e1")])
+    scene.now += 6
+    await scene.work()
+    (record,) = scene.records(Deliveries)
+    assert isinstance(record, Deliveries)
+    assert abs(record.time / 1e6 - scene.now) < 1
+
+
+async def test_a_relay_ends_when_a_cancellation_would_be_lost_while_it_renews_its_lease(scene: Scene) -> None:
+    answered, asked = asyncio.Event(), asyncio.Event()
+
+    class Slow(MemoryRelayLog):
+        """What redis-py 8.1 does while it connects: it goes on."""
+
+        async def lease(self) -> bool:
+            asked.set()
+            try:
+                await answered.wait()
+            except asyncio.CancelledError:
+                await answered.wait()
+            return await super().lease()
+
+    stop, quick = asyncio.Event(), Schedule(look_s=0.005)
+    running = asyncio.create_task(Relay(Slow(scene.relays, "slow"), "local", scene.backbones, scene.store, quick).run(stop))
+    await asked.wait()
+    stop.set()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    answered.set()
+    async with asyncio.timeout(5):
+        await running
