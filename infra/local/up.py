@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.local import child, nats, postgres, valkey
+from infra.local.external import check_external
 from infra.local.processes import Process, programs, reachable
 from infra.local.reload import Changes, watching
 from infra.local.server import Progress, Say, Server
@@ -128,10 +129,13 @@ class Run:
 
     def _start_servers(self) -> None:
         """Start the servers whose URL isn't set, together, and wait for all."""
+        settings = self._plan.settings
+        external = {name: url for name in SERVERS if (url := getattr(settings, f"{name}_url"))}
+        check_external(external, settings.log_durability)
         embedded: list[Server] = []
         for name, prepare in SERVERS.items():
-            if configured := getattr(self._plan.settings, f"{name}_url"):
-                self._urls[name] = configured
+            if name in external:
+                self._urls[name] = external[name]
                 continue
             self.signals.pause(0)
             server = prepare(self._state, Progress(self._say, self.signals.pause))

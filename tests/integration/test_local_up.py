@@ -194,6 +194,16 @@ def test_an_external_server_is_used_when_its_url_is_set(start_up: StartUp, serve
     assert [endpoints["redis"], endpoints["nats"], endpoints["database"]] == list(servers.values())
 
 
+@pytest.mark.parametrize(("name", "url"), [("REDIS", "redis://u:hunter2@127.0.0.1:1/0"), ("NATS", "nats://u:hunter2@127.0.0.1:1")])
+def test_an_external_server_is_named_when_it_does_not_answer(start_up: StartUp, name: str, url: str) -> None:
+    running = start_up(**{f"SWITCHBOARD_{name}_URL": url})
+    assert running.ended() == 69
+    said = running.output.read_text()
+    assert f"SWITCHBOARD_{name}_URL can't be reached" in said
+    assert "hunter2" not in said
+    assert "ready" not in said
+
+
 def test_several_fronts_share_the_port_when_asked_for(start_up: StartUp, servers: dict[str, str]) -> None:
     up = start_up(**servers, SWITCHBOARD_FRONTS="2")
     assert set(up.ready()["processes"]) == {"logger", "front", "front-2"}
