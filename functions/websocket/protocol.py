@@ -49,6 +49,8 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
         stuck = message["type"] == "websocket.close" and self.handshake_complete and not self.writable.is_set()
         if not stuck:
             await super().send(message)  # type: ignore[arg-type]
+            if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+                self.handshake_complete = True  # answered, if with a refusal: else uvicorn logs an error for what any outsider can do
             return
         self.writable.set()
         await super().send(message)  # type: ignore[arg-type]

@@ -14,12 +14,15 @@ from tests.waiting import eventually
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer nonsense"}, {"Authorization": "Basic xyz"}])
-async def test_client_without_a_good_key_is_answered_401(start: Start, headers: dict[str, str]) -> None:
+async def test_client_without_a_good_key_is_answered_401(
+    start: Start, headers: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
     async with start() as feed:
         with pytest.raises(InvalidStatus) as refused:
             await connect(feed.feed_url(), additional_headers=headers)
     assert refused.value.response.status_code == 401
     assert json.loads(refused.value.response.body or b"")["type"].endswith("unauthenticated")
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_key_without_read_grant_is_answered_403(start: Start, snapshots: FixedSnapshots, org: str) -> None:
