@@ -32,8 +32,14 @@ def _text(value: str) -> str:
     return value
 
 
+def _subject(value: str) -> str:
+    if _text(value) not in ("*", ">") and ("*" in value or ">" in value):
+        raise PydanticCustomError("subject", "a subject is one whole name, or `*` for all: name each, for there are no patterns within one")
+    return value
+
+
 Pattern = Annotated[str, Field(max_length=1024), AfterValidator(_pattern)]
-Subject = Annotated[str, Field(max_length=1024), AfterValidator(_text)]
+Subject = Annotated[str, Field(max_length=1024), AfterValidator(_subject)]
 Action = Literal["publish", "read", "config:read", "config:write", "registry:read", "registry:write", "redrive", "admin"]
 
 

@@ -1,5 +1,6 @@
 """What a client wants to see, and what it may (contracts.md, "Watching")."""
 
+import re
 import weakref
 from collections.abc import Iterable
 
@@ -29,6 +30,8 @@ class _FirstFrame(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subscribe: Subscription
 
 
+_PLACE = re.compile(r" - at `\$([^`]*)`$")
+_FIELD = re.compile(r"(?:unknown|missing required) field `([^`]*)`")
 _decode_frame = msgspec.json.Decoder(_FirstFrame).decode
 _MEMBERS = frozenset(Subscription.__struct_fields__)
 
@@ -51,15 +54,26 @@ def from_frame(text: str) -> Subscription:
         return _checked(_decode_frame(text).subscribe)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeEncodeError, RecursionError) as error:
         raise Malformed(
-            f'the feed takes frames like {{"subscribe":{{"topic":"orders.>"}}}}: {error}', faults=[Fault("/subscribe", str(error)[:200])]
+            f'the feed takes frames like {{"subscribe":{{"topic":"orders.>"}}}}: {error}', faults=[Fault(_pointer(error), str(error)[:200])]
         ) from error
+
+
+def _pointer(error: Exception) -> str:
+    """What msgspec found fault with, as a JSON pointer: it says ``unknown field `x` - at `$.subscribe` ``."""
+    text = str(error)
+    place, field = _PLACE.search(text), _FIELD.search(text)
+    pointer = place[1].replace(".", "/") if place else ""
+    return (f"{pointer}/{field[1]}" if field else pointer)[:100]
 
 
 def _checked(wanted: Subscription) -> Subscription:
     if wanted.filter:
         raise Malformed("CEL filters do not work yet: filter by topic, subject and verdict", faults=[Fault("/filter", "not yet")])
     if wanted.topic:
-        check_pattern(wanted.topic)
+        try:
+            check_pattern(wanted.topic)
+        except Malformed as error:
+            raise Malformed(error.detail, faults=[Fault("/topic", "not a NATS pattern")]) from error
     if wanted.verdict not in ("", ACCEPTED, BLOCKED):
         raise Malformed(f"a verdict is {ACCEPTED!r} or {BLOCKED!r}", faults=[Fault("/verdict", "neither accepted nor blocked")])
     if wanted.org:

@@ -83,7 +83,10 @@ async def test_answer_is_404_when_there_is_no_such_principal(api: Api, method: s
             (f'{{"grants":[{{"action":"read","topics":["{bad}"]}}]}}', "/grants/0/topics/0")
             for bad in ("", "a..b", "a.>.b", "a*", "\\u0000", "\\ud800")
         ),
-        *((f'{{"grants":[{{"action":"read","subjects":["{bad}"]}}]}}', "/grants/0/subjects/0") for bad in ("", "\\u0000", "a" * 1025)),
+        *(
+            (f'{{"grants":[{{"action":"read","subjects":["{bad}"]}}]}}', "/grants/0/subjects/0")
+            for bad in ("", "\\u0000", "a" * 1025, "agent-*", "a.>")
+        ),
     ],
 )
 async def test_answer_names_the_field_that_is_wrong(api: Api, body: str, pointer: str) -> None:

@@ -15,8 +15,9 @@ from functions.websocket.cursor import unseal
 from functions.websocket.handler import Watch
 from functions.websocket.live import Feed
 from functions.websocket.ring import RING_BYTES, Ring
-from functions.websocket.subscription import Subscription, view_of
+from functions.websocket.subscription import Subscription, from_frame, view_of
 from shared.adapters.memory.feed import MemoryFeedReader
+from shared.domain.errors import Malformed
 from shared.domain.feed import FeedEntry
 from shared.domain.principal import Grant, Principal
 from tests.feed import accepted, delivered, message, names, packed
@@ -153,3 +154,19 @@ def test_ring_keeps_its_bound_and_says_where_it_starts() -> None:
     assert kept == list(range(ring.start[0], 101))
     assert len(kept) < 11
     assert ring.end == ring.first + len(kept)
+
+
+@pytest.mark.parametrize(
+    ("frame", "pointer"),
+    [
+        ('{"subscribe":{"topic":"a..b"}}', "/topic"),
+        ('{"subscribe":{"bogus":1}}', "/subscribe/bogus"),
+        ('{"subscribe":{"topic":1}}', "/subscribe/topic"),
+        ('{"bogus":{}}', "/bogus"),
+        ("{}", "/subscribe"),
+    ],
+)
+def test_frame_is_refused_by_its_field_when_one_is_wrong(frame: str, pointer: str) -> None:
+    with pytest.raises(Malformed) as refused:
+        from_frame(frame)
+    assert refused.value.faults[0].pointer == pointer
