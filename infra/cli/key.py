@@ -41,9 +41,12 @@ def create(
     Example: switchboard key create agent-7 --grant 'action=read,topics=orders.*,pay.*,subjects=agent-7'
     """
     if replace and not grant:
-        raise Malformed("--replace is about grants: give them with --grant")
+        raise typer.BadParameter("--replace is about grants: give them with --grant")
     scope = _scope(org)
-    grants = [one for text in grant or () for one in parse_grants(text)]
+    try:
+        grants = [one for text in grant or () for one in parse_grants(text)]
+    except Malformed as error:
+        raise typer.BadParameter(error.detail) from error
     with connect().client() as client:
         if grants:
             _put_principal(client, name, scope, grants, replace)

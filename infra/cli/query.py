@@ -8,9 +8,9 @@ from urllib.parse import quote
 import httpx
 import typer
 
+from functions.query.parameters import message_uuid
 from infra.cli import output
 from infra.cli.connection import checked, connect
-from shared.domain.errors import Malformed
 
 COLUMNS = ("received_at", "id", "topic", "subject", "verdict", "data", "delivered")
 PAGE = 1000
@@ -48,9 +48,9 @@ def query(
     wanted = {name: value for name, value in (filters | {"since": since, "until": until}).items() if value is not None}
     scope = {} if org is None else {"org": org}
     if raw and id is None:
-        raise Malformed("--raw prints the data of one message: name it with --id")
+        raise typer.BadParameter("--raw prints the data of one message: name it with --id")
     if id is not None and wanted:
-        raise Malformed(f"--id names one message: leave out --{', --'.join(wanted).replace('_', '-')}")
+        raise typer.BadParameter(f"--id names one message: leave out --{', --'.join(wanted).replace('_', '-')}")
     with connect().client(timeout=60.0) as client:
         if id is not None:
             _print_one(client, id, scope, raw, format)
@@ -60,7 +60,8 @@ def query(
 
 
 def message_path(id: str) -> str:
-    """Where a message is; the id is escaped, since it is whatever somebody typed."""
+    """Where a message is. Raises Malformed naming `id` unless it is a UUID: anything else would be another path."""
+    message_uuid(id)
     return f"/v1/messages/{quote(id, safe='')}"
 
 

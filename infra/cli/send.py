@@ -13,7 +13,6 @@ from cloudevents.http import CloudEvent
 from infra.cli import output
 from infra.cli.batch import send_file
 from infra.cli.connection import checked, connect
-from shared.domain.errors import Malformed
 
 SOURCE, TYPE = "/switchboard/cli", "message"
 
@@ -52,10 +51,10 @@ def send(
     attributes = {"type": type, "source": source, "id": id, "topic": topic, "subject": subject}
     given = {name: value for name, value in attributes.items() if value is not None}
     if text is not None and data is not None:
-        raise Malformed("give the data once: as an argument, or with --data")
+        raise typer.BadParameter("give the data once: as an argument, or with --data")
     if file is not None:
         if text is not None or data is not None or id is not None:
-            raise Malformed("--file brings its own events: --data and --id are of one event")
+            raise typer.BadParameter("--file brings its own events: --data and --id are of one event")
         raise typer.Exit(send_file(connect(), file, given, format))
     headers, body = event_request(given, read_data(data if text is None else text), content_type)
     with connect().client(timeout=30.0) as client:
