@@ -133,10 +133,10 @@ if #fresh > 0 or extra > 0 then
     if not waiting[names] then
       waiting[names] = true
       for backbone in string.gmatch(names, '[^,]+') do
-        -- Never before what is there: the relay goes by the score, and the clock may have gone back.
+        -- Behind what is there, never beside it: the relay goes by the score, and the clock may have gone back.
         local key, score = prefix .. 'pending:' .. backbone, seconds * 1000000 + microseconds
         local last = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2]
-        if redis.call('ZADD', key, math.max(score, tonumber(last) or 0), number) == 1 then holders = holders + 1 end
+        if redis.call('ZADD', key, math.max(score, (tonumber(last) or 0) + 1), number) == 1 then holders = holders + 1 end
       end
     end
   end
