@@ -47,6 +47,7 @@ class Pod:
         gauges["logger_waits"] = lambda: float(any(logger.behind for logger in self._loggers))
         gauges["relay_delivered"] = lambda: float(sum(relay.delivered for relay in self._relays))
         gauges["relay_held"] = lambda: float(sum(relay.leased and relay.state not in ("", "open") for relay in self._relays))
+        gauges["relay_stuck"] = lambda: float(sum(relay.stuck for relay in self._relays if relay.leased))
         gauges["relay_leases"] = lambda: float(sum(relay.leased for relay in self._relays))
 
     def start(self) -> None:

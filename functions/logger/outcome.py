@@ -82,8 +82,11 @@ class Round:
         self._finished.setdefault(flush, set()).add(index)
 
     def settle(self, entries: Sequence[Pending]) -> Relayed:
-        """Everything, in the log's terms: of `entries`, which are whole and which are done in part."""
+        """Everything, in the log's terms: of `entries`, which are whole, which done in part, which stuck."""
         for entry in entries:
+            if entry.stuck is not None:
+                self.relayed.stuck.append(entry.flush)
+                continue
             finished = self._finished.get(entry.flush, set())
             if all(waiting.index in finished for waiting in entry.waiting):
                 self.relayed.whole.append(entry.flush)
@@ -96,7 +99,7 @@ class Round:
         if attempts >= self.schedule.attempts:
             self.bury(message.org, message.id, result.refused or "", attempts)
         else:
-            again = Retry(item.flush, item.index, attempts, message.id)
+            again = Retry(item.flush, item.index, attempts, message.id, message.org)
             self.relayed.again.append((again, self.schedule.delay_ms(attempts)))
 
     def _deliveries(

@@ -24,6 +24,7 @@ LOOKED_UP_AFTER_US = 120_000_000
 CLOSING_AT_MOST_S = 1.0
 LEASE_EVERY_S, LEASE_LASTS_S = 1.0, 3.0  # the second as in RelayLog.lease
 LOOK_FOR_EXPIRED_S = 60.0
+GONE = "neither the log nor the store has the message any more"
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Relay:
         self.backbone = backbone
         self.delivered = 0  # messages
         self.state = ""  # of the gate, as last seen
+        self.stuck = 0  # flushes that could not be read and were not delivered, as last seen
         self._log = relay_log
         self._backbones = backbones
         self._store = store
@@ -119,6 +121,7 @@ class Relay:
         """Look at the gate, and do what there is to do; the seconds until there may be more. Raises Conflict without the lease."""
         gate = await self._log.gate()
         self._clock = gate.now / 1e6 - time.monotonic()
+        self.stuck = gate.stuck
         if gate.state != self.state:
             log.info("backbone %s is %s, %d flushes pending", self.backbone, gate.state, gate.pending)
             self.state = gate.state
@@ -167,15 +170,14 @@ class Relay:
         bodies = await self._bodies([waiting.id for entry in entries for waiting in entry.waiting if waiting.message is None])
         taken = await self._taken_before(entries, gate)
         groups: dict[str, list[Item]] = {}
+        self._say_stuck(entries)
         for entry in entries:
-            if entry.lost:
-                log.error("flush %d is gone from the log and was not delivered to %s", entry.flush, self.backbone)
             for waiting in entry.waiting:
                 message = waiting.message or bodies.get(waiting.id)
                 if waiting.id in taken:
                     made.finish_pending(entry.flush, waiting.index)
                 elif message is None:
-                    made.bury(waiting.org, waiting.id, "neither the log nor the store has the message any more")
+                    made.bury(waiting.org, waiting.id, GONE)
                     made.finish_pending(entry.flush, waiting.index)
                 else:
                     groups.setdefault(waiting.org, []).append(Item(entry.flush, waiting.index, message))
@@ -211,7 +213,7 @@ class Relay:
         for retry in retries:
             message = retry.message or bodies.get(retry.id)
             if message is None:
-                log.error("what %s refused is in neither the log nor the store any more: flush %d", self.backbone, retry.flush)
+                made.bury(retry.org, retry.id, GONE, retry.attempts)
                 made.relayed.tried.append(retry)
             else:
                 groups.setdefault(message.org, []).append(Item(retry.flush, retry.index, message, retry))
@@ -230,6 +232,7 @@ class Relay:
         if not expired:
             self._expired_at = clock + min(LOOK_FOR_EXPIRED_S, self._schedule.give_up_after_s / 4)
             return
+        self._say_stuck(expired)
         made = Round(self.backbone, self._schedule, self._now())
         for entry in expired:
             for waiting in entry.waiting:
@@ -238,12 +241,19 @@ class Relay:
         log.error("giving up on %d flushes for %s: it was not reachable for too long", len(expired), self.backbone)
         await self._log.done(made.settle(expired))
 
+    def _say_stuck(self, entries: Sequence[Pending]) -> None:
+        for entry in entries:
+            if entry.stuck is not None:
+                log.error(
+                    "flush %d can't be delivered to %s, and is put aside for the next relay: %s", entry.flush, self.backbone, entry.stuck
+                )
+
     async def _bodies(self, ids: Sequence[bytes]) -> dict[bytes, Message]:
         return await self._store.bodies(ids) if ids else {}
 
     async def _taken_before(self, entries: Sequence[Pending], gate: Gate) -> set[bytes]:
         """Which of the messages the stream's own memory may have forgotten were delivered before, by the delivery records."""
-        old = [waiting.id for entry in entries if gate.now - entry.logged_at > LOOKED_UP_AFTER_US for waiting in entry.waiting]
+        old = [waiting.id for entry in entries if not 0 <= gate.now - entry.logged_at <= LOOKED_UP_AFTER_US for waiting in entry.waiting]
         if not old:
             return set()
         try:

@@ -16,12 +16,12 @@ class Waiting(msgspec.Struct, frozen=True, gc=False):
 
 
 class Pending(msgspec.Struct, frozen=True):
-    """A flush that a backbone waits for, and what of it. `lost`: neither flush nor index is in the log any more."""
+    """A flush that a backbone waits for, and what of it. `stuck`: why nothing of it can be read, now or by this release."""
 
     flush: int
     logged_at: int
     waiting: tuple[Waiting, ...]
-    lost: bool = False
+    stuck: str | None = None
 
 
 class Oldest(msgspec.Struct, frozen=True):
@@ -38,6 +38,7 @@ class Retry(msgspec.Struct, frozen=True):
     index: int
     attempts: int
     id: bytes
+    org: str
     due: int = 0
     message: Message | None = None
 
@@ -45,7 +46,7 @@ class Retry(msgspec.Struct, frozen=True):
 class Gate(msgspec.Struct, frozen=True):
     """How a backbone stands: `state` is `open`, `held` or `closing`, `turn` tells this one from every other time it stood so.
 
-    `now` is microseconds by Redis TIME; `pending` counts flushes, `due` the retries whose time has come.
+    `now` is microseconds by Redis TIME; `pending` and `stuck` count flushes, `due` the retries whose time has come.
     """
 
     state: str
@@ -53,14 +54,17 @@ class Gate(msgspec.Struct, frozen=True):
     now: int
     pending: int
     due: int
+    stuck: int = 0
 
 
 class Relayed(msgspec.Struct):
-    """What a relay did. `whole`: flushes of which nothing waits any more; `part`: indexes that don't, of others; `tried`: off the retry
-    schedule; `again`: onto it, after that many ms; `records`: what to write into the log of it all."""
+    """What a relay did. `whole`: flushes of which nothing waits any more; `part`: indexes that don't, of others; `stuck`: flushes
+    that can't be read: out of the way until a relay takes the lease anew; `tried`: off the retry schedule; `again`: onto it, after that
+    many ms; `records`: what to write into the log of it all."""
 
     whole: list[int] = []
     part: list[tuple[int, tuple[int, ...]]] = []
+    stuck: list[int] = []
     tried: list[Retry] = []
     again: list[tuple[Retry, int]] = []
     records: list[Deliveries | DeadLetter] = []

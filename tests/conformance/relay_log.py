@@ -147,14 +147,30 @@ class RelayLogConformance:
     async def test_a_refusal_is_due_again_when_its_time_has_come(self, queue: LogQueue, relay: RelayLog) -> None:
         (entry,) = await queue.append([accepted("e1")])
         await relay.lease()
-        soon = Retry(entry.flush, entry.index, 1, entry.message.id)
-        late = Retry(entry.flush, entry.index, 2, entry.message.id)
+        soon = Retry(entry.flush, entry.index, 1, entry.message.id, "acme")
+        late = Retry(entry.flush, entry.index, 2, entry.message.id, "acme")
         await relay.done(Relayed(whole=[entry.flush], again=[(soon, 0), (late, 60_000)]))
         (due,) = await relay.retries(10)
-        assert (due.flush, due.index, due.attempts, due.id) == (entry.flush, entry.index, 1, entry.message.id)
+        assert (due.flush, due.index, due.attempts, due.id, due.org) == (entry.flush, entry.index, 1, entry.message.id, "acme")
         assert (await relay.gate()).due == 1
-        await relay.done(Relayed(tried=[due], again=[(Retry(due.flush, due.index, 2, due.id), 60_000)]))
+        await relay.done(Relayed(tried=[due], again=[(Retry(due.flush, due.index, 2, due.id, due.org), 60_000)]))
         assert await relay.retries(10) == []
+
+    async def test_what_is_stuck_is_out_of_the_way_until_the_lease_is_taken_anew(
+        self, queue: LogQueue, relay: RelayLog, rival: RelayLog
+    ) -> None:
+        (entry,) = await queue.append([accepted("e1")])
+        await queue.append([accepted("e2")])
+        await relay.lease()
+        await relay.done(Relayed(stuck=[entry.flush]))
+        assert ids(await relay.oldest(10)) == ["e2"]
+        await relay.lease()
+        gate = await relay.gate()
+        assert (gate.pending, gate.stuck) == (1, 1)
+        await relay.leave()
+        await rival.lease()
+        assert ids(await rival.oldest(10)) == ["e1", "e2"]
+        assert (await rival.gate()).stuck == 0
 
     async def test_dead_letters_and_deliveries_are_logged_when_done(self, queue: LogQueue, relay: RelayLog, logged: "Logged") -> None:
         (entry,) = await queue.append([accepted("e1")])

@@ -22,6 +22,7 @@ class Relays:
     holder: str = ""
     until: float = 0.0
     turns: int = 0
+    stuck: set[tuple[int, int]] = field(default_factory=set)  # (flush, index)
     schedule: dict[Retry, int] = field(default_factory=dict)  # -> microseconds
 
     @property
@@ -41,6 +42,9 @@ class MemoryRelayLog:
         shared = self._shared
         if shared.holder != self._worker and shared.clock() < shared.until:
             return False
+        if shared.holder != self._worker or shared.clock() >= shared.until:  # taken anew
+            shared.queue.pending.setdefault(shared.backbone, set()).update(shared.stuck)
+            shared.stuck.clear()
         shared.holder, shared.until = self._worker, shared.clock() + LEASE_S
         return True
 
@@ -58,7 +62,7 @@ class MemoryRelayLog:
             self._set("held")
         stands = self._stands()
         due = sum(at <= shared.now for at in shared.schedule.values())
-        return Gate(_word(stands), stands, shared.now, len(pending), due)
+        return Gate(_word(stands), stands, shared.now, len(pending), due, len({flush for flush, _ in shared.stuck}))
 
     async def turn(self, gate: Gate, state: str) -> tuple[Gate | None, int]:
         """See RelayLog.turn."""
@@ -84,7 +88,7 @@ class MemoryRelayLog:
         """See RelayLog.retries."""
         due = sorted((at, retry.flush, retry.index, retry) for retry, at in self._shared.schedule.items() if at <= self._shared.now)
         return [
-            Retry(retry.flush, retry.index, retry.attempts, retry.id, at, self._record(retry.flush, retry.index).message)
+            Retry(retry.flush, retry.index, retry.attempts, retry.id, retry.org, at, self._record(retry.flush, retry.index).message)
             for at, _, _, retry in due[:limit]
         ]
 
@@ -95,6 +99,8 @@ class MemoryRelayLog:
         waiting = shared.queue.pending.setdefault(shared.backbone, set())
         waiting -= {place for place in waiting if place[0] in relayed.whole}
         waiting -= {(flush, index) for flush, indexes in relayed.part for index in indexes}
+        shared.stuck |= {place for place in waiting if place[0] in relayed.stuck}
+        waiting -= shared.stuck
         for retry in relayed.tried:
             shared.schedule.pop(_bare(retry), None)
         for retry, delay_ms in relayed.again:
@@ -135,4 +141,4 @@ def _word(stands: str) -> str:
 
 
 def _bare(retry: Retry) -> Retry:
-    return Retry(retry.flush, retry.index, retry.attempts, retry.id)
+    return Retry(retry.flush, retry.index, retry.attempts, retry.id, retry.org)

@@ -37,10 +37,13 @@ def index_of(flush: Flush) -> tuple[bytes, str]:
 
 
 def waiting_in_flush(flush: Flush, backbone: str, done: bytes) -> tuple[Waiting, ...]:
-    """The flush's new messages that go to the backbone, but for those in `done` (indexes as in `done:<backbone>`)."""
+    """The flush's new messages that go to the backbone, but for those in `done` (indexes as in `done:<backbone>`).
+
+    Of the feed's copy of a flush, those that are cut come without the message.
+    """
     gone = set(indexes_in(done))
     return tuple(
-        Waiting(index, record.message.org, record.message.id, record.message)
+        Waiting(index, record.message.org, record.message.id, None if record.cut else record.message)
         for index, record in flush.new()
         if isinstance(record, Accepted) and backbone in record.targets and index not in gone
     )

@@ -66,8 +66,8 @@ class RedisRelayLog:
 
     async def gate(self) -> Gate:
         """See RelayLog.gate."""
-        stands, seconds, microseconds, pending, due = await self._fenced("relay_state", self._too_old_us)
-        return Gate(_word(stands), stands.decode(), seconds * 1_000_000 + microseconds, pending, due)
+        stands, seconds, microseconds, pending, due, stuck = await self._fenced("relay_state", self._too_old_us)
+        return Gate(_word(stands), stands.decode(), seconds * 1_000_000 + microseconds, pending, due, stuck)
 
     async def turn(self, gate: Gate, state: str) -> tuple[Gate | None, int]:
         """See RelayLog.turn."""
@@ -80,28 +80,31 @@ class RedisRelayLog:
         everything, *entries = await self._run("relay_oldest", limit, READ_BYTES, NO_LAST if last is None else last)
         return Oldest(tuple(self._pending(*entry) for entry in entries), bool(everything))
 
-    def _pending(self, number: bytes, score: bytes, done: bytes | None, flush: bytes | None, index: bytes | None) -> Pending:
-        logged_at = int(float(score))
-        if flush is not None:
-            read = unpacked(int(number), flush)
-            if isinstance(read, Flush):
-                return Pending(int(number), logged_at, waiting_in_flush(read, self.backbone, done or b""))
+    def _pending(
+        self, number: bytes, score: bytes, done: bytes | None, flush: bytes | None, index: bytes | None, fed: bytes | None
+    ) -> Pending:
         if index is not None:
-            return Pending(int(number), logged_at, waiting_in_index(index, self.backbone, done or b""))
-        return Pending(int(number), logged_at, (), lost=True)
+            return Pending(int(number), int(float(score)), waiting_in_index(index, self.backbone, done or b""))
+        packed = fed if flush is None else flush
+        if packed is None:
+            return Pending(int(number), int(float(score)), (), stuck="it is gone from the log, its index and the feed's copy too")
+        read = unpacked(int(number), packed)
+        if not isinstance(read, Flush):
+            return Pending(int(number), int(float(score)), (), stuck=read.reason)
+        return Pending(int(number), min(int(float(score)), read.logged_at), waiting_in_flush(read, self.backbone, done or b""))
 
     async def retries(self, limit: int) -> list[Retry]:
         """See RelayLog.retries."""
         found: list[Retry] = []
         flushes: dict[int, Flush] = {}
         for member, due, packed in await self._run("relay_retries", limit, READ_BYTES):
-            number, index, attempts, message_id = member.decode().split(":")
+            number, index, attempts, message_id, org = member.decode().split(":")
             if packed is not None:
                 read = unpacked(int(number), packed)
                 if isinstance(read, Flush):
                     flushes[int(number)] = read
             message = _message(flushes.get(int(number)), int(index))
-            found.append(Retry(int(number), int(index), int(attempts), bytes.fromhex(message_id), int(float(due)) * 1000, message))
+            found.append(Retry(int(number), int(index), int(attempts), bytes.fromhex(message_id), org, int(float(due)) * 1000, message))
         return found
 
     async def done(self, relayed: Relayed) -> None:
@@ -110,6 +113,7 @@ class RedisRelayLog:
             {
                 "whole": [str(number) for number in relayed.whole],
                 "part": [[str(number), indexes] for number, indexes in relayed.part],
+                "stuck": [str(number) for number in relayed.stuck],
                 "tried": [_member(retry) for retry in relayed.tried],
                 "retry": [[_member(retry), delay_ms] for retry, delay_ms in relayed.again],
             }
@@ -137,7 +141,7 @@ def _word(stands: bytes) -> str:
 
 
 def _member(retry: Retry) -> str:
-    return f"{retry.flush}:{retry.index}:{retry.attempts}:{retry.id.hex()}"
+    return f"{retry.flush}:{retry.index}:{retry.attempts}:{retry.id.hex()}:{retry.org}"
 
 
 def _message(flush: Flush | None, index: int) -> Message | None:

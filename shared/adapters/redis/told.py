@@ -88,7 +88,10 @@ class Told:
 
     def refused(self, entries: Sequence[Entry], deliveries: Deliveries, delay_ms: int) -> None:
         """A reachable backbone refused these: off the pending list, onto its retry schedule, counted as attempt 1."""
-        self._retry += [(deliveries.backbone, f"{entry.flush}:{entry.index}:1:{entry.message.id.hex()}", delay_ms) for entry in entries]
+        self._retry += [
+            (deliveries.backbone, f"{entry.flush}:{entry.index}:1:{entry.message.id.hex()}:{entry.message.org}", delay_ms)
+            for entry in entries
+        ]
         self.delivered(entries, deliveries)
 
     def hand_over(self, backbone: str) -> None:

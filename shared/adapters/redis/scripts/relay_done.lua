@@ -2,7 +2,7 @@
 -- What a relay did, in one step: no longer pending, off or onto the retry schedule, written into the log.
 -- release.lua and feed.lua are put before this text.
 -- KEYS[1] the shard's prefix; ARGV[1] the backbone; ARGV[2] the lease's value
--- ARGV[3] MessagePack: {whole = {number, ...}, part = {{number, {index, ...}}, ...}, tried = {member, ...}, retry = {{member, ms from now}, ...}}
+-- ARGV[3] MessagePack: {whole = {number, ...}, part = {{number, {index, ...}}, ...}, stuck = {number, ...}, tried = {member, ...}, retry = {{member, ms from now}, ...}}
 -- ARGV[4] the packed records (deliveries, dead letters), or ""; ARGV[5] their weight in bytes; ARGV[6] the shard's limit in bytes; ARGV[7] an epoch
 -- Answers 1; 0 where the lease is another's: then nothing was done.
 
@@ -34,6 +34,13 @@ for _, entry in ipairs(told.part) do
     local packed = {}
     for place, index in ipairs(entry[2]) do packed[place] = struct.pack('>I2', index) end
     redis.call('HSET', prefix .. 'done:' .. backbone, entry[1], before .. table.concat(packed))
+  end
+end
+for _, number in ipairs(told.stuck) do -- out of the way, and still held
+  local score = redis.call('ZSCORE', prefix .. 'pending:' .. backbone, number)
+  if score then
+    redis.call('ZADD', prefix .. 'stuck:' .. backbone, score, number)
+    redis.call('ZREM', prefix .. 'pending:' .. backbone, number)
   end
 end
 for _, number in ipairs(told.whole) do

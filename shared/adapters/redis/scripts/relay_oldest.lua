@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- The oldest entries that one backbone of one shard waits for, with the flush or its index.
+-- The oldest entries that one backbone of one shard waits for, with the flush or its index; where both are gone, as the feed has it.
 -- KEYS[1] the shard's prefix; ARGV[1] the backbone; ARGV[2] records and ARGV[3] bytes to read at most: at least one entry whatever its size;
 -- ARGV[4] the number of the last flush that counts
--- Answers {1 where nothing is left behind these, {number, microseconds, done or false, flush or false, index or false}, ...}.
+-- Answers {1 where nothing is left behind these, {number, microseconds, done or false, flush or false, index or false, of the feed or false}, ...}.
 
 local prefix, backbone = KEYS[1], ARGV[1]
 local room_records, room_bytes, last = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -26,7 +26,8 @@ for place = 1, #members, 2 do
       return answer
     end
     if not index then flush = redis.call('GET', key) end
-    answer[#answer + 1] = { number, members[place + 1], redis.call('HGET', prefix .. 'done:' .. backbone, number), flush, index }
+    local fed = not index and not flush and redis.call('XRANGE', prefix .. 'feed', number .. '-0', number .. '-0')[1]
+    answer[#answer + 1] = { number, members[place + 1], redis.call('HGET', prefix .. 'done:' .. backbone, number), flush, index, fed and fed[2][2] or false }
   end
 end
 return answer
