@@ -64,6 +64,14 @@ class WritingConformance:
         (row,) = await rows_of(store, org)
         assert (row.targets, row.undeliverable) == ((), "no-route")
 
+    async def test_a_message_is_one_dead_letter_when_there_was_no_route_and_it_came_again(self, store: MessageStore, org: str) -> None:
+        lost = accepted(org=org, targets=())
+        await store.write(0, [flush(1, lost, accepted("2", org))])
+        await store.write(0, [flush(2, accepted(org=org, targets=(), received_at=NOON + MINUTE), logged_at=NOON + MINUTE)])
+        history = await store.history(org, lost.message.id)
+        assert history is not None
+        assert history.dead_letters == (DeadLetter(org, lost.message.id, "", "no-route", 0, NOON + 1000),)
+
     async def test_only_new_records_are_written_when_the_mask_says_so(self, store: MessageStore, org: str) -> None:
         mixed = msgspec.structs.replace(flush(1, accepted("1", org), accepted("2", org)), mask=bytes([NEW, DUPLICATE]))
         await store.write(0, [mixed])

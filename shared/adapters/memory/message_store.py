@@ -87,6 +87,8 @@ class MemoryMessageStore:
             place = near[0] if owner is None else owner
             self.rows[place] = msgspec.structs.replace(self.rows[place], redelivered=self.rows[place].redelivered + 1)
             return
+        if record.undeliverable is not None:
+            self.dead_letters.append(DeadLetter(message.org, message.id, "", record.undeliverable, 0, logged_at))
         row = StoredMessage(message.id, message, "accepted", None, None, 202, logged_at, record.targets)
         self.rows.append(msgspec.structs.replace(row, conflict=owner is not None, undeliverable=record.undeliverable))
 

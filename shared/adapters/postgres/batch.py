@@ -55,6 +55,16 @@ def sort_out(flushes: Iterable[Flush]) -> Batch:
     return batch
 
 
+def undelivered(rows: Iterable[Row]) -> list[DeadLetter]:
+    """A dead letter for each accepted message that goes nowhere. Of rows, not of records: a redelivery is none."""
+    letters = []
+    for row in rows:
+        record = row.record
+        if type(record) is Accepted and record.undeliverable is not None:
+            letters.append(DeadLetter(record.message.org, record.message.id, "", record.undeliverable, 0, row.logged_at))
+    return letters
+
+
 def _sort_in(batch: Batch, record: object, logged_at: int) -> None:
     match record:
         case Attempt():

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import psycopg
 
-from shared.adapters.postgres.batch import Batch, flush_id, next_round, sort_out
+from shared.adapters.postgres.batch import Batch, flush_id, next_round, sort_out, undelivered
 from shared.adapters.postgres.connections import Connection, connect
 from shared.adapters.postgres.copy_rows import Row, delivery_rows, key_rows, message_rows, pieces
 from shared.adapters.postgres.statements import statement
@@ -126,14 +126,15 @@ async def _insert(connection: Connection, batch: Batch, careful: bool) -> None:
     accepted: Sequence[Row] = batch.accepted
     while accepted:
         accepted = await _insert_keys(connection, accepted, rows, careful)
+    dead_letters = batch.dead_letters + undelivered(rows)
     rows += batch.attempts
     if rows:
         await _copy(connection, COPY_MESSAGES, message_rows(rows))
     if batch.deliveries:
         await _copy(connection, COPY_DELIVERIES, delivery_rows(batch.deliveries))
     async with connection.cursor() as cursor:
-        if batch.dead_letters:
-            await cursor.executemany(INSERT_DEAD_LETTER, map(_dead_letter, batch.dead_letters))
+        if dead_letters:
+            await cursor.executemany(INSERT_DEAD_LETTER, map(_dead_letter, dead_letters))
         if batch.counts:
             await cursor.executemany(INSERT_REFUSAL_COUNT, map(_refusal_count, batch.counts))
         if batch.audits:
