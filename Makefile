@@ -28,7 +28,7 @@ lint: setup ## style, types and import contracts
 
 test: lint ## everything: lint, then every test on real servers
 	@infra/local/system-packages chromium tzdata
-	$(PYTHON) -m pytest --ignore=tests/bench --ignore=tests/cluster $(ARGS)
+	$(PYTHON) -m pytest -n 2 --dist loadfile --ignore=tests/bench --ignore=tests/cluster $(ARGS)
 
 test-unit: setup ## the tests that need no server
 	$(PYTHON) -m pytest tests/unit $(ARGS)
