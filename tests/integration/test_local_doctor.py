@@ -70,12 +70,12 @@ def test_doctor_ends_with_1_when_something_fails(tmp_path: Path, database_url: s
 def test_env_can_be_evaluated_when_up_runs(tmp_path: Path) -> None:
     state = tmp_path / ".switchboard"
     state.mkdir()
-    (state / "admin.key").write_text("it's a key\n")
+    (state / "admin.key").write_text("it's-a-key\n")
     urls = {"http": "http://127.0.0.1:1", "redis": "redis://:p@h", "nats": "nats://u:p@h", "database": "postgresql://u:p@h/d"}
     (state / "endpoints.json").write_text(json.dumps({**urls, "admin_key_file": str(state / "admin.key"), "processes": {}}))
     exports = switchboard("env", cwd=tmp_path).stdout
     shell = subprocess.run(["sh", "-c", f'{exports}\necho "$SWITCHBOARD_URL $SWITCHBOARD_KEY"'], capture_output=True, text=True, check=True)
-    assert shell.stdout == "http://127.0.0.1:1 it's a key\n"
+    assert shell.stdout == "http://127.0.0.1:1 it's-a-key\n"
 
 
 def test_env_says_what_to_do_when_nothing_runs(tmp_path: Path) -> None:
