@@ -20,12 +20,13 @@
 Where sysexits.h has a fitting number, it is that one.
 """
 
+import base64
 import enum
 import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -110,6 +111,17 @@ def cell(value: object) -> str:
         return ""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def data_line(message: Mapping[str, Any]) -> str:
+    """A message's data on one line, from the `data` or `data_base64` of its view: JSON, text, or `base64 ...` for other bytes."""
+    if "data_base64" not in message:
+        return cell(json.dumps(message["data"], ensure_ascii=False, separators=(",", ":"))) if "data" in message else ""
+    try:
+        text = base64.b64decode(message["data_base64"]).decode()
+    except UnicodeDecodeError:
+        return f"base64 {message['data_base64']}"
+    return cell(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def print_error(error: SwitchboardError) -> int:

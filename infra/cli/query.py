@@ -71,7 +71,8 @@ def _print_one(client: httpx.Client, id: str, scope: dict[str, str], raw: bool, 
         sys.stdout.buffer.write(response.content)
         sys.stdout.buffer.flush()
     else:
-        output.print_fields(response.json(), format)
+        message = response.json()
+        output.print_fields(message if format is output.Format.JSON else _readable(message), format)
 
 
 def _found(client: httpx.Client, wanted: dict[str, str], limit: int, all: bool) -> Iterator[dict[str, Any]]:
@@ -87,8 +88,17 @@ def _found(client: httpx.Client, wanted: dict[str, str], limit: int, all: bool) 
         page = wanted | {"limit": str(limit if all else left), "cursor": answer["next"]}
 
 
+def _readable(message: dict[str, Any]) -> dict[str, Any]:
+    """The same fields, with data that isn't JSON as text where it is text."""
+    if "data_base64" not in message:
+        return message
+    return {
+        ("data" if name == "data_base64" else name): value for name, value in {**message, "data_base64": output.data_line(message)}.items()
+    }
+
+
 def _table_row(row: dict[str, Any]) -> dict[str, object]:
-    data = output.cell(row.get("data", row.get("data_base64")))
+    data = output.data_line(row)
     taken = [f"{one['backbone']}#{one['sequence']}" for one in row["deliveries"] if one["error"] is None]
     verdict = row["verdict"] if row["rule"] is None else f"{row['verdict']}: {row['rule']}"
     return {**row, "verdict": verdict, "data": data if len(data) <= _DATA_WIDTH else f"{data[:_DATA_WIDTH]}…", "delivered": " ".join(taken)}

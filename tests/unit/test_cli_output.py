@@ -1,10 +1,11 @@
 """What commands print."""
 
+import base64
 import json
 
 import pytest
 
-from infra.cli.output import EXIT_CODES, Format, cell, print_error, print_rows
+from infra.cli.output import EXIT_CODES, Format, cell, data_line, print_error, print_rows
 from shared.domain import errors
 
 
@@ -29,3 +30,20 @@ def test_every_kind_of_error_has_its_own_exit_code_when_a_command_ends_with_it(c
     assert len(set(codes)) == len(codes)
     assert EXIT_CODES["misconfigured"] == errors.Misconfigured.EXIT_CODE
     assert capsys.readouterr().err.count("switchboard: said") == len(kinds)
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (b"", ""),
+        ("grüße\n\tan \x1b[31malle".encode(), "grüße\\n\\tan \\x1b[31malle"),
+        (b"\xff\x00", "base64 /wA="),
+    ],
+)
+def test_data_is_text_when_it_is_utf_8_and_base64_otherwise(body: bytes, shown: str) -> None:
+    assert data_line({"data_base64": base64.b64encode(body).decode()}) == shown
+
+
+def test_data_is_json_when_it_was_json_and_nothing_when_there_is_none() -> None:
+    assert data_line({"data": {"a": ["ü\x1b"]}}) == '{"a":["ü\\u001b"]}'
+    assert data_line({}) == ""
