@@ -1,4 +1,4 @@
-"""`switchboard tail`: messages as they come, one a line, from the live feed (contracts.md, "Watching")."""
+"""`switchboard tail`: messages as they come, one a line, from the live feed (contracts.md, "Watching"), and stored ones before them."""
 
 import asyncio
 import json
@@ -16,14 +16,13 @@ from websockets.typing import Subprotocol
 
 from infra.cli import output
 from infra.cli.connection import KINDS, Connection, connect
+from infra.cli.past import Frame, stored, then_live
 from shared.domain.errors import Fault, SwitchboardError, Unavailable
 
 SUBPROTOCOL = Subprotocol("switchboard.feed.v1")
 SILENCE = 40.0  # seconds; the feed says something every 15 s
 LONGEST_WAIT = 10.0  # seconds between two tries to connect
 DATA = 80  # characters of a message's data on its line
-
-Frame = dict[str, Any]
 
 
 def register(app: typer.Typer) -> None:
@@ -36,20 +35,24 @@ def tail(
     subject: Annotated[str, typer.Option(help="Only messages to this subject.")] = "",
     verdict: Annotated[str, typer.Option(help="Only 'accepted' or 'blocked' messages.")] = "",
     filter: Annotated[str, typer.Option(help="A CEL filter.")] = "",
+    since: Annotated[str, typer.Option(help="First what is stored from then on: 15m, 2h, 7d, or a time like 2026-01-31T12:00:00Z.")] = "",
     format: output.FormatOption = output.Format.TABLE,
 ) -> None:
     """Watch messages live, until interrupted. After a lost connection it goes on where it was.
 
     Example: switchboard tail --topic 'orders.>'
+
+    Example: switchboard tail --subject agent-7 --since 15m
     """
     wanted = {"topic": topic, "subject": subject, "verdict": verdict, "filter": filter}
-    asyncio.run(_print(connect(), {name: value for name, value in wanted.items() if value}, format))
+    asyncio.run(_print(connect(), {name: value for name, value in wanted.items() if value}, since, format))
 
 
-async def _print(where: Connection, wanted: dict[str, str], form: output.Format) -> None:
+async def _print(where: Connection, wanted: dict[str, str], since: str, form: output.Format) -> None:
     console, told = output.console(), False
-    async for frame in frames(where, wanted):
-        if not told:  # the first frame says from where on: what is sent from now on is seen
+    live = frames(where, wanted)
+    async for frame in then_live(lambda: _past(where, wanted, since), live) if since else live:
+        if not told:  # the feed's first frame says from where on: what is sent from now on is seen
             told = True
             what = ", ".join(f"{name} {value}" for name, value in wanted.items()) or "everything"
             typer.echo(f"watching {what}; Ctrl-C ends", err=True)
@@ -58,6 +61,13 @@ async def _print(where: Connection, wanted: dict[str, str], form: output.Format)
         else:
             for line in lines(frame):
                 console.print(line, soft_wrap=True)
+
+
+async def _past(where: Connection, wanted: dict[str, str], since: str) -> list[Frame]:
+    past, more = await stored(where, {**wanted, "since": since})
+    if more:
+        typer.echo(f"the newest {len(past)} only: `switchboard query --since {output.cell(since)} --all` has more", err=True)
+    return past
 
 
 def _print_json(frame: Frame) -> None:
@@ -155,11 +165,7 @@ def _delivery_line(delivery: dict[str, Any]) -> Text:
 
 
 def _data(message: dict[str, Any]) -> str:
-    if "data_base64" in message:
-        text = f"base64 {message['data_base64']}"
-    else:
-        text = json.dumps(message["data"], ensure_ascii=False, separators=(",", ":")) if "data" in message else ""
-    text = output.cell(text)
+    text = output.data_line(message)
     return text if len(text) <= DATA else f"{text[: DATA - 1]}…"
 
 

@@ -1,5 +1,6 @@
-"""send, query, why and key as people and scripts use them: commands, their output and exit codes, against the whole product."""
+"""send, query, tail, why and key as people and scripts use them: commands, their output and exit codes, against the whole product."""
 
+import base64
 import json
 import os
 import subprocess
@@ -69,6 +70,31 @@ def test_message_is_found_and_explained_when_it_was_sent(admin: Shell) -> None:
 def test_same_event_is_a_duplicate_when_it_is_sent_again(admin: Shell) -> None:
     again = ["send", "--topic", "orders.again", "--id", fresh(), "--data", "x"]
     assert [admin.json(*again)["duplicate"] for _ in range(2)] == [False, True]
+
+
+def test_stored_messages_come_first_when_tail_is_asked_since(admin: Shell, tmp_path: Path) -> None:
+    topic = f"orders.{fresh()}"
+    for body in ("one", "two"):
+        admin.run("send", "--topic", topic, "--type", "t", "--data", body)
+    admin.found("--topic", topic, many=2)
+    command = [str(SWITCHBOARD), "tail", "--topic", topic, "--since", "15m", "-o", "json"]
+    with open(tmp_path / "seen", "wb") as seen, subprocess.Popen(command, env=admin.environment, stdout=seen) as tail:
+        try:
+            assert eventually_now(lambda: _tailed(tmp_path / "seen", 2), within=20)
+            admin.run("send", "--topic", topic, "--type", "t", "--data", "three")
+            shown = eventually_now(lambda: _tailed(tmp_path / "seen", 3), within=20)
+        finally:
+            tail.terminate()
+    assert [base64.b64decode(message["data_base64"]) for message in shown] == [b"one", b"two", b"three"]
+    admin.run("tail", "--since", "yesterday", exits=65)
+    assert b"two" in admin.run("query", "--topic", topic).stdout
+
+
+def _tailed(file: Path, many: int) -> list[dict[str, Any]]:
+    """The messages that tail has printed, once there are so many."""
+    lines = [json.loads(line) for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    messages = [line for line in lines if "delivery" not in line]
+    return messages if len(messages) >= many else []
 
 
 def test_every_good_line_is_sent_when_one_of_a_file_is_bad(admin: Shell, tmp_path: Path) -> None:
