@@ -73,7 +73,7 @@ class State(Protocol):
 class Bodies(Protocol):
     """Where a first copy is found once its flush has left the log."""
 
-    async def bodies(self, ids: Sequence[bytes]) -> dict[bytes, Message]: ...
+    async def bodies(self, wanted: Sequence[tuple[bytes, int | None]]) -> dict[tuple[bytes, int | None], Message]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +147,9 @@ class Pipeline:
     async def _settle_conflict(self, entry: Entry) -> Outcome:
         """The same identity with another digest: the same event where only the JSON's spelling differs, else a refusal, recorded."""
         message = entry.message
+        stored = (message.id, None)
         try:
-            first = await self.log.first(entry) or (await self.store.bodies([message.id])).get(message.id)
+            first = await self.log.first(entry) or (await self.store.bodies([stored])).get(stored)
         except Unavailable as error:
             return Refusal(error, message.id, entry.revision)
         if first is None:

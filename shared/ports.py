@@ -167,11 +167,19 @@ class MessageStore(Protocol):
     async def search(self, wanted: Search) -> list[StoredMessage]:
         """Newest first, at most `limit`."""
 
-    async def delivered(self, backbone: str, ids: Sequence[bytes]) -> set[bytes]:
-        """Which of these message ids the backbone is recorded to have taken."""
+    async def delivered(self, backbone: str, wanted: Sequence[tuple[bytes, bytes]]) -> set[tuple[bytes, bytes]]:
+        """Which of these messages (id, digest) the backbone is recorded to have taken.
 
-    async def bodies(self, ids: Sequence[bytes]) -> dict[bytes, Message]:
-        """The accepted messages of these ids, for redelivery after their flush is gone."""
+        Delivery records know ids only: one counts where the id has a single accepted message, and that has the digest. An empty
+        digest is one that the caller doesn't know. What is not here may have been taken nevertheless.
+        """
+
+    async def bodies(self, wanted: Sequence[tuple[bytes, int | None]]) -> dict[tuple[bytes, int | None], Message]:
+        """The accepted messages (id, logged_at of their flush), for redelivery after their flush is gone, by what was asked for.
+
+        An id may have several: a conflict is a message too. One that was logged again later has the row of its first copy, so the one
+        logged last until then is meant. None for logged_at: the newest that is no conflict.
+        """
 
 
 # ---- config -------------------------------------------------------------------------------------------------------------------

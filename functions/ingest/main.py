@@ -47,9 +47,9 @@ class Bodies:
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
 
-    async def bodies(self, ids: Sequence[bytes]) -> dict[bytes, Message]:
+    async def bodies(self, wanted: Sequence[tuple[bytes, int | None]]) -> dict[tuple[bytes, int | None], Message]:
         """See MessageStore.bodies."""
-        return await (await self._resources.store()).bodies(ids)
+        return await (await self._resources.store()).bodies(wanted)
 
 
 def door_of(resources: Resources) -> Door:

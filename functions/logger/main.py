@@ -111,13 +111,13 @@ class Store:
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
 
-    async def bodies(self, ids: Sequence[bytes]) -> dict[bytes, Message]:
+    async def bodies(self, wanted: Sequence[tuple[bytes, int | None]]) -> dict[tuple[bytes, int | None], Message]:
         """See MessageStore.bodies."""
-        return await (await self._resources.store()).bodies(ids)
+        return await (await self._resources.store()).bodies(wanted)
 
-    async def delivered(self, backbone: str, ids: Sequence[bytes]) -> set[bytes]:
+    async def delivered(self, backbone: str, wanted: Sequence[tuple[bytes, bytes]]) -> set[tuple[bytes, bytes]]:
         """See MessageStore.delivered."""
-        return await (await self._resources.store()).delivered(backbone, ids)
+        return await (await self._resources.store()).delivered(backbone, wanted)
 
 
 def build(resources: Resources) -> ASGIApp:

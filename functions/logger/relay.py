@@ -14,7 +14,7 @@ from functions.logger.outcome import Item, Round, Schedule
 from functions.logger.pause import set_within
 from shared.domain.errors import Conflict, SwitchboardError, Unavailable
 from shared.domain.message import Message
-from shared.domain.relaying import Gate, Pending
+from shared.domain.relaying import Gate, Pending, Waiting
 from shared.ports import Backbones, RelayLog
 
 OPEN, HELD, CLOSING = "open", "held", "closing"
@@ -32,9 +32,9 @@ log = logging.getLogger(__name__)
 class Known(Protocol):
     """What the relay asks the store."""
 
-    async def bodies(self, ids: Sequence[bytes]) -> dict[bytes, Message]: ...
+    async def bodies(self, wanted: Sequence[tuple[bytes, int | None]]) -> dict[tuple[bytes, int | None], Message]: ...
 
-    async def delivered(self, backbone: str, ids: Sequence[bytes]) -> set[bytes]: ...
+    async def delivered(self, backbone: str, wanted: Sequence[tuple[bytes, bytes]]) -> set[tuple[bytes, bytes]]: ...
 
 
 class Relay:
@@ -167,14 +167,16 @@ class Relay:
     async def _deliver(self, entries: Sequence[Pending], gate: Gate, most: int) -> bool:
         """Publish what the entries wait for, each org's in order, and note it. False where something got no PubAck: it stays pending."""
         made = Round(self.backbone, self._schedule, self._now())
-        bodies = await self._bodies([waiting.id for entry in entries for waiting in entry.waiting if waiting.message is None])
+        bodies = await self._bodies(
+            [(waiting.id, entry.logged_at) for entry in entries for waiting in entry.waiting if waiting.message is None]
+        )
         taken = await self._taken_before(entries, gate)
         groups: dict[str, list[Item]] = {}
         self._say_stuck(entries)
         for entry in entries:
             for waiting in entry.waiting:
-                message = waiting.message or bodies.get(waiting.id)
-                if waiting.id in taken:
+                message = waiting.message or bodies.get((waiting.id, entry.logged_at))
+                if _digested(waiting) in taken:
                     made.finish_pending(entry.flush, waiting.index)
                 elif message is None:
                     made.bury(waiting.org, waiting.id, GONE)
@@ -204,14 +206,14 @@ class Relay:
         """Try again what is due; where its body can't be had now, the next time. What waits in order does not wait for this."""
         retries = await self._log.retries(RETRIES)
         try:
-            bodies = await self._bodies([retry.id for retry in retries if retry.message is None])
+            bodies = await self._bodies([(retry.id, None) for retry in retries if retry.message is None])
         except Unavailable as error:
             log.info("the retries of %s wait for the store: %s", self.backbone, error.detail)
             retries, bodies = [retry for retry in retries if retry.message is not None], {}
         made = Round(self.backbone, self._schedule, self._now())
         groups: dict[str, list[Item]] = {}
         for retry in retries:
-            message = retry.message or bodies.get(retry.id)
+            message = retry.message or bodies.get((retry.id, None))
             if message is None:
                 made.bury(retry.org, retry.id, GONE, retry.attempts)
                 made.relayed.tried.append(retry)
@@ -248,12 +250,13 @@ class Relay:
                     "flush %d can't be delivered to %s, and is put aside for the next relay: %s", entry.flush, self.backbone, entry.stuck
                 )
 
-    async def _bodies(self, ids: Sequence[bytes]) -> dict[bytes, Message]:
-        return await self._store.bodies(ids) if ids else {}
+    async def _bodies(self, wanted: Sequence[tuple[bytes, int | None]]) -> dict[tuple[bytes, int | None], Message]:
+        return await self._store.bodies(wanted) if wanted else {}
 
-    async def _taken_before(self, entries: Sequence[Pending], gate: Gate) -> set[bytes]:
+    async def _taken_before(self, entries: Sequence[Pending], gate: Gate) -> set[tuple[bytes, bytes]]:
         """Which of the messages the stream's own memory may have forgotten were delivered before, by the delivery records."""
-        old = [waiting.id for entry in entries if not 0 <= gate.now - entry.logged_at <= LOOKED_UP_AFTER_US for waiting in entry.waiting]
+        aged = [entry for entry in entries if not 0 <= gate.now - entry.logged_at <= LOOKED_UP_AFTER_US]
+        old = [_digested(waiting) for entry in aged for waiting in entry.waiting]
         if not old:
             return set()
         try:
@@ -265,3 +268,8 @@ class Relay:
     def _now(self) -> int:
         """Redis TIME, microseconds: what is recorded is put in order by it, whatever this machine's clock says."""
         return int((time.monotonic() + self._clock) * 1e6)
+
+
+def _digested(waiting: Waiting) -> tuple[bytes, bytes]:
+    """The message as delivery records are asked for it: an id alone may be of several."""
+    return waiting.id, waiting.message.digest if waiting.message else b""

@@ -154,7 +154,29 @@ class WritingConformance:
         second, first = await rows_of(store, org)
         assert (first.message.body, first.conflict, first.redelivered) == (b"1", False, 2)
         assert (second.message.body, second.conflict) == (b"2", True)
-        assert (await store.bodies([first.message.id]))[first.message.id].body == b"1"
+
+    @pytest.mark.parametrize("together", [True, False])
+    async def test_body_is_that_of_the_flush_when_an_identity_has_several(self, store: MessageStore, org: str, together: bool) -> None:
+        first, second = (accepted(org=org, body=body, received_at=NOON + at) for at, body in enumerate([b"1", b"2"]))
+        flushes = [flush(1 + at, sent, logged_at=NOON + at) for at, sent in enumerate([first, second, second])]
+        for batch in [flushes] if together else [[each] for each in flushes]:
+            await store.write(0, batch)
+        id = first.message.id
+        assert await store.bodies([(id, None), (id, NOON), (id, NOON + 1), (id, NOON + 2), (bytes(16), NOON)]) == {
+            (id, None): first.message,
+            (id, NOON): first.message,
+            (id, NOON + 1): second.message,
+            (id, NOON + 2): second.message,  # logged again: its row is the one before
+        }
+
+    @pytest.mark.parametrize("apart", [1, 2 * DAY])
+    async def test_delivery_is_nobodys_when_an_identity_has_several_messages(self, store: MessageStore, org: str, apart: int) -> None:
+        first, second = (accepted(org=org, body=body, received_at=NOON + at) for at, body in ((0, b"1"), (apart, b"2")))
+        id, digest, another = first.message.id, first.message.digest, second.message.digest
+        await store.write(0, [flush(1, first), flush(2, taken(first.message))])
+        assert await store.delivered("local", [(id, digest), (id, another), (id, b"")]) == {(id, digest), (id, b"")}
+        await store.write(0, [flush(3, second)])
+        assert await store.delivered("local", [(id, digest), (id, another), (id, b"")]) == set()
 
     async def test_attempts_are_counted_and_consume_nothing_when_a_message_was_refused_before(self, store: MessageStore, org: str) -> None:
         refused = [attempt(org=org, received_at=NOON + at, rule="rate", status=429) for at in range(3)]
@@ -201,20 +223,21 @@ class ReadingConformance:
         listed = {row.message.event_id: [(each.sequence, each.error, each.attempt, each.by) for each in row.deliveries]
                   for row in await store.search(Search(org=org, readable=ALL))}  # fmt: skip
         assert listed == {"1": [(None, "no quota", 1, "relay"), (7, None, 0, "relay")], "2": [(8, None, 0, "relay")]}
-        assert await store.delivered("local", [first.message.id, second.message.id, bytes(16)]) == {first.message.id, second.message.id}
-        assert await store.delivered("global", [first.message.id]) == set()
+        asked = [(sent.message.id, sent.message.digest) for sent in (first, second)]
+        assert await store.delivered("local", [*asked, (bytes(16), b"")]) == set(asked)
+        assert await store.delivered("global", asked) == set()
 
     async def test_message_counts_as_undelivered_when_every_delivery_failed(self, store: MessageStore, org: str) -> None:
         sent = accepted(org=org)
         failed = Deliveries(org, "local", f"sb-{org}", "then", NOON, sent.message.id, ("s",), (), "no quota", 1)
         await store.write(0, [flush(1, sent, failed)])
-        assert await store.delivered("local", [sent.message.id]) == set()
+        assert await store.delivered("local", [(sent.message.id, sent.message.digest)]) == set()
 
     async def test_bodies_are_those_accepted_when_ids_are_asked_for(self, store: MessageStore, org: str) -> None:
         sent, refused = accepted("1", org), attempt("2", org)
         await store.write(0, [flush(1, sent, refused)])
-        asked = [sent.message.id, refused.message.id, bytes(16)]
-        assert await store.bodies(asked) == {sent.message.id: sent.message}
+        asked = [(sent.message.id, None), (refused.message.id, None), (bytes(16), None)]
+        assert await store.bodies(asked) == {(sent.message.id, None): sent.message}
 
     async def test_rows_match_when_they_are_searched_by_attribute(self, store: MessageStore, org: str) -> None:
         await store.write(

@@ -49,7 +49,7 @@ class Stream:
 
 
 class Store:
-    async def bodies(self, ids: list[bytes]) -> dict[bytes, Message]:
+    async def bodies(self, wanted: list[tuple[bytes, int | None]]) -> dict[tuple[bytes, int | None], Message]:
         return {}
 
 

@@ -23,21 +23,21 @@ class Store:
     """What the store knows of deliveries; `down` makes it unavailable."""
 
     def __init__(self) -> None:
-        self.taken: set[bytes] = set()
+        self.taken: set[tuple[bytes, bytes]] = set()
         self.down = False
         self.asked: list[int] = []
         self.meanwhile: Callable[[], Awaitable[None]] | None = None  # what happens while it answers
 
-    async def bodies(self, ids: Sequence[bytes]) -> dict[bytes, Message]:
+    async def bodies(self, wanted: Sequence[tuple[bytes, int | None]]) -> dict[tuple[bytes, int | None], Message]:
         return {}
 
-    async def delivered(self, backbone: str, ids: Sequence[bytes]) -> set[bytes]:
+    async def delivered(self, backbone: str, wanted: Sequence[tuple[bytes, bytes]]) -> set[tuple[bytes, bytes]]:
         if self.down:
             raise Unavailable("the store is down")
-        self.asked.append(len(ids))
+        self.asked.append(len(wanted))
         if self.meanwhile is not None:
             await self.meanwhile()
-        return self.taken & set(ids)
+        return self.taken & set(wanted)
 
 
 class Scene:
@@ -187,7 +187,7 @@ async def test_a_retry_is_not_counted_when_the_backbone_is_unreachable(scene: Sc
 
 async def test_old_entries_are_not_published_when_their_delivery_is_on_record(scene: Scene) -> None:
     (first, _) = await scene.queue.append([accepted("delivered"), accepted("missing")])
-    scene.store.taken.add(first.message.id)
+    scene.store.taken.add((first.message.id, first.message.digest))
     scene.now += 121
     await scene.work()
     assert scene.stored() == ["missing"]
@@ -280,7 +280,7 @@ async def test_a_relay_that_was_stopped_publishes_nothing_when_its_lease_has_lap
         await rival.renew()
         while not await rival.step():
             pass
-        scene.store.taken.add(entry.message.id)
+        scene.store.taken.add((entry.message.id, entry.message.digest))
 
     scene.store.meanwhile = stop_for_four_seconds
     published: list[str] = []

@@ -55,13 +55,22 @@ class MemoryMessageStore:
         found = sorted((row for row in self.rows if _is_wanted(row, wanted)), key=_newest, reverse=True)
         return [self._with_deliveries(row) for row in found[: wanted.limit]]
 
-    async def delivered(self, backbone: str, ids: Sequence[bytes]) -> set[bytes]:
+    async def delivered(self, backbone: str, wanted: Sequence[tuple[bytes, bytes]]) -> set[tuple[bytes, bytes]]:
         taken = {each for group in self.deliveries if group.backbone == backbone and group.error is None for each in _ids(group)}
-        return taken.intersection(ids)
+        digests = {id: [row.message.digest for row in self._accepted(id)] for id, _ in wanted}
+        return {(id, digest) for id, digest in wanted if id in taken and len(digests[id]) == 1 and digest in (b"", *digests[id])}
 
-    async def bodies(self, ids: Sequence[bytes]) -> dict[bytes, Message]:
-        accepted = [row.message for row in self.rows if row.verdict == "accepted" and not row.conflict and row.message.id in ids]
-        return {message.id: message for message in sorted(accepted, key=lambda message: message.received_at)}
+    async def bodies(self, wanted: Sequence[tuple[bytes, int | None]]) -> dict[tuple[bytes, int | None], Message]:
+        found: dict[tuple[bytes, int | None], Message] = {}
+        for id, logged_at in wanted:
+            rows = [row for row in self._accepted(id) if logged_at is not None or not row.conflict]
+            if rows:
+                before = [row for row in rows if logged_at is not None and row.logged_at <= logged_at]
+                found[id, logged_at] = max(before or rows, key=lambda row: row.logged_at).message
+        return found
+
+    def _accepted(self, id: bytes) -> list[StoredMessage]:
+        return [row for row in self.rows if row.verdict == "accepted" and row.message.id == id]
 
     def _keep(self, record: Record, logged_at: int) -> None:
         match record:

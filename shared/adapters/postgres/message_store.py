@@ -73,12 +73,14 @@ class PostgresMessageStore:
         deliveries = await self._deliveries(wanted.org, rows)
         return [with_deliveries(row, deliveries) for row in rows]
 
-    async def delivered(self, backbone: str, ids: Sequence[bytes]) -> set[bytes]:
-        return {uuid.bytes for (uuid,) in await self._fetch(DELIVERED, {"backbone": backbone, "ids": uuids(ids)})}
+    async def delivered(self, backbone: str, wanted: Sequence[tuple[bytes, bytes]]) -> set[tuple[bytes, bytes]]:
+        values = {"backbone": backbone, "ids": uuids([id for id, _ in wanted]), "digests": [digest for _, digest in wanted]}
+        return {wanted[place - 1] for (place,) in await self._fetch(DELIVERED, values)}
 
-    async def bodies(self, ids: Sequence[bytes]) -> dict[bytes, Message]:
-        rows = map(stored_message, await self._fetch(BODIES, {"ids": uuids(ids)}))
-        return {row.message.id: row.message for row in rows}
+    async def bodies(self, wanted: Sequence[tuple[bytes, int | None]]) -> dict[tuple[bytes, int | None], Message]:
+        logged = [None if logged_at is None else moment(logged_at) for _, logged_at in wanted]
+        rows = await self._fetch(BODIES, {"ids": uuids([id for id, _ in wanted]), "logged": logged})
+        return {wanted[place - 1]: stored_message(row).message for place, *row in rows}
 
     async def ready(self) -> bool:
         """Whether the store answers and has its tables. Raises Unavailable when it doesn't answer."""
