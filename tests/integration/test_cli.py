@@ -86,6 +86,8 @@ def test_stored_messages_come_first_when_tail_is_asked_since(admin: Shell, tmp_p
         finally:
             tail.terminate()
     assert [base64.b64decode(message["data_base64"]) for message in shown] == [b"one", b"two", b"three"]
+    [stored, *_] = admin.found("--topic", topic, many=3)
+    assert (stored["id"], stored["received_at"]) == (shown[2]["id"], shown[2]["received_at"])  # by these it knows what it has shown
     admin.run("tail", "--since", "yesterday", exits=65)
     assert b"two" in admin.run("query", "--topic", topic).stdout
 
