@@ -86,24 +86,20 @@ async def _listen(url: str, wanted: "Wanted", count: int | None, line: Callable[
 async def _print(url: str, wanted: "Wanted", count: int | None, line: Callable[["Heard"], str]) -> None:
     from shared.adapters.nats.listening import listen as hear
 
-    ready = asyncio.Event()
-    announcing = asyncio.create_task(_announce(ready, wanted))
     left = count
-    try:
-        async with aclosing(hear(url, wanted, ready)) as messages:
-            async for heard in messages:
-                sys.stdout.write(line(heard) + "\n")
-                sys.stdout.flush()
-                await heard.ack()
-                if left is not None and (left := left - 1) == 0:
-                    return
-    finally:
-        announcing.cancel()
+    async with aclosing(hear(url, wanted, lambda older: _announce(wanted, older))) as messages:
+        async for heard in messages:
+            sys.stdout.write(line(heard) + "\n")
+            sys.stdout.flush()
+            await heard.ack()
+            if left is not None and (left := left - 1) == 0:
+                return
 
 
-async def _announce(ready: asyncio.Event, wanted: "Wanted") -> None:
-    await ready.wait()
+def _announce(wanted: "Wanted", older: int) -> None:
     sys.stderr.write(f"listening on {output.cell(wanted.filter)}; Ctrl-C ends\n")
+    if older:
+        sys.stderr.write(f"{older:,} older message{'s' if older > 1 else ''}: --all shows {'them' if older > 1 else 'it'}\n")
     sys.stderr.flush()
 
 

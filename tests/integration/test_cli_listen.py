@@ -81,6 +81,14 @@ async def test_everything_is_printed_in_order_when_all_is_asked_for(backbones: N
         assert [json.loads(line)["id"] for line in await lines(process, 300)] == ids
 
 
+async def test_older_messages_are_counted_when_it_listens_to_new_ones(backbones: NatsBackbones, nats_url: str, org: str) -> None:
+    await publish(backbones, org, "first", "second")
+    await publish(backbones, org, "other", subject="agent-8")
+    async with listening(nats_url, org, "--subject", "agent-7") as process:
+        assert process.stderr is not None
+        assert await process.stderr.readline() == b"2 older messages: --all shows them\n"
+
+
 async def test_durable_consumer_goes_on_where_it_was_when_it_comes_back(backbones: NatsBackbones, nats_url: str, org: str) -> None:
     options = ("--durable", "billing", "--count", "1", "-o", "json")
     async with listening(nats_url, org, *options) as process:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -62,26 +62,28 @@ def filter_subject(org: str, subject: str | None, topic: str | None) -> str:
     return f"sb.{org}.{party}.{pattern}"
 
 
-async def listen(url: str, wanted: Wanted, ready: asyncio.Event | None = None) -> AsyncGenerator[Heard, None]:
+async def listen(url: str, wanted: Wanted, ready: Callable[[int], None]) -> AsyncGenerator[Heard, None]:
     """The messages as they come; never ends by itself, and goes on where it was after a lost connection.
 
-    `ready` is set once nothing published from then on is missed. Raises Unavailable when there is no NATS at the URL at first,
-    Conflict when the durable consumer is another one.
+    `ready` is called once nothing published from then on is missed, with how many older messages there are that it isn't going to give.
+    Raises Unavailable when there is no NATS at the URL at first, Conflict when the durable consumer is another one.
     """
-    ready = ready or asyncio.Event()
-    after = 0
+    begun, after = False, 0
     while True:
         connection = Connection()
         try:
-            async with asyncio.timeout(None if ready.is_set() else CONNECT_WITHIN):
+            async with asyncio.timeout(None if begun else CONNECT_WITHIN):
                 await connection.open(url.split(","), "switchboard listen")
             consumer, after = await _consumer(connection, wanted, after)
-            ready.set()
+            if not begun:
+                older = await _older(connection, wanted)
+                begun = True
+                ready(older)
             async for heard in _pull(connection, f"{stream_name(wanted.org)}.{consumer}"):
                 after = heard.sequence
                 yield heard
         except (OSError, Error, Lost) as error:  # OSError has TimeoutError in it
-            if not ready.is_set():
+            if not begun:
                 where = urlsplit(url.split(",")[0])
                 raise Unavailable(f"no NATS to listen to at {where.hostname}:{where.port}: {error or 'no answer'}") from error
             _log.warning("listening again: %s", connection.gone or error)
@@ -117,6 +119,23 @@ async def _consumer(connection: Connection, wanted: Wanted, after: int) -> tuple
     made = await streams.add_consumer(stream, config)
     begins = made.delivered.stream_seq if made.delivered else 0
     return made.name, max(after, begins)
+
+
+async def _older(connection: Connection, wanted: Wanted) -> int:
+    """How many matching messages the stream has, asked of a consumer that is never pulled from; 0 for who asked where to begin."""
+    if wanted.all or wanted.since or wanted.durable:
+        return 0
+    streams, stream = connection.jsm(), stream_name(wanted.org)
+    config = ConsumerConfig(
+        name=connection.new_inbox().rpartition(".")[2],
+        deliver_policy=DeliverPolicy.ALL,
+        ack_policy=AckPolicy.EXPLICIT,
+        filter_subject=wanted.filter,
+        inactive_threshold=GONE_AFTER,
+    )
+    made = await streams.add_consumer(stream, config)
+    await streams.delete_consumer(stream, made.name)
+    return made.num_pending or 0
 
 
 async def _pull(connection: Connection, consumer: str) -> AsyncGenerator[Heard, None]:
