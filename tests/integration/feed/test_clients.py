@@ -14,9 +14,7 @@ from tests.waiting import eventually
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer nonsense"}, {"Authorization": "Basic xyz"}])
-async def test_client_without_a_good_key_is_answered_401(
-    start: Start, headers: dict[str, str], caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_client_without_a_good_key_is_answered_401(start: Start, headers: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
     async with start() as feed:
         with pytest.raises(InvalidStatus) as refused:
             await connect(feed.feed_url(), additional_headers=headers)
