@@ -78,14 +78,11 @@ class Lane:
     async def _deliver(self, entries: list[Entry]) -> list[Delivery]:
         """Publish what the gate lets through; the rest is pending, and the relay's."""
         ready = entries
-        last: tuple[int, int] | None = None
         open_flushes: dict[tuple[int, int], bool] = {}
         for entry in entries:
             key = (entry.shard, entry.flush)
-            if key != last:
-                last = key
-                if key not in open_flushes:
-                    open_flushes[key] = self._log.may_publish(entry, self._backbone) or await self._log.opened(entry, self._backbone)
+            if key not in open_flushes:
+                open_flushes[key] = self._log.may_publish(entry, self._backbone) or await self._log.opened(entry, self._backbone)
         if not all(open_flushes.values()):
             ready = [entry for entry in entries if open_flushes[entry.shard, entry.flush]]
         if not ready:

@@ -11,8 +11,7 @@ class Entry(msgspec.Struct, frozen=True):
 
     `outcome` is `new`, `duplicate` (accepted before, same digest), `conflict` (another digest), `full` (over the org's or the log's
     limit: nothing was written) or `unknown` (the log did not answer: it may be there, or not). `flush` and `index` are the place of the
-    first copy, `revision` and `targets` those it was accepted under. `known` marks a message whose publish must never join an atomic
-    batch: a duplicate.
+    first copy, `revision` and `targets` those it was accepted under.
     """
 
     outcome: str
@@ -25,10 +24,6 @@ class Entry(msgspec.Struct, frozen=True):
     undeliverable: str | None = None
     logged: float = 0.0  # time.monotonic() when the log answered: what was logged long ago is the relay's
     epoch: bytes = b""  # of the log that `flush` is a number of: after a lost log the numbers begin again
-
-    @property
-    def known(self) -> bool:
-        return self.outcome == "duplicate"
 
 
 class Unreadable(msgspec.Struct, frozen=True):
