@@ -1,11 +1,15 @@
-"""One front for all tests of a module that only speak HTTP to it."""
+"""The log and the store on the run's servers, a corner of their own for each test; and one front for the tests of a module."""
 
 import secrets
 import string
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
+import redis
 
+from shared.adapters.postgres import PostgresMessageStore
+from shared.adapters.redis.log_queue import RedisLogQueue
 from tests.integration.fronts import FrontProcess, environment, fronting
 from tests.servers import Databases, RedisDatabases
 
@@ -22,3 +26,29 @@ def front(
         settings = environment(directory, redis_databases.fresh(), nats_url, database)
         with fronting(directory, settings, "".join(secrets.choice(LETTERS) for _ in range(4))) as running:
             yield running
+
+
+@pytest.fixture
+async def queue(redis_url: str) -> AsyncIterator[RedisLogQueue]:
+    """The door's side of an empty log."""
+    queue = RedisLogQueue(redis_url)
+    await queue.start()
+    yield queue
+    await queue.stop()
+
+
+@pytest.fixture
+def server(redis_url: str) -> Iterator[Any]:
+    """A client of the log's Redis, to look at what is there."""
+    client = redis.Redis.from_url(redis_url)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+async def store(database: str) -> AsyncIterator[PostgresMessageStore]:
+    """The store on a migrated database."""
+    store = PostgresMessageStore(database)
+    await store.start()
+    yield store
+    await store.stop()

@@ -2,13 +2,11 @@
 
 import asyncio
 import resource
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
-import pytest
-import redis
 
 from functions.log_batch.handler import handle
 from functions.logger.handler import Logger
@@ -27,29 +25,6 @@ from tests.waiting import eventually
 
 PREFIX = "sb:log:{0}:"
 MANY = 1 << 24
-
-
-@pytest.fixture
-async def queue(redis_url: str) -> AsyncIterator[RedisLogQueue]:
-    queue = RedisLogQueue(redis_url)
-    await queue.start()
-    yield queue
-    await queue.stop()
-
-
-@pytest.fixture
-def server(redis_url: str) -> Iterator[Any]:
-    client = redis.Redis.from_url(redis_url)
-    yield client
-    client.close()
-
-
-@pytest.fixture
-async def store(database: str) -> AsyncIterator[PostgresMessageStore]:
-    store = PostgresMessageStore(database)
-    await store.start()
-    yield store
-    await store.stop()
 
 
 @asynccontextmanager

@@ -4,14 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
-import redis
 
 from shared.adapters.redis.log_queue import RedisLogQueue
 from tests.events import accepted
@@ -81,21 +80,6 @@ def start(redis_url: str, nats_url: str, database: str, tmp_path: Path) -> Itera
     yield start
     for process in started:
         process.kill()
-
-
-@pytest.fixture
-async def queue(redis_url: str) -> AsyncIterator[RedisLogQueue]:
-    queue = RedisLogQueue(redis_url)
-    await queue.start()
-    yield queue
-    await queue.stop()
-
-
-@pytest.fixture
-def server(redis_url: str) -> Iterator[Any]:
-    client = redis.Redis.from_url(redis_url)
-    yield client
-    client.close()
 
 
 def rows(database: str) -> int:

@@ -45,14 +45,6 @@ async def client(nats_url: str) -> AsyncIterator[Client]:
     await client.close()
 
 
-@pytest.fixture
-async def queue(redis_url: str) -> AsyncIterator[RedisLogQueue]:
-    queue = RedisLogQueue(redis_url)
-    await queue.start()
-    yield queue
-    await queue.stop()
-
-
 @asynccontextmanager
 async def relaying(redis_url: str, backbones: NatsBackbones, database: str) -> AsyncIterator[Relay]:
     """A relay at work for the time of the block."""

@@ -1,13 +1,12 @@
 """The relay between a real Valkey and a real NATS server: outages under traffic, rivals, and what a stream refuses."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import nats
 import pytest
-import redis
 
 from functions.logger.outcome import Schedule
 from functions.logger.relay import Relay
@@ -27,29 +26,6 @@ from tests.waiting import eventually
 
 PREFIX = "sb:log:{0}:"
 QUICK = Schedule(attempts=3, initial_ms=20, look_s=0.1, longest_pause_s=0.5)
-
-
-@pytest.fixture
-async def queue(redis_url: str) -> AsyncIterator[RedisLogQueue]:
-    queue = RedisLogQueue(redis_url)
-    await queue.start()
-    yield queue
-    await queue.stop()
-
-
-@pytest.fixture
-def server(redis_url: str) -> Iterator[Any]:
-    client = redis.Redis.from_url(redis_url)
-    yield client
-    client.close()
-
-
-@pytest.fixture
-async def store(database: str) -> AsyncIterator[PostgresMessageStore]:
-    store = PostgresMessageStore(database)
-    await store.start()
-    yield store
-    await store.stop()
 
 
 @asynccontextmanager

@@ -1,10 +1,8 @@
 """What the relay does with two events of one identity, accepted further apart than the log's window: both are acknowledged, both arrive."""
 
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-import redis
 
 from functions.route.handler import Route
 from shared.adapters.nats.backbones import NatsBackbones
@@ -14,26 +12,12 @@ from shared.adapters.redis.log_reader import RedisLogReader
 from shared.domain.record import Deliveries, Flush
 from tests.conformance.backbones import BACKBONE
 from tests.events import accepted
-from tests.integration.test_nats_duplicates import BODIES, backbones, delivered, queue, relaying, window_passes
+from tests.integration.test_nats_duplicates import BODIES, backbones, delivered, relaying, window_passes
 from tests.integration.test_relay import PREFIX, age, idle, noted
 from tests.nats_streams import read_stream
 from tests.waiting import eventually
 
-__all__ = ["backbones", "queue"]  # fixtures
-
-
-@pytest.fixture
-async def store(database: str) -> AsyncIterator[PostgresMessageStore]:
-    store = PostgresMessageStore(database)
-    await store.start()
-    yield store
-    await store.stop()
-
-
-@pytest.fixture
-def server(redis_url: str) -> Iterator[Any]:
-    with redis.Redis.from_url(redis_url) as server:
-        yield server
+__all__ = ["backbones"]  # a fixture
 
 
 async def store_the_log(redis_url: str, store: PostgresMessageStore, limit_bytes: int = 1 << 30) -> None:

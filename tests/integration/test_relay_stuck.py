@@ -1,10 +1,9 @@
 """What a backbone waits for and the relay can't simply read: delivered from what is left of it, a dead letter, or put aside and counted."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import redis
 
 from shared.adapters.nats.backbones import NatsBackbones
 from shared.adapters.postgres import PostgresMessageStore
@@ -18,29 +17,6 @@ from tests.integration.test_relay import PREFIX, age, connected, gate, idle, not
 from tests.waiting import eventually
 
 BIG = b'"' + b"x" * 20_000 + b'"'  # the feed cuts it
-
-
-@pytest.fixture
-async def queue(redis_url: str) -> AsyncIterator[RedisLogQueue]:
-    queue = RedisLogQueue(redis_url)
-    await queue.start()
-    yield queue
-    await queue.stop()
-
-
-@pytest.fixture
-def server(redis_url: str) -> Iterator[Any]:
-    client = redis.Redis.from_url(redis_url)
-    yield client
-    client.close()
-
-
-@pytest.fixture
-async def store(database: str) -> AsyncIterator[PostgresMessageStore]:
-    store = PostgresMessageStore(database)
-    await store.start()
-    yield store
-    await store.stop()
 
 
 @pytest.fixture

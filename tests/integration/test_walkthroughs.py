@@ -3,12 +3,11 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
 import pytest
-import redis
 
 from functions.pipeline import Pipeline
 from shared.adapters.postgres import PostgresMessageStore
@@ -31,29 +30,6 @@ IN_FLIGHT = 64
 
 class State:
     current = Snapshot(revision=42, keys={})
-
-
-@pytest.fixture
-async def queue(redis_url: str) -> AsyncIterator[RedisLogQueue]:
-    queue = RedisLogQueue(redis_url)
-    await queue.start()
-    yield queue
-    await queue.stop()
-
-
-@pytest.fixture
-def server(redis_url: str) -> Iterator[Any]:
-    client = redis.Redis.from_url(redis_url)
-    yield client
-    client.close()
-
-
-@pytest.fixture
-async def store(database: str) -> AsyncIterator[PostgresMessageStore]:
-    store = PostgresMessageStore(database)
-    await store.start()
-    yield store
-    await store.stop()
 
 
 @pytest.fixture
