@@ -8,6 +8,7 @@ from functions.ingest.handler import Submit, handle
 from functions.ingest.webhook import ALLOW, handshake
 from shared.codec import Context, decode_http, encode_problem, encode_receipt, encode_receipts, trace_of
 from shared.domain.errors import Fault, Malformed, SwitchboardError
+from shared.domain.principal import Principal
 from shared.domain.verdict import Outcome, Receipt, Refusal
 from shared.edge.app import internal
 from shared.edge.asgi import JSON, Header, Receive, Scope, Send, answer
@@ -18,6 +19,7 @@ from shared.edge.logs import log_request, requests
 from shared.edge.metrics import Counters
 from shared.edge.principals import Principals
 from shared.edge.problems import RETRIED, NotAllowed, answer_problem, problem_headers, retry_after
+from shared.edge.whole import Head, response
 
 log = logging.getLogger(__name__)
 
@@ -31,52 +33,22 @@ CLIENT_GONE = 499  # counted only: nobody is there to get an answer
 ONCE = frozenset((b"authorization", b"content-type", b"content-encoding", b"content-length", b"prefer"))
 
 
-class _Request:
-    """One POST on its way through: what the answer depends on. The headers are looked at once."""
+def _check_head(fields: dict[bytes, bytes], headers: Sequence[Header], limit: int) -> None:
+    """Raises what the headers alone say against the request; `limit` is in bytes of its body."""
+    if len(fields) != len(headers):
+        _refuse_repeated(headers)
+    if b"upgrade" in fields:  # shared/edge/server.py says why: this request's body may be lost already
+        raise Malformed("send the event without an Upgrade header", faults=[Fault("upgrade", "not on a POST")])
+    encoding = fields.get(b"content-encoding")
+    if encoding is not None and encoding.lower() != b"identity":
+        fault = Fault("content-encoding", "only identity is taken")
+        raise Malformed("send the event uncompressed: Content-Encoding is not taken here", faults=[fault], status=415)
+    length = fields.get(b"content-length")
+    if length is not None and int(length) > limit:
+        raise too_large(limit)
 
-    __slots__ = ("headers", "receive", "scope", "send", "unread")
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.scope = scope
-        self.receive = receive
-        self.send = send
-        self.unread = True
-        raw = scope["headers"]
-        self.headers: dict[bytes, bytes] = dict(raw)
-
-    def check_head(self, limit: int) -> None:
-        """Raises what the headers alone say against the request."""
-        headers = self.headers
-        if len(headers) != len(self.scope["headers"]):
-            _refuse_repeated(self.scope["headers"])
-        if b"upgrade" in headers:  # shared/edge/server.py says why: this request's body may be lost already
-            raise Malformed("send the event without an Upgrade header", faults=[Fault("upgrade", "not on a POST")])
-        encoding = headers.get(b"content-encoding")
-        if encoding is not None and encoding.lower() != b"identity":
-            fault = Fault("content-encoding", "only identity is taken")
-            raise Malformed("send the event uncompressed: Content-Encoding is not taken here", faults=[fault], status=415)
-        length = headers.get(b"content-length")
-        if length is not None and int(length) > limit:
-            raise too_large(limit)
-
-    async def answer(self, status: int, body: bytes, headers: list[Header]) -> None:
-        """Send a whole response; `content-length` and the request's `traceparent` are added."""
-        headers.append((b"content-length", b"%d" % len(body)))
-        traceparent = self.headers.get(b"traceparent")
-        if traceparent is not None:
-            headers.append((b"traceparent", traceparent))
-        await self.send({"type": "http.response.start", "status": status, "headers": headers})
-        await self.send({"type": "http.response.body", "body": body})
-
-    async def refuse(self, error: SwitchboardError) -> None:
-        """Answer with an error that concerns the request as a whole."""
-        if self.unread and (b"transfer-encoding" in self.headers or int(self.headers.get(b"content-length", 0)) > UNREAD_BYTES):
-            await refuse_unread(self.receive, self.send, error.status, encode_problem(error), problem_headers(error))
-        else:
-            headers = problem_headers(error)
-            if error.status == TOO_SLOW:
-                headers.append((b"connection", b"close"))
-            await self.answer(error.status, encode_problem(error), headers)
+Answer = tuple[int, bytes, list[Header]]  # status, body, headers but for `content-length`
 
 
 class Door:
@@ -111,44 +83,72 @@ class Door:
             await answer_problem(send, NotAllowed("events come by POST"), [ALLOW])
 
     async def post(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take the events of one request."""
-        started = perf_counter()
-        request = _Request(scope, receive, send)
-        status = CLIENT_GONE
+        """Take the events of one request, as ASGI."""
+        started, headers = perf_counter(), scope["headers"]
+        fields: dict[bytes, bytes] = dict(headers)
+        unread, status = True, CLIENT_GONE
         try:
-            status = await self._take(request)
-        except SwitchboardError as error:
-            status = error.status
-            self._counters.refuse(error.kind, error.rule)
-            await request.refuse(error)
-        except Gone:
-            pass
-        except Exception:
-            status = 500
-            log.exception("POST %s failed", scope["path"])
-            await request.refuse(internal())
+            try:
+                principal, limit = self._admit(fields, scope)
+                body = await read_body(receive, limit, self._flight, self._deadlines)
+                unread = False
+                answered = await self._take(fields, headers, principal, body)
+            except Gone:
+                return
+            except Exception as error:
+                answered = self._failed(error, scope)
+            status, answer, back = answered
+            if unread and (b"transfer-encoding" in fields or int(fields.get(b"content-length", 0)) > UNREAD_BYTES):
+                await refuse_unread(receive, send, status, answer, back)
+            else:
+                await _send_whole(send, status, answer, _traced(back, fields))
         finally:
-            seconds = perf_counter() - started
-            self._counters.answered(status, seconds)
-            if status >= 500 or seconds > SLOW or requests.isEnabledFor(logging.DEBUG):
-                log_request("ingest", scope, status, seconds)
+            self._note(scope, status, started)
 
-    async def _take(self, request: "_Request") -> int:
-        """Read, decode, submit and answer; the status answered. Raises SwitchboardError for what concerns the request as a whole."""
-        headers = request.headers
-        authorization = headers.get(b"authorization")
-        principals = self._principals
-        principal = principals.of_request(request.scope) if authorization is None else principals.of(authorization)
-        content_type = headers.get(b"content-type")
-        limit, flight = BATCH_BYTES if _is_batch(content_type) else SINGLE_BYTES, self._flight
-        request.check_head(limit)
-        body = await read_body(request.receive, limit, flight, self._deadlines)
-        request.unread, size = False, len(body)
+    async def whole(self, head: Head, body: bytes, client: tuple[str, int] | None) -> bytes:
+        """Take the events of one request that came whole; the whole response. Raises nothing."""
+        started, fields = perf_counter(), head.fields
+        try:
+            principal, _ = self._admit(fields, head.scope)
+            status, answer, back = await self._take(fields, head.headers, principal, body)
+        except Exception as error:
+            status, answer, back = self._failed(error, head.scope)
+        self._note(head.scope, status, started, client)
+        return response(status, answer, _traced(back, fields))
+
+    def _failed(self, error: Exception, scope: Scope) -> Answer:
+        """What a request is answered with as a whole."""
+        if not isinstance(error, SwitchboardError):
+            log.error("POST %s failed", scope["path"], exc_info=error)
+            return 500, encode_problem(internal()), problem_headers(internal())
+        self._counters.refuse(error.kind, error.rule)
+        headers = problem_headers(error)
+        if error.status == TOO_SLOW:
+            headers.append((b"connection", b"close"))
+        return error.status, encode_problem(error), headers
+
+    def _note(self, scope: Scope, status: int, started: float, client: tuple[str, int] | None = None) -> None:
+        seconds = perf_counter() - started
+        self._counters.answered(status, seconds)
+        if status >= 500 or seconds > SLOW or requests.isEnabledFor(logging.DEBUG):
+            log_request("ingest", scope if client is None else {**scope, "client": client}, status, seconds)
+
+    def _admit(self, fields: dict[bytes, bytes], scope: Scope) -> tuple[Principal, int]:
+        """Who sends, and the most bytes of a body. Raises SwitchboardError for what the head alone says against the request."""
+        authorization = fields.get(b"authorization")
+        principal = self._principals.of_request(scope) if authorization is None else self._principals.of(authorization)
+        limit = BATCH_BYTES if _is_batch(fields.get(b"content-type")) else SINGLE_BYTES
+        _check_head(fields, scope["headers"], limit)
+        return principal, limit
+
+    async def _take(self, fields: dict[bytes, bytes], headers: Sequence[Header], principal: Principal, body: bytes) -> Answer:
+        """Decode and submit. Raises SwitchboardError for what concerns the request as a whole."""
+        size, flight = len(body), self._flight
         if flight.events >= flight.max_events or flight.bytes + size > flight.max_bytes:
             raise flight.overloaded()
-        trace = trace_of(request.scope["headers"]) if b"traceparent" in headers else None
+        trace = trace_of(headers) if b"traceparent" in fields else None
         context = Context(principal.org, "http", principal.name, time_ns() // 1000, self._principals.revision, trace)
-        decoded = decode_http(content_type, request.scope["headers"], body, context)
+        decoded = decode_http(fields.get(b"content-type"), headers, body, context)
         count = len(decoded.items)
         flight.events += count
         flight.bytes += size
@@ -158,11 +158,9 @@ class Door:
             flight.events -= count
             flight.bytes -= size
         self._count(outcomes)
-        if b"prefer" in headers and wants_reply(headers[b"prefer"]):
-            return await self._reply(request, outcomes)
-        status, answer, headers_back = _one_answer(outcomes[0]) if decoded.single else _batch_answer(outcomes)
-        await request.answer(status, answer, headers_back)
-        return status
+        if b"prefer" in fields and wants_reply(fields[b"prefer"]):
+            return self._reply(outcomes)
+        return _one_answer(outcomes[0]) if decoded.single else _batch_answer(outcomes)
 
     def _count(self, outcomes: Sequence[Outcome]) -> None:
         counters = self._counters
@@ -177,14 +175,26 @@ class Door:
             elif type(outcome) is Refusal:
                 counters.refuse(outcome.error.kind, outcome.error.rule)
 
-    async def _reply(self, request: "_Request", outcomes: Sequence[Outcome]) -> int:
+    def _reply(self, outcomes: Sequence[Outcome]) -> Answer:
         try:
             status, headers, body = hop_answer(outcomes, encode_receipts(outcomes), self._cluster, "ingest")
         except SwitchboardError as error:
-            await answer_problem(request.send, error)
-            return error.status
-        await request.answer(status, body, headers)
-        return status
+            return error.status, encode_problem(error), problem_headers(error)
+        return status, body, headers
+
+
+async def _send_whole(send: Send, status: int, body: bytes, headers: list[Header]) -> None:
+    headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _traced(headers: list[Header], fields: dict[bytes, bytes]) -> list[Header]:
+    """The headers of an answer, with the request's `traceparent`."""
+    traceparent = fields.get(b"traceparent")
+    if traceparent is not None:
+        headers.append((b"traceparent", traceparent))
+    return headers
 
 
 def _is_batch(content_type: bytes | None) -> bool:
@@ -201,15 +211,14 @@ def _refuse_repeated(headers: Sequence[Header]) -> None:
         seen.add(name)
 
 
-def _one_answer(outcome: Outcome) -> tuple[int, bytes, list[Header]]:
-    """Status, body and headers."""
+def _one_answer(outcome: Outcome) -> Answer:
     if type(outcome) is Receipt:
         return 202, encode_receipt(outcome), [JSON]
     assert isinstance(outcome, Refusal)
     return outcome.error.status, encode_problem(outcome), problem_headers(outcome.error)
 
 
-def _batch_answer(outcomes: Sequence[Outcome]) -> tuple[int, bytes, list[Header]]:
+def _batch_answer(outcomes: Sequence[Outcome]) -> Answer:
     """202 when all were accepted, 429 or 503 when that is what all were told, else 207."""
     refused = [outcome.error for outcome in outcomes if isinstance(outcome, Refusal)]
     headers = [JSON]

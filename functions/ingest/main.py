@@ -103,7 +103,7 @@ def build(resources: Resources) -> WithEvents:
     app = framework_app("ingest", __name__)
     app.state.door = door
     app.router.lifespan_context = lifespan
-    return WithEvents(app, door.post)
+    return WithEvents(app, door.post, door.whole)
 
 
 app = Edge("ingest", build)

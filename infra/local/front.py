@@ -87,7 +87,7 @@ def build(resources: Resources) -> WithEvents:
         apps[name] = import_module(f"functions.{name}.main").build(resources)
     ingest = apps["ingest"]
     assert isinstance(ingest, WithEvents)
-    return WithEvents(Front(apps), ingest.events)
+    return WithEvents(Front(apps), ingest.events, ingest.whole)
 
 
 if __name__ == "__main__":

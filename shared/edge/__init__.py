@@ -16,5 +16,7 @@
 | `openapi` | one OpenAPI document of all functions, and its page |
 | `metrics` | plain counters, and how Prometheus reads them |
 | `one_write` | a response in one system call |
-| `server` | uvicorn with our limits, shared sockets and graceful shutdown |
+| `protocol` | uvicorn's HTTP/1.1 with bounds, and a short way for requests that come whole |
+| `whole` | what a request that comes whole is, and the whole answer to it |
+| `server` | uvicorn as we run it: shared sockets and graceful shutdown |
 """

@@ -13,6 +13,7 @@ from shared.edge.asgi import JSON, NO_STORE, ASGIApp, Event, Receive, Scope, Sen
 from shared.edge.lifespan import lifespan_of
 from shared.edge.logs import log_request
 from shared.edge.problems import answer_problem, problem_document, problem_headers
+from shared.edge.whole import Whole
 from shared.resources import Resources
 from shared.settings import Settings
 
@@ -23,10 +24,11 @@ EVENTS_PATHS = frozenset(("/v1/events", "/"))
 
 @dataclass(frozen=True, slots=True)
 class WithEvents:
-    """An ASGI app, and the app that takes POST /v1/events (and POST /) from it on the fast path."""
+    """An ASGI app; the app that takes POST /v1/events (and POST /) from it on the fast path; what takes those that came whole."""
 
     app: ASGIApp
     events: ASGIApp
+    whole: Whole
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The app's answer."""
@@ -53,6 +55,7 @@ class Edge:
         self.misconfigured: Misconfigured | None = None  # why the start failed, when an operator must act
         self._app: ASGIApp = _not_started
         self._events: ASGIApp = _not_started
+        self.whole: Whole | None = None  # for a server that sees that a request came whole; None: everything is ASGI
         self._stack = AsyncExitStack()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,7 +80,10 @@ class Edge:
         app = self._build(resources)
         await self._stack.enter_async_context(lifespan_of(app))
         self._app = app
-        self._events = app.events if isinstance(app, WithEvents) else self._request
+        if isinstance(app, WithEvents):
+            self._events, self.whole = app.events, app.whole
+        else:
+            self._events = self._request
 
     async def stop(self) -> None:
         """Stop the function's app, then close the adapters. The server has let every request finish."""

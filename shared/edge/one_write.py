@@ -23,6 +23,12 @@ class OneWrite:
             self._loop.call_soon(self.flush)
         self._waiting.append(data)
 
+    def write_now(self, data: bytes) -> None:
+        """Write what is a whole answer already, behind what waits."""
+        self.flush()
+        if not self.whole.is_closing():
+            self.whole.write(data)
+
     def flush(self) -> None:
         """Write what waits, now."""
         waiting = self._waiting

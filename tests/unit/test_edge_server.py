@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 import uvicorn
 
-from shared.edge import server
+from shared.edge import protocol, server
 from tests.unit.doors import BINARY, Doorway
 
 HEAD = b"POST / HTTP/1.1\r\nhost: x\r\n" + b"".join(f"{name}: {value}\r\n".encode() for name, value in BINARY.items())
@@ -17,7 +17,7 @@ HEAD = b"POST / HTTP/1.1\r\nhost: x\r\n" + b"".join(f"{name}: {value}\r\n".encod
 async def serving(doorway: Doorway) -> AsyncIterator[int]:
     """The door on a port of its own."""
     listening = server.listen("127.0.0.1", 0)
-    config = uvicorn.Config(doorway.door, http=server.BoundedProtocol, ws="none", lifespan="off", log_config=None, access_log=False)
+    config = uvicorn.Config(doorway.door, http=protocol.BoundedProtocol, ws="none", lifespan="off", log_config=None, access_log=False)
     running = uvicorn.Server(config)
     config.load()
     running.lifespan = config.lifespan_class(config)
@@ -40,7 +40,7 @@ async def answer(port: int, sent: bytes) -> bytes:
 
 @pytest.mark.parametrize("sent", [b"", b"POST / HT", HEAD], ids=["nothing", "half a line", "half a head"])
 async def test_connection_is_closed_when_the_head_does_not_come(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HEAD_SECONDS", 0.1)
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.1)
     async with serving(Doorway()) as port:
         assert await answer(port, sent) == b""
 

@@ -1,0 +1,205 @@
+"""The HTTP/1.1 protocol of our server: uvicorn's, with bounds, and with a short way for requests that come whole."""
+
+import asyncio
+import re
+from collections.abc import Awaitable
+from typing import cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from shared.codec import encode_problem
+from shared.domain.errors import Malformed
+from shared.edge.body import LINGER
+from shared.edge.one_write import OneWrite
+from shared.edge.whole import head_of
+
+HEAD_BYTES = 64 * 1024  # a request's line and headers
+HEAD_SECONDS = 10.0  # from its first byte to its last
+
+# llhttp ends a request whose head asks for an upgrade right there, and its body is lost (httptools 0.9). A server may pass the header over
+# (RFC 9110, 7.8), so it is renamed on anything but a GET: Java's HttpClient sends `Upgrade: h2c` with every POST.
+UPGRADE = re.compile(rb"(?<=\r\n)upgrade(?=:)", re.IGNORECASE)
+PASSED_OVER = b"x-upgrade"
+
+
+def _whole_answer(line: bytes, status: int, detail: str) -> bytes:
+    body = encode_problem(Malformed(detail, status=status))
+    head = b"HTTP/1.1 %b\r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+    return head % (line, len(body)) + body
+
+
+HEAD_TOO_LARGE = _whole_answer(b"431 Request Header Fields Too Large", 431, f"the headers are over {HEAD_BYTES} bytes")
+NOT_HTTP = _whole_answer(
+    b"400 Bad Request",
+    400,
+    "this is not HTTP/1.1 as RFC 9112 has it: look at the request line, at control characters in header values, and at Content-Length "
+    "and Transfer-Encoding, of which a request has one at most",
+)
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with a bound on the size and the time of a request's head: llhttp has neither.
+
+    A POST of events that came whole goes straight to the app's `whole`, where it has one: see shared/edge/whole.py.
+    It rests on uvicorn 0.54: `scope` gets its `method` when the head is complete, and is made anew when a request begins.
+    """
+
+    _head = 0  # bytes of a head that is not complete yet
+    _late: asyncio.TimerHandle | None = None
+    _refused = False
+    _inside = False  # llhttp is in the middle of a request
+    _answering: asyncio.Task[None] | None = None  # a request that came whole
+    _behind: bytes = b""  # what came while it was answered
+    _last = False  # the connection ends with the answer in hand
+    _idle: asyncio.TimerHandle | None = None
+    _used = 0.0  # loop time of the last answer to a request that came whole
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(cast(asyncio.Transport, OneWrite(transport, self.loop)))
+        self._late = self.loop.call_later(HEAD_SECONDS, self._too_late)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        if self._answering is not None:
+            self._behind += data
+            self.transport.pause_reading()
+            return
+        if not self._inside and data.startswith(b"POST ") and self._take_whole(data):
+            return
+        if self.scope is None or "method" not in self.scope or self.cycle is None or not self.cycle.more_body:  # a head, or a part of one
+            end = data.find(b"\r\n\r\n", 0, HEAD_BYTES - self._head)
+            if end < 0 and self._head + len(data) > HEAD_BYTES:
+                self._refuse(HEAD_TOO_LARGE)
+                return
+            if data.find(b"pgrade", 0, end) >= 0 and not self._head and not data.startswith(b"GET "):
+                data = UPGRADE.sub(PASSED_OVER, data[:end]) + data[end:]
+        super().data_received(data)
+        if self._refused:
+            return
+        if self.scope is None or "method" not in self.scope:
+            self._head += len(data)
+            if self._late is None:
+                self._late = self.loop.call_later(HEAD_SECONDS, self._too_late)
+        elif self._late is not None:
+            self._head = 0
+            self._late.cancel()
+            self._late = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._late, self._idle):
+            if timer is not None:
+                timer.cancel()
+        if self._answering is not None:  # the server waits for it when it stops
+            self.tasks.add(self._answering)
+            self._answering.add_done_callback(self.tasks.discard)
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        self._inside = True
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        self._inside = False
+        super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """The server stops: the connection ends, with the answer in hand where there is one."""
+        if self._answering is not None:
+            self._last = True
+        else:
+            super().shutdown()
+
+    def _take_whole(self, data: bytes) -> bool:
+        """Whether this is one whole POST of events, with nothing before it that waits for its answer: then it is being answered."""
+        whole, end = getattr(self.app, "whole", None), data.find(b"\r\n\r\n") + 4
+        if whole is None or end < 4 or (self.cycle is not None and not self.cycle.response_complete):
+            return False
+        head = head_of(data, end)
+        if head is None or len(data) - end != head.length:
+            return False
+        self._unset_keepalive_if_required()
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+        self._answering = self.loop.create_task(self._answer(whole(head, data[end:], self.client)))
+        return True
+
+    async def _answer(self, whole: Awaitable[bytes]) -> None:
+        response = await whole
+        if self.flow.write_paused:
+            await self.flow.drain()
+        self._answering = None
+        self.server_state.total_requests += 1
+        transport = cast(OneWrite, self.transport)
+        if transport.is_closing():
+            return
+        transport.write_now(response)
+        if self._last:
+            transport.close()
+            return
+        self._used = self.loop.time()
+        if self._idle is None:
+            self._idle = self.loop.call_later(self.timeout_keep_alive, self._look_idle)
+        if self._behind:
+            data, self._behind = self._behind, b""
+            transport.resume_reading()
+            self.data_received(data)
+
+    def _look_idle(self) -> None:
+        """One timer a connection, and not one a request: it closes where nothing came since the last answer to a whole request."""
+        self._idle = None
+        if self._answering is not None or self._inside or (self.cycle is not None and not self.cycle.response_complete):
+            left = float(self.timeout_keep_alive)
+        else:
+            left = max(self._used + self.timeout_keep_alive - self.loop.time(), 0)
+        if left:
+            self._idle = self.loop.call_later(left, self._look_idle)
+        elif self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_handler()
+
+    def handle_websocket_upgrade(self) -> None:
+        """The WebSocket's protocol gets uvloop's own transport: it writes a frame at a time."""
+        if isinstance(self.transport, OneWrite):
+            self.transport.flush()
+            self.transport = self.transport.whole
+        super().handle_websocket_upgrade()
+
+    def _should_upgrade(self) -> bool:
+        """Only a GET opens a WebSocket (RFC 6455, 4.1). On anything else the header is passed over (RFC 9110, 7.8)."""
+        return self.scope.get("method") == "GET" and super()._should_upgrade()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """The parser has stopped at a head, so nobody knows where the next one begins: the connection ends with this answer."""
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def send_400_response(self, msg: str) -> None:
+        """What the parser refuses. It says no more than that, so this names what it may be."""
+        self._refuse(NOT_HTTP)
+
+    def _refuse(self, response: bytes) -> None:
+        """Answer and close, but read on for a moment: a close under a client that still sends resets the connection, answer and all."""
+        if self._refused or self.transport.is_closing():
+            return
+        self._refused = True
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if not cycle.more_body:  # the request before is whole, and is being answered: that answer stands, and ends the connection
+                cycle.keep_alive = False
+                return
+            started, cycle.disconnected = cycle.response_started, True
+            cycle.message_event.set()
+        else:
+            started = False
+        if not started:
+            self.transport.write(response)
+        self.transport.write_eof()
+        if self._late is not None:
+            self._late.cancel()
+        self._late = self.loop.call_later(LINGER, self._too_late)
+
+    def _too_late(self) -> None:
+        self._late = None
+        if not self.transport.is_closing():
+            self.transport.close()
