@@ -1,15 +1,17 @@
-"""Typed settings from SWITCHBOARD_* variables (contracts.md, "Settings"). All have a default: locally none is needed."""
+"""Typed settings from SWITCHBOARD_* variables (contracts.md, "Settings"). All have a default: locally none is needed.
 
-import difflib
+A dataclass whose fields know how to read their variable, and no pydantic model: each process reads its settings before it does anything
+else, and pydantic and one model of it took 90 ms of that (performance.md, P8).
+"""
+
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from shared.domain.errors import Misconfigured
 
@@ -20,60 +22,94 @@ SHORTEST_KEY = 32  # bytes
 
 log = logging.getLogger(__name__)
 
+Read = Callable[[str], Any]  # a variable's text to the field's value; raises ValueError, whose text names no value
 
-def _url(*schemes: str) -> AfterValidator:
-    def check(value: str) -> str:
-        parts = urlsplit(value)  # ValueError: pydantic reports it
+
+def _by(read: Read) -> dict[str, Read]:
+    """The metadata of a field of Settings that is read so."""
+    return {"read": read}
+
+
+def _url(*schemes: str) -> Read:
+    def read(text: str) -> str:
+        try:
+            parts = urlsplit(text)
+        except ValueError:  # its text may quote a password
+            raise ValueError("can't be read as a URL") from None
         if parts.scheme not in schemes or not (parts.hostname or parts.path):
             raise ValueError(f"must be a URL that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return text
+
+    return read
+
+
+def _whole(least: int, most: int | None = None) -> Read:
+    def read(text: str) -> int:
+        if not re.fullmatch(r"\s*[+-]?[0-9]{1,30}\s*", text):
+            raise ValueError("Input should be a valid integer, unable to parse string as an integer")
+        value = int(text)
+        if value < least:
+            raise ValueError(f"Input should be greater than or equal to {least}")
+        if most is not None and value > most:
+            raise ValueError(f"Input should be less than or equal to {most}")
         return value
 
-    return AfterValidator(check)
+    return read
 
 
-def _cluster(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", value):
+def _one_of(*values: str) -> Read:
+    def read(text: str) -> str:
+        if text not in values:
+            raise ValueError(f"Input should be {' or '.join(map(repr, values))}")
+        return text
+
+    return read
+
+
+def _cluster(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", text):
         raise ValueError("must be a name of a-z, 0-9 and -, of at most 40 characters")
-    return value
+    return text
 
 
-RedisUrl = Annotated[str, _url("redis", "rediss", "unix")]
-NatsUrl = Annotated[str, _url("nats", "tls", "ws", "wss")]
-DatabaseUrl = Annotated[str, _url("postgresql", "postgres")]
-HttpUrl = Annotated[str, _url("http", "https")]
-Secret = Field(default=None, repr=False)  # a URL with a password in it stays out of logs
+REDIS, NATS = _by(_url("redis", "rediss", "unix")), _by(_url("nats", "tls", "ws", "wss"))
+DATABASE, HTTP = _by(_url("postgresql", "postgres")), _by(_url("http", "https"))
+TEXT, PATH = _by(str), _by(Path)
 
 
-class Settings(BaseModel):
-    """What a process is told from outside. An unset server URL is None here: `switchboard up` fills it in for its processes."""
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a process is told from outside. An unset server URL is None here: `switchboard up` fills it in for its processes.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    What may hold a password stays out of repr(), and so out of logs.
+    """
 
-    redis_url: RedisUrl | None = Secret
-    nats_url: NatsUrl | None = Secret
-    database_url: DatabaseUrl | None = Secret
-    redis_door_url: RedisUrl | None = Secret
+    redis_url: str | None = field(default=None, repr=False, metadata=REDIS)
+    nats_url: str | None = field(default=None, repr=False, metadata=NATS)
+    database_url: str | None = field(default=None, repr=False, metadata=DATABASE)
+    redis_door_url: str | None = field(default=None, repr=False, metadata=REDIS)
 
-    cluster: Annotated[str, AfterValidator(_cluster)] = "local"
-    state_dir: Path = Path(".switchboard")
-    bind: str = "127.0.0.1"
-    port: int = Field(default=8080, ge=0, le=65535)  # 0: any free one
-    secret_file: Path | None = None
-    webhook_origins: str = ""  # who may deliver CloudEvents WebHooks to the events path: origins with commas between, `*` for any
+    cluster: str = field(default="local", metadata=_by(_cluster))
+    state_dir: Path = field(default=Path(".switchboard"), metadata=PATH)
+    bind: str = field(default="127.0.0.1", metadata=TEXT)
+    port: int = field(default=8080, metadata=_by(_whole(0, 65535)))  # 0: any free one
+    secret_file: Path | None = field(default=None, metadata=PATH)
+    # Who may deliver CloudEvents WebHooks to the events path: origins with commas between, `*` for any.
+    webhook_origins: str = field(default="", metadata=TEXT)
 
-    log_shards: int = Field(default=1, ge=1, le=1024)
-    log_bytes: int = Field(default=1024**3, ge=1024**2)  # bytes a shard
-    log_durability: Literal["fsync", "memory"] = "fsync"
+    log_shards: int = field(default=1, metadata=_by(_whole(1, 1024)))
+    log_bytes: int = field(default=1024**3, metadata=_by(_whole(1024**2)))  # bytes a shard
+    log_durability: Literal["fsync", "memory"] = field(default="fsync", metadata=_by(_one_of("fsync", "memory")))
 
     # Where the other stages and the hub are, when they aren't in this process.
-    check_url: HttpUrl | None = None
-    route_url: HttpUrl | None = None
-    log_batch_url: HttpUrl | None = None
-    hub_url: HttpUrl | None = None
-    sink: HttpUrl | None = None
+    check_url: str | None = field(default=None, metadata=HTTP)
+    route_url: str | None = field(default=None, metadata=HTTP)
+    log_batch_url: str | None = field(default=None, metadata=HTTP)
+    hub_url: str | None = field(default=None, metadata=HTTP)
+    sink: str | None = field(default=None, metadata=HTTP)
 
-    fronts: int = Field(default=1, ge=1, le=64)  # front processes of `switchboard up`
-    front_fd: int | None = Field(default=None, ge=0)  # the listening socket that `switchboard up` hands to them
+    fronts: int = field(default=1, metadata=_by(_whole(1, 64)))  # front processes of `switchboard up`
+    front_fd: int | None = field(default=None, metadata=_by(_whole(0)))  # the listening socket that `switchboard up` hands to them
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
@@ -82,17 +118,19 @@ class Settings(BaseModel):
         Raises Misconfigured, which names the variable and never its value.
         """
         env = os.environ if env is None else env
-        chosen = {field: name for field in cls.model_fields if (name := _set_variable(field, env))}
-        _warn_of_unknown(env, {name for field in cls.model_fields for name in _variables(field)})
-        try:
-            settings = cls.model_validate({field: env[name] for field, name in chosen.items()})
-        except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            raise Misconfigured(f"{chosen[str(first['loc'][0])]}: {first['msg'].removeprefix('Value error, ')}") from None
-        for field, instead in NOT_BUILT.items():
-            if field in chosen:
-                raise Misconfigured(f"{chosen[field]}: not built yet, unset it: {instead}")
-        return settings
+        readers: dict[str, Read] = {known.name: known.metadata["read"] for known in fields(cls)}
+        chosen = {setting: name for setting in readers if (name := _set_variable(setting, env))}
+        _warn_of_unknown(env, {name for setting in readers for name in _variables(setting)})
+        values = {}
+        for setting, name in chosen.items():
+            try:
+                values[setting] = readers[setting](env[name])
+            except ValueError as error:
+                raise Misconfigured(f"{name}: {error}") from None
+        for setting, instead in NOT_BUILT.items():
+            if setting in chosen:
+                raise Misconfigured(f"{chosen[setting]}: not built yet, unset it: {instead}")
+        return cls(**values)
 
     def required(self, field: str) -> str:
         """The value of an optional setting that this process can't do without. Raises Misconfigured when it isn't set."""
@@ -136,5 +174,7 @@ def _set_variable(field: str, env: Mapping[str, str]) -> str | None:
 def _warn_of_unknown(env: Mapping[str, str], known: set[str]) -> None:
     for name in sorted(env):
         if name.startswith(PREFIX) and name not in known | COMMAND_LINE:
+            import difflib  # not at every start
+
             near = difflib.get_close_matches(name, known, n=1)
             log.warning("%s is not a setting%s", name, f": did you mean {near[0]}?" if near else "")
