@@ -20,6 +20,7 @@ from shared.domain.snapshot import Snapshot
 from shared.domain.uuid7 import uuid7
 from shared.domain.verdict import Delivery, Outcome, Receipt, Refusal
 from shared.ports import Backbones, LogQueue
+from shared.stages.events import ACCEPTED, DELIVERED, RECEIVED, REJECTED, UNDELIVERABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,6 @@ class Step:
     on: str
     emits: tuple[str, ...]
 
-
-RECEIVED, ACCEPTED, REJECTED = "switchboard.message.received", "switchboard.message.accepted", "switchboard.message.rejected"
-DELIVERED, UNDELIVERABLE = "switchboard.message.delivered", "switchboard.message.undeliverable"
 
 STEPS = (
     Step("check-constraints", on=RECEIVED, emits=(ACCEPTED, REJECTED)),
@@ -89,7 +87,15 @@ class Pipeline:
     @classmethod
     def inline(cls, log: LogQueue, backbones: Backbones, state: State, store: Bodies) -> "Pipeline":
         """Every stage a direct call: the default, and the fastest."""
-        return cls(check_constraints.handle, log, Route(backbones, log).handle, state, store)
+        return cls.wired(log, backbones, state, store)
+
+    @classmethod
+    def wired(cls, log: LogQueue, backbones: Backbones, state: State, store: Bodies, check: Check | None = None) -> "Pipeline":
+        """Stages that may be calls to their Services (shared/stages): `check`, and `backbones` where route publishes for this process.
+
+        The lanes are the door's own either way: one group in flight a stream, in log order, and what is lost is the relay's.
+        """
+        return cls(check or check_constraints.handle, log, Route(backbones, log).handle, state, store)
 
     async def submit(self, messages: Sequence[Message], principal: Principal) -> list[Outcome]:
         """Judge, write down, deliver: an outcome for each message of one principal, in order.

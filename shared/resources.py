@@ -21,6 +21,7 @@ FIRST_SNAPSHOT = 3.0  # seconds to wait for the store before going on with the s
 OPENING = 5.0  # seconds a server has to answer when an adapter is opened
 # Last opened is not last closed: what still publishes goes first, then the log its delivery records ride on, then the store.
 DRAIN = ("backbones", "log", "store", "config")
+REACHED = ("log", "config", "check-constraints", "route", "log-batch")  # what can say whether it answered when it was last asked
 
 
 class Resources:
@@ -62,7 +63,7 @@ class Resources:
     def degraded(self) -> list[str]:
         """The names of the dependencies that are lost now."""
         lost = set(self._lost)
-        lost |= {name for name in ("log", "config") if isinstance(held := self._held.get(name), Reaches) and not held.reachable()}
+        lost |= {name for name in REACHED if isinstance(held := self._held.get(name), Reaches) and not held.reachable()}
         if self.snapshots.lost:
             lost.add("config")
         backbones = cast("Backbones | None", self._held.get("backbones"))

@@ -17,6 +17,8 @@ from shared.ports import ConfigStore
 log = logging.getLogger(__name__)
 
 _PAUSE = 0.5  # seconds between two tries to reach the store
+KEPT = 16  # snapshots: a stage judges at the revision that a door stamped, which may be one that is no longer in force
+NEWER_S = 1.0  # how long a stage waits for a stamped revision that it hasn't heard of: twice what a poll takes
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Snapshot).decode
@@ -29,6 +31,8 @@ class SnapshotFollower:
         self._config = config
         self._kept = kept
         self._current: Snapshot | None = None
+        self._recent: dict[int, Snapshot] = {}
+        self._newer: list[asyncio.Future[None]] = []
         self._first = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.lost = False  # the store could not be reached when last tried
@@ -45,6 +49,19 @@ class SnapshotFollower:
         """Whether there is a snapshot."""
         return self._current is not None
 
+    async def at(self, revision: int) -> Snapshot:
+        """The snapshot of a revision. One newer than ours is waited for. Raises Unavailable where it isn't to be had."""
+        loop = asyncio.get_running_loop()
+        limit = loop.time() + NEWER_S
+        while (found := self._recent.get(revision)) is None:
+            remaining = limit - loop.time()
+            if remaining <= 0 or (self._current is not None and self._current.revision > revision):
+                raise Unavailable(f"config revision {revision} is not known here; retry with the same id", retry_after_ms=1000)
+            waiter: asyncio.Future[None] = loop.create_future()
+            self._newer.append(waiter)
+            await asyncio.wait((waiter,), timeout=remaining)
+        return found
+
     async def start(self, within: float) -> None:
         """Begin to follow, and return with the first snapshot: the store's, or after `within` seconds the one kept on disk.
 
@@ -55,7 +72,9 @@ class SnapshotFollower:
             await asyncio.wait_for(self._first.wait(), within)
         if self._current is None:
             self.lost = True
-            self._current = await asyncio.to_thread(read, self._kept)
+            kept = await asyncio.to_thread(read, self._kept)
+            if kept is not None and self._current is None:  # the store's may have come meanwhile
+                self._hold(kept)
             log.warning(
                 "the config store can't be reached: %s", f"going on with revision {self._current.revision}" if self._current else "waiting"
             )
@@ -84,12 +103,24 @@ class SnapshotFollower:
         self.lost = False
         if self._current is not None and self._current == snapshot:
             return
-        self._current = snapshot
+        self._hold(snapshot)
         self._first.set()
         try:
             await asyncio.to_thread(write, self._kept, snapshot)
         except OSError as error:
             log.warning("the snapshot can't be kept in %s: %s", self._kept, error.strerror)
+
+    def _hold(self, snapshot: Snapshot) -> None:
+        """In force from now on; the last ones stay at hand for at()."""
+        self._current = snapshot
+        self._recent.pop(snapshot.revision, None)
+        self._recent[snapshot.revision] = snapshot
+        while len(self._recent) > KEPT:
+            del self._recent[next(iter(self._recent))]
+        waiting, self._newer = self._newer, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
 
 
 def write(path: Path, snapshot: Snapshot) -> None:

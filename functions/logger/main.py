@@ -25,6 +25,7 @@ from shared.edge.app import Edge
 from shared.edge.asgi import ASGIApp
 from shared.edge.server import run
 from shared.resources import Resources
+from shared.stages.log_batch import open_rows
 
 RETRY_S = 0.5  # between two tries to reach what the relay can't do without
 
@@ -83,7 +84,10 @@ class Pod:
             await reader.close()
 
     async def _write(self, shard: int, taken: Sequence[Taken]) -> None:
-        await write_rows(shard, taken, await self._resources.store())
+        if self._resources.settings.log_batch_url is not None:
+            await (await open_rows(self._resources)).write(shard, taken)
+        else:
+            await write_rows(shard, taken, await self._resources.store())
 
     async def _relay(self, shard: int) -> None:
         settings = self._resources.settings
@@ -124,6 +128,8 @@ def build(resources: Resources) -> ASGIApp:
     """The pod's ASGI app on a process's resources: no routes but the edge's own. Raises Misconfigured."""
     for field in ("redis_url", "database_url", "nats_url"):
         resources.settings.required(field)
+    if resources.settings.log_batch_url is not None:
+        resources.settings.secret_keys()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -7,7 +7,7 @@ import httpx
 import psycopg
 import pytest
 
-from functions.log_batch.batch import EVENT_TYPE, PROOF, SHARD, pack_batch, proof_of
+from shared.stages.rows import EVENT_TYPE, PROOF, SHARD, pack_batch, proof_of
 from functions.log_batch.main import build
 from shared.adapters.postgres.migrations import migrate
 from shared.domain.record import pack_flush, pack_records

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from functions.log_batch.batch import check_proof, pack_batch, proof_of, unpack_batch
 from functions.log_batch.handler import handle
 from shared.domain.errors import Malformed, NotProcessable, Unauthenticated, Unavailable
 from shared.domain.logged import Unreadable
 from shared.domain.record import Accepted, Flush, pack_flush, pack_records, unpack_flush
-from tests.events import accepted
+from shared.stages.rows import check_proof, pack_batch, packed, proof_of, split, unpack_batch
+from tests.events import accepted, attempt
 
 
 class PickyStore:
@@ -107,3 +107,32 @@ def test_a_proof_holds_for_its_shard_and_body_alone() -> None:
     for shard, body, proof in ((4, b"body", right), (3, b"other", right), (3, b"body", "é"), (3, b"body", "")):
         with pytest.raises(Unauthenticated):
             check_proof(keys, shard, body, proof)
+
+
+def test_flush_has_the_bytes_of_the_log_when_it_is_packed_again() -> None:
+    bytes_of_the_log = pack_flush(1_800_000_000_000_000, b"nd", pack_records([accepted("e1"), accepted("e2"), attempt("e3")]))
+    assert packed(unpack_flush(7, bytes_of_the_log)).packed == bytes_of_the_log
+    assert packed(Unreadable(7, b"?", "")).packed == b"?"
+
+
+async def test_every_new_record_is_written_once_under_its_index_when_a_flush_is_split() -> None:
+    records = [accepted(f"e{number}") for number in range(7)]
+    whole = unpack_flush(7, pack_flush(1_800_000_000_000_000, b"nndnncn", pack_records([*records, attempt("a")])))
+    parts = [packed(whole)]
+    while any(split(part) != [part] for part in parts):
+        parts = [half for part in parts for half in split(part)]
+    assert len({part.packed for part in parts}) == 6, "no two parts are the same flush to the store"
+    store = PickyStore()
+    found = []
+    for part in parts:
+        (taken,) = unpack_batch(pack_batch([(part.number, part.packed)]))
+        assert isinstance(taken, Flush)
+        found += list(taken.new())
+        await handle(0, [taken], store)  # type: ignore[arg-type]
+    assert found == list(whole.new())
+    assert store.rows == ["e0", "e1", "e3", "e4", "e6"]
+
+
+def test_what_can_t_be_read_gets_shorter_when_it_is_too_large() -> None:
+    (half,) = split(packed(Unreadable(7, b"?" * 100, "")))
+    assert (half.number, half.packed) == (7, b"?" * 50)

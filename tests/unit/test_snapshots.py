@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
+
 from shared.domain.errors import Unavailable
 from shared.domain.principal import Grant, Principal
 from shared.domain.snapshot import Snapshot
@@ -65,4 +67,38 @@ async def test_nothing_is_in_force_when_there_is_neither_store_nor_copy(tmp_path
     follower = SnapshotFollower(Store(None).opened, tmp_path / "snapshot")
     await follower.start(0.05)
     assert not follower.ready
+    await follower.stop()
+
+
+async def test_stamped_revision_is_found_when_it_is_one_of_the_last_sixteen(tmp_path: Path) -> None:
+    store = Store(snapshot(1))
+    follower = SnapshotFollower(store.opened, tmp_path / "snapshot")
+    await follower.start(5)
+    for revision in range(2, 18):
+        store.changed.put_nowait(snapshot(revision))
+    await eventually(lambda: follower.current.revision == 17)
+    assert [(await follower.at(revision)).revision for revision in range(2, 18)] == list(range(2, 18))
+    with pytest.raises(Unavailable):
+        await follower.at(1)
+    await follower.stop()
+
+
+async def test_newer_revision_is_waited_for_and_another_one_is_no_answer(tmp_path: Path) -> None:
+    store = Store(snapshot(1))
+    follower = SnapshotFollower(store.opened, tmp_path / "snapshot")
+    await follower.start(5)
+    waiting = [asyncio.create_task(follower.at(revision)) for revision in (3, 2)]
+    store.changed.put_nowait(snapshot(3))
+    assert (await waiting[0]).revision == 3
+    with pytest.raises(Unavailable):
+        await waiting[1]
+    await follower.stop()
+
+
+async def test_stage_answers_unavailable_in_time_when_a_newer_revision_never_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.snapshots.NEWER_S", 0.05)
+    follower = SnapshotFollower(Store(snapshot(1)).opened, tmp_path / "snapshot")
+    await follower.start(5)
+    with pytest.raises(Unavailable):
+        await follower.at(2)
     await follower.stop()

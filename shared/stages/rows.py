@@ -1,16 +1,20 @@
-"""`switchboard.log.batch` on the wire: the body, and the proof that it comes from a logger of ours (contracts.md)."""
+"""`switchboard.log.batch` on the wire: the body, and the proof that it comes from a process of ours (contracts.md)."""
 
 import hmac
 import struct
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from shared.domain.errors import Malformed, Unauthenticated
 from shared.domain.logged import Taken, Unreadable
-from shared.domain.record import Flush, unpack_flush
+from shared.domain.record import NEW, Flush, Record, RefusalCount, pack_flush, pack_records, unpack_flush
 
 EVENT_TYPE = "switchboard.log.batch"
 PROOF, SHARD = "ce-sbproof", "ce-sbshard"  # headers
-MAX_BYTES = 48 * 1024 * 1024  # of a body: a batch's 16 MiB, and one flush of whatever size
+MAX_BYTES = 48 * 1024 * 1024  # of a body
+
+SKIPPED = b"-"[0]  # in a mask: not this record, it is in another part
+FILLER = RefusalCount(b"", "", "", "", 0, 0)  # in the place of such a record
 
 _entry = struct.Struct(">QI")  # flush number, bytes that follow
 
@@ -18,6 +22,39 @@ _entry = struct.Struct(">QI")  # flush number, bytes that follow
 def pack_batch(flushes: Iterable[tuple[int, bytes]]) -> bytes:
     """The body: for each flush its number (u64), its length (u32) and the bytes that unpack_flush() reads; big-endian."""
     return b"".join(part for number, packed in flushes for part in (_entry.pack(number, len(packed)), packed))
+
+
+class Packed(NamedTuple):
+    """One entry of a body, and the flush it was made of."""
+
+    number: int
+    packed: bytes
+    flush: Taken
+
+
+def packed(flush: Taken) -> Packed:
+    """A flush as it goes into a body: the bytes the log had."""
+    if isinstance(flush, Flush):
+        return Packed(flush.number, pack_flush(flush.logged_at, flush.mask, pack_records(flush.records)), flush)
+    return Packed(flush.number, flush.packed, flush)
+
+
+def split(entry: Packed) -> list[Packed]:
+    """A flush in two parts, each with the half of its new records and fillers for the others, so that all keep their indexes.
+
+    One that has a single record is itself. What can't be read has no parts: its first half is what quarantine gets to see.
+    """
+    if not isinstance(entry.flush, Flush):
+        return [entry._replace(packed=entry.packed[: len(entry.packed) // 2])]
+    new = [index for index, _ in entry.flush.new()]
+    middle = len(new) // 2
+    return [packed(_part(entry.flush, frozenset(half))) for half in (new[:middle], new[middle:])] if middle else [entry]
+
+
+def _part(flush: Flush, wanted: frozenset[int]) -> Flush:
+    records: list[Record] = [record if index in wanted else FILLER for index, record in enumerate(flush.records)]
+    mask = bytes(NEW if index in wanted else SKIPPED for index in range(len(records)))
+    return Flush(flush.number, flush.logged_at, mask, records)
 
 
 def unpack_batch(body: bytes) -> list[Taken]:

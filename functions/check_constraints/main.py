@@ -1,0 +1,86 @@
+"""check_constraints as a deployable: events `switchboard.message.received` in, verdicts out, for doors with SWITCHBOARD_CHECK_URL.
+
+`python -m functions.check_constraints.main`; or `uvicorn functions.check_constraints.main:app`; or the stock runner,
+`functions-framework --target check_constraints`. It resolves nothing and logs nothing: the door does.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import functions_framework.aio
+import msgspec
+from starlette.requests import Request
+
+from functions.check_constraints.handler import verdict
+from shared.domain.errors import Fault, Forbidden, SwitchboardError
+from shared.domain.message import Message
+from shared.domain.principal import Principal
+from shared.domain.snapshot import Snapshot
+from shared.edge.app import Edge
+from shared.edge.asgi import ASGIApp
+from shared.edge.framework import framework_app
+from shared.edge.server import run
+from shared.edge.stock import served
+from shared.resources import Resources
+from shared.snapshots import KEPT, SnapshotFollower
+from shared.stages.events import ACCEPTED, RECEIVED, REJECTED, Said, refused
+from shared.stages.hop import Asked, Hop, Replied
+
+
+class Judge:
+    """Gives verdicts on messages at the revisions that their doors stamped."""
+
+    def __init__(self, snapshots: SnapshotFollower) -> None:
+        self._snapshots = snapshots
+        self._named: dict[int, tuple[Snapshot, dict[tuple[str, str], Principal]]] = {}
+
+    async def __call__(self, asked: Sequence[Asked]) -> list[Replied]:
+        """An answer for each. Raises Unavailable where a stamped revision isn't to be had: a retry harms none of the others."""
+        return [_replied(said, await self._verdict(message, said)) for message, said in asked]
+
+    async def _verdict(self, message: Message, said: Said) -> SwitchboardError | None:
+        snapshot = await self._snapshots.at(said.config_revision)
+        principal = self._principals(snapshot).get((said.org, said.principal))
+        if principal is None:
+            fault = Fault("/topic", "not granted")
+            return Forbidden("no grant to publish: the principal is not there in this config revision", rule="grant", faults=[fault])
+        return verdict(message, principal, snapshot)
+
+    def _principals(self, snapshot: Snapshot) -> dict[tuple[str, str], Principal]:
+        """The snapshot's principals by org and name."""
+        known = self._named.get(snapshot.revision)
+        if known is None or known[0] is not snapshot:
+            if len(self._named) >= KEPT:
+                self._named.clear()
+            known = self._named[snapshot.revision] = (snapshot, {(one.org, one.name): one for one in snapshot.keys.values()})
+        return known[1]
+
+
+def _replied(said: Said, blocked: SwitchboardError | None) -> Replied:
+    if blocked is None:
+        return ACCEPTED, said
+    return REJECTED, msgspec.structs.replace(said, refusal=refused(blocked))
+
+
+def stage(resources: Resources) -> Hop:
+    """The stage on a process's resources. Raises Misconfigured where there is no secret to prove with."""
+    return Hop("check-constraints", RECEIVED, Judge(resources.snapshots), resources)
+
+
+@functions_framework.aio.http  # type: ignore[arg-type]  # an ASGI app is as good as a Response
+async def check_constraints(request: Request) -> ASGIApp:
+    """The framework's function: the stage, which answers as ASGI."""
+    return await served(request.app, stage)
+
+
+def build(resources: Resources) -> ASGIApp:
+    """The function's ASGI app on a process's resources."""
+    app = framework_app("check_constraints", __name__)
+    app.state.served = stage(resources)
+    return app
+
+
+app = Edge("check_constraints", build)
+
+if __name__ == "__main__":
+    sys.exit(run(app))

@@ -1,0 +1,99 @@
+"""Calls to one stage's Service: kept connections, a deadline on the whole call, no retries (a second try could pass a later call)."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+
+import httpx
+import msgspec
+
+from shared.domain.errors import SwitchboardError, Unavailable
+from shared.domain.message import Message
+from shared.stages import events as wire
+
+log = logging.getLogger(__name__)
+logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for every call
+
+IN_FLIGHT = 64  # connections to one Service; a call waits for one within its deadline
+KEPT_S = 15.0  # an idle connection: less than the 30 s after which our servers close theirs
+HEADERS = {"prefer": "return=minimal"}
+
+
+class Calls:
+    """The way to one Service. `name` is the function's; `seconds` what a call may take."""
+
+    def __init__(self, name: str, url: str, seconds: float) -> None:
+        self._name, self._url, self._seconds = name, url, seconds
+        limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT, keepalive_expiry=KEPT_S)
+        # No proxies from the environment: the other end is in the cluster.
+        self._client = httpx.AsyncClient(timeout=seconds, limits=limits, trust_env=False, follow_redirects=False)
+        self._failing = False
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    def reachable(self) -> bool:
+        """Whether the last call was answered."""
+        return not self._failing
+
+    async def post(self, content: bytes, headers: Mapping[str, str]) -> httpx.Response:
+        """The answer, whatever its status. Raises Unavailable where there is none in time."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._client.post(self._url, content=content, headers=headers)
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise self.failed(f"{type(error).__name__}: {error}".rstrip(": ")) from None
+
+    def failed(self, why: str) -> Unavailable:
+        """What to raise for a call that was no use; the first one in a row is logged."""
+        if not self._failing:
+            self._failing = True
+            log.warning("%s can't be used: %s", self._name, why)
+        return Unavailable(f"{self._name} did not answer; retry with the same id", retry_after_ms=1000)
+
+    def worked(self) -> None:
+        """The last call was of use."""
+        if self._failing:
+            self._failing = False
+            log.warning("%s can be used again", self._name)
+
+
+class EventCalls:
+    """A stage as its caller sees it: events to `calls`, an answer of type `emits` for each, everything under proofs.
+
+    `keys` are the install's secrets: the first signs, all verify.
+    """
+
+    def __init__(self, calls: Calls, keys: Sequence[bytes], source: str, asks: str, emits: Sequence[str]) -> None:
+        self._calls, self._keys, self._source, self._asks, self._emits = calls, keys, source, asks, frozenset(emits)
+
+    async def close(self) -> None:
+        await self._calls.close()
+
+    def reachable(self) -> bool:
+        """Whether the last call was answered."""
+        return self._calls.reachable()
+
+    def encoded(self, said: wire.Said, message: Message) -> bytes:
+        """An event to ask with, signed. Raises UnicodeEncodeError for text that JSON can't carry."""
+        return wire.encode(wire.signed(self._keys[0], self._asks, self._source, said, message))
+
+    async def ask(self, encoded: Sequence[bytes], messages: Sequence[Message]) -> list[wire.Event]:
+        """The answer to each event, in order. Raises Unavailable for anything but whole, proven answers: nobody guesses a verdict."""
+        content_type, body = wire.joined(encoded)
+        response = await self._calls.post(body, {**HEADERS, "content-type": content_type})
+        if response.status_code != 200:
+            raise self._calls.failed(f"it answered {response.status_code}: {response.text[:200]}")
+        try:
+            answers = wire.decode_answer(response.headers.get("content-type", ""), response.content)
+            if len(answers) != len(messages):
+                raise SwitchboardError(f"it answered {len(answers)} events to {len(messages)}")
+            for answer, message in zip(answers, messages, strict=True):
+                if answer.type not in self._emits:
+                    raise SwitchboardError(f"it answered with a {answer.type}")
+                wire.check(self._keys, answer, message)
+        except (msgspec.DecodeError, UnicodeDecodeError, SwitchboardError) as error:
+            why = error.detail if isinstance(error, SwitchboardError) else str(error)
+            raise self._calls.failed(f"its answer can't be trusted: {why}") from None
+        self._calls.worked()
+        return answers

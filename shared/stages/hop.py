@@ -1,0 +1,104 @@
+"""A stage as others reach it: a POST of internal events, each under its proof, answered by one event for each.
+
+The answers are what a Knative broker understands (contracts.md, "Event hops"): 200 with a CloudEvent, or an error's status. Several
+events come as one batch, which no broker sends; its answer is a batch in the same order.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from shared.domain.errors import Malformed, SwitchboardError, Unavailable
+from shared.domain.message import Message
+from shared.edge.app import internal
+from shared.edge.asgi import Receive, Scope, Send, answer
+from shared.edge.body import Deadlines, Gone, read_body, too_large
+from shared.edge.hops import wants_reply
+from shared.edge.problems import NotAllowed, answer_problem
+from shared.resources import Resources
+from shared.stages import events as wire
+
+log = logging.getLogger(__name__)
+
+Asked: TypeAlias = tuple[Message, wire.Said]
+Replied: TypeAlias = tuple[str, wire.Said]  # type and data of the answer
+Answering: TypeAlias = Callable[[Sequence[Asked]], Awaitable[Sequence[Replied]]]
+
+
+class Hop:
+    """The ASGI app of one stage. `takes` is the type of its events; `answering` gives the answer to each, in order."""
+
+    def __init__(self, function: str, takes: str, answering: Answering, resources: Resources) -> None:
+        self._takes, self._answering, self._resources = takes, answering, resources
+        self._source = f"/clusters/{resources.settings.cluster}/{function}"
+        self._keys = resources.settings.secret_keys()
+        self._deadlines = Deadlines()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            content_type, body = await self._take(scope, receive)
+        except SwitchboardError as error:
+            self._resources.counters.refuse(error.kind, error.rule)
+            await answer_problem(send, error, [(b"allow", b"POST")] if isinstance(error, NotAllowed) else None)
+        except Gone:
+            pass
+        except Exception:
+            log.exception("a stage failed", extra={"path": scope["path"]})
+            await answer_problem(send, internal())
+        else:
+            await answer(send, 200, body, [(b"content-type", content_type.encode())])
+
+    async def _take(self, scope: Scope, receive: Receive) -> tuple[str, bytes]:
+        """Content-Type and body of the answer."""
+        if scope["method"] != "POST":
+            raise NotAllowed("events come by POST")
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if int(headers.get("content-length", 0)) > wire.TAKEN_BYTES:
+            raise too_large(wire.TAKEN_BYTES)
+        flight = self._resources.flight
+        body = await read_body(receive, wire.TAKEN_BYTES, flight, self._deadlines)
+        batch, events = wire.decode(headers.get("content-type", ""), headers, body)
+        if flight.events + len(events) > flight.max_events or flight.bytes + len(body) > flight.max_bytes:
+            raise flight.overloaded()
+        asked = [(self._proven(event), event.data) for event in events]
+        flight.events += len(events)
+        flight.bytes += len(body)
+        try:
+            replied = await self._answering(asked) if asked else []
+        finally:
+            flight.events -= len(events)
+            flight.bytes -= len(body)
+        if wants_reply(headers.get("prefer", "").encode("latin-1")):
+            _check_final(replied)
+        return self._written(asked, replied, batch, whole=not _wants_minimal(headers.get("prefer", "")))
+
+    def _proven(self, event: wire.Event) -> Message:
+        """The message of an event that is for this stage and proven. Raises Malformed, Unauthenticated."""
+        if event.type != self._takes:
+            raise Malformed(f"only events of type {self._takes} are taken here")
+        message = wire.message_of(event)
+        wire.check(self._keys, event, message)
+        return message
+
+    def _written(self, asked: Sequence[Asked], replied: Sequence[Replied], batch: bool, whole: bool) -> tuple[str, bytes]:
+        encoded: list[bytes] = []
+        for (message, was), (type, said) in zip(asked, replied, strict=True):
+            told = msgspec.structs.replace(said, message=was.message if whole else None)
+            encoded.append(wire.encode(wire.signed(self._keys[0], type, self._source, told, message)))
+        return (wire.BATCH, b"[" + b",".join(encoded) + b"]") if batch else wire.joined(encoded)
+
+
+def _wants_minimal(prefer: str) -> bool:
+    """Whether the caller has the messages already (RFC 7240, 4.2)."""
+    return "return=minimal" in prefer.replace(" ", "").lower().split(",")
+
+
+def _check_final(replied: Sequence[Replied]) -> None:
+    """A broker would take an event that says `lost` for the end of it. Raises Unavailable, so that it tries again."""
+    for _, said in replied:
+        for made in said.deliveries:
+            if made.lost is not None:
+                raise Unavailable(f"backbone {made.backbone} did not answer: retry with the same id", retry_after_ms=1000)
