@@ -13,7 +13,7 @@ import typer
 from infra.cli import output
 from shared.domain.errors import SwitchboardError, Unavailable
 
-MODULES = ("up", "env", "send", "listen", "tail", "query", "why", "key", "doctor")  # in the order of --help
+MODULES = ("up", "env", "send", "listen", "tail", "query", "why", "key", "deploy", "setup_store", "doctor")  # in the order of --help
 
 
 def build() -> typer.Typer:

@@ -11,7 +11,7 @@ import msgspec
 import psycopg
 
 from shared.adapters.postgres.statements import statement
-from shared.domain.errors import Unavailable
+from shared.domain.errors import Misconfigured, Unavailable
 from shared.domain.principal import Grant
 from shared.domain.uuid7 import uuid7
 
@@ -19,6 +19,7 @@ HAS_KEY, NEXT_REVISION, PUT_PRINCIPAL = statement("has_key"), statement("next_re
 INSERT_KEY, INSERT_CHANGE, LOCK_ADMIN_KEY = statement("insert_key"), statement("insert_change"), statement("lock_admin_key")
 
 ADMIN_ORG, ADMIN = "default", "admin"
+SHORTEST = 32  # characters of a key somebody else made
 
 
 class NewKey(NamedTuple):
@@ -49,25 +50,45 @@ def ensure_admin_key(database_url: str, path: Path) -> None:
             if _is_known(connection, path):
                 return
             made = new_key()
-            _store(connection, made)
+            _store(connection, made, "switchboard up")
             _save(path, made.key)  # before the commit: a key that nobody has is worse than a file with a key that is replaced next time
+    except psycopg.OperationalError as error:
+        raise Unavailable("the database can't be reached") from error
+
+
+def ensure_given_key(database_url: str, key: str) -> bool:
+    """Make a key that the caller has the first admin's, where the store doesn't know it: org `default`, principal `admin`, a system
+    admin. Any number of processes may do so at once. Whether it was new. Raises Unavailable when the store can't be reached,
+    Misconfigured for a key too short to be one."""
+    if len(key) < SHORTEST:
+        raise Misconfigured(f"the admin key must have at least {SHORTEST} characters")
+    try:
+        with psycopg.connect(database_url, connect_timeout=10) as connection:
+            connection.execute(LOCK_ADMIN_KEY)
+            if _has(connection, key):
+                return False
+            _store(connection, new_key()._replace(key=key, hash=hash_of(key)), "switchboard deploy")
+            return True
     except psycopg.OperationalError as error:
         raise Unavailable("the database can't be reached") from error
 
 
 def _is_known(connection: psycopg.Connection[tuple[object, ...]], path: Path) -> bool:
     try:
-        key = path.read_text(encoding="utf-8").strip()
+        return _has(connection, path.read_text(encoding="utf-8").strip())
     except FileNotFoundError:
         return False
+
+
+def _has(connection: psycopg.Connection[tuple[object, ...]], key: str) -> bool:
     row = connection.execute(HAS_KEY, {"hash": hash_of(key)}).fetchone()
     return row is not None and bool(row[0])
 
 
-def _store(connection: psycopg.Connection[tuple[object, ...]], made: NewKey) -> None:
+def _store(connection: psycopg.Connection[tuple[object, ...]], made: NewKey, author: str) -> None:
     row = connection.execute(NEXT_REVISION).fetchone()
     grants = msgspec.json.encode((Grant("admin"),)).decode()
-    values = {"org": ADMIN_ORG, "name": ADMIN, "author": "switchboard up", "revision": row and row[0], "id": made.id, "hash": made.hash}
+    values = {"org": ADMIN_ORG, "name": ADMIN, "author": author, "revision": row and row[0], "id": made.id, "hash": made.hash}
     connection.execute(PUT_PRINCIPAL, values | {"grants": grants, "system": True})
     connection.execute(INSERT_KEY, values)
     change = {"record_id": UUID(bytes=uuid7()), "action": "key.create", "path": f"principals/{ADMIN}/keys/{made.id}", "reason": "first key"}

@@ -1,0 +1,132 @@
+"""What a deployment will change: each rendered object beside the one in the cluster, as the API server itself would merge them."""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import yaml
+
+from infra.cluster.manifests import KNATIVE_SERVICE, SELECTOR, Key, key_of, kind_of, secrets_needed
+from infra.cluster.tools import Cluster, Manifest, as_list, listed
+
+Action = Literal["create", "change", "run again", "unchanged"]
+
+MANAGER = "switchboard"  # whose fields they are, in server-side apply
+RUN = "switchboard/run"  # annotation of a Job: what it was run for
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+SERVERS_OWN = ("managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink")
+# Made by the cluster for a Service of ours, with its labels and without a word of who owns them.
+COPIES = {"Endpoints", "EndpointSlice", "Event", "Pod"}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One object and what happens to it. `diff`: lines of a unified diff, where it changes."""
+
+    object: Manifest
+    action: Action
+    diff: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> Key:
+        return key_of(self.object)
+
+
+def compare(cluster: Cluster, objects: list[Manifest], exists: bool) -> list[Change]:
+    """What becomes of each object. `exists`: whether the namespace is there; without it everything is new.
+
+    Nothing is changed: the API server merges and validates in a dry run. Raises what it refuses with.
+    """
+    if not exists:
+        return [Change(one, "create") for one in objects]
+    live = {key_of(one): one for one in cluster.get("--filename=-", stdin=as_list(objects))}
+    merged = merge(cluster, [one for one in objects if one["kind"] != "Job"])
+    return [
+        job_change(one, live.get(key_of(one))) if one["kind"] == "Job" else change(one, live.get(key_of(one)), merged.get(key_of(one)))
+        for one in objects
+    ]
+
+
+def merge(cluster: Cluster, objects: list[Manifest]) -> dict[Key, Manifest]:
+    """What the objects would be once applied, each in the way that `deploy` applies it."""
+    theirs = [one for one in objects if kind_of(one) == KNATIVE_SERVICE]
+    rest = [one for one in objects if kind_of(one) != KNATIVE_SERVICE]
+    # kn merges with what was applied last, as `kubectl apply` does on the client's side, and notes it in the same annotation.
+    found = _dry_run(cluster, theirs) + _dry_run(cluster, rest, "--server-side", "--force-conflicts", f"--field-manager={MANAGER}")
+    return {key_of(one): one for one in found}
+
+
+def _dry_run(cluster: Cluster, objects: list[Manifest], *options: str) -> list[Manifest]:
+    if not objects:
+        return []
+    return listed(cluster.kubectl("apply", *options, "--dry-run=server", "--filename=-", "--output=json", stdin=as_list(objects)))
+
+
+def change(wanted: Manifest, live: Manifest | None, merged: Manifest | None) -> Change:
+    """Compare an object of the cluster with what it would be."""
+    if live is None:
+        return Change(wanted, "create")
+    diff = tuple(_diff(live, merged or wanted))
+    return Change(wanted, "change", diff) if diff else Change(wanted, "unchanged")
+
+
+def job_change(wanted: Manifest, live: Manifest | None) -> Change:
+    """A Job can't be changed: it is run again when it was for something else, or failed."""
+    if live is None:
+        return Change(wanted, "create")
+    before = (live["metadata"].get("annotations") or {}).get(RUN)
+    failed = any(one["type"] == "Failed" and one["status"] == "True" for one in live.get("status", {}).get("conditions") or ())
+    same = before == (wanted["metadata"].get("annotations") or {}).get(RUN)
+    return Change(wanted, "unchanged" if same and not failed else "run again")
+
+
+def mark_jobs(objects: Iterable[Manifest], secrets: Mapping[str, str]) -> list[Manifest]:
+    """The objects, Jobs among them marked with what they run for: their own spec, and the versions of the Secrets they read."""
+    return [_marked(one, secrets) if one["kind"] == "Job" else one for one in objects]
+
+
+def _marked(job: Manifest, secrets: Mapping[str, str]) -> Manifest:
+    read = {name: secrets.get(name, "") for name in sorted(secrets_needed([job]))}
+    digest = hashlib.sha256(json.dumps([job["spec"], read], sort_keys=True).encode()).hexdigest()[:16]
+    metadata = job["metadata"]
+    return {**job, "metadata": {**metadata, "annotations": {**(metadata.get("annotations") or {}), RUN: digest}}}
+
+
+def no_longer_rendered(cluster: Cluster, objects: Iterable[Manifest], keep: Iterable[str]) -> list[Manifest]:
+    """Objects with our label in the namespace that the manifests don't have: neither volumes (data), nor the Secrets to keep."""
+    rendered = {(key.kind, key.group, key.name) for key in map(key_of, objects)}
+    kept = {("Secret", "", name) for name in keep}
+    return [
+        one
+        for one in labelled(cluster)
+        if one["kind"] != "PersistentVolumeClaim" and tuple(key_of(one)) not in rendered and tuple(key_of(one)) not in kept
+    ]
+
+
+def labelled(cluster: Cluster) -> list[Manifest]:
+    """Every object in the namespace with our part-of label that no other object stands for."""
+    kinds = cluster.kubectl("api-resources", "--namespaced", "--verbs=list,delete", "--output=name").split()
+    found = cluster.get(",".join(kinds), f"--selector={SELECTOR}")
+    own = [one for one in found if not one["metadata"].get("ownerReferences") and one["kind"] not in COPIES]
+    return list({key_of(one): one for one in own}.values())
+
+
+def _diff(live: Manifest, merged: Manifest) -> list[str]:
+    before, after = (_text(one) for one in (live, merged))
+    return list(difflib.unified_diff(before, after, "in the cluster", "rendered", lineterm="", n=2)) if before != after else []
+
+
+def _text(one: Manifest) -> list[str]:
+    """The object as lines of YAML, without what the API server writes into it; a Secret's values aren't shown."""
+    metadata: dict[str, Any] = {name: value for name, value in one["metadata"].items() if name not in SERVERS_OWN}
+    if annotations := {name: value for name, value in (metadata.get("annotations") or {}).items() if name != LAST_APPLIED}:
+        metadata["annotations"] = annotations
+    else:
+        metadata.pop("annotations", None)
+    rest = {name: value for name, value in one.items() if name not in ("metadata", "status")}
+    if one["kind"] == "Secret":
+        rest = {name: value for name, value in rest.items() if name not in ("data", "stringData")}
+    return str(yaml.safe_dump({**rest, "metadata": metadata}, sort_keys=True, default_flow_style=False)).splitlines()

@@ -1,0 +1,50 @@
+"""The plan of a deployment: rendered, compared with the cluster, and nothing changed yet."""
+
+from dataclasses import dataclass
+
+from infra.cluster import parts, secrets
+from infra.cluster.changes import Change, compare, mark_jobs, no_longer_rendered
+from infra.cluster.manifests import MANAGED_BY, OURS, in_order, labels_of, namespace_of, render, secrets_needed
+from infra.cluster.tools import Cluster, Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a deployment will do: `changes` in the order they are made; `secrets`, names of those to make; `stray`, objects of ours that
+    are no longer rendered; `left_out`, in words."""
+
+    cluster: Cluster
+    changes: list[Change]
+    secrets: list[str]
+    stray: list[Manifest]
+    left_out: list[str]
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the cluster has it all already."""
+        return not self.secrets and all(change.action == "unchanged" for change in self.changes)
+
+
+def prepare(name: str, context: str | None) -> Plan:
+    """Plan the deployment of knative/clusters/<name>.
+
+    Raises NotFound for an unknown name, Misconfigured for what an operator must do first, and what the API server refuses with.
+    """
+    objects = in_order(render(name))
+    cluster = Cluster(context, namespace_of(objects))
+    namespace = cluster.find(f"namespace/{cluster.namespace}")
+    exists = namespace is not None
+    if namespace is not None and not is_ours(namespace):
+        objects = [one for one in objects if one["kind"] != "Namespace"]  # somebody else's: it stays as it is
+    objects, no_such_kind = parts.served(cluster, objects)
+    needed = secrets_needed(objects)
+    found = secrets.read(cluster, needed) if exists else {}
+    to_make = secrets.missing(needed, found)
+    changes = compare(cluster, mark_jobs(objects, secrets.versions(found)), exists)
+    stray = no_longer_rendered(cluster, objects, keep={*needed, *secrets.MADE}) if exists else []
+    return Plan(cluster, changes, to_make, stray, no_such_kind + parts.not_named(name))
+
+
+def is_ours(namespace: Manifest) -> bool:
+    """Whether `deploy` made the namespace."""
+    return labels_of(namespace).get(MANAGED_BY) == OURS[MANAGED_BY]

@@ -1,0 +1,40 @@
+"""Taking things away: what is no longer rendered, or all of it."""
+
+from collections.abc import Callable, Sequence
+
+from infra.cluster.changes import labelled
+from infra.cluster.manifests import KNATIVE_SERVICE, key_of, kind_of
+from infra.cluster.plan import is_ours
+from infra.cluster.tools import Cluster, Manifest
+from infra.cluster.waiting import gone
+from shared.domain.errors import Unavailable
+
+Say = Callable[[str], None]
+
+
+def delete(cluster: Cluster, objects: Sequence[Manifest], say: Say) -> None:
+    """Delete these objects; the Knative Services first, so that nobody sends to what has lost its servers."""
+    for one in sorted(objects, key=lambda one: (kind_of(one) != KNATIVE_SERVICE, one["kind"] in ("PersistentVolumeClaim", "Secret"))):
+        cluster.kubectl("delete", str(key_of(one)), "--ignore-not-found", "--wait=false")
+        say(f"deleted {key_of(one)}")
+
+
+def undeploy(cluster: Cluster, say: Say, timeout: float) -> None:
+    """Delete everything of ours in the namespace, data included, and the namespace where `deploy` made it.
+
+    Raises Unavailable when something is still there after `timeout` seconds, in a namespace that stays.
+    """
+    namespace = cluster.find(f"namespace/{cluster.namespace}")
+    if namespace is None:
+        say(f"there is no namespace {cluster.namespace}")
+        return
+    if namespace["metadata"].get("deletionTimestamp"):
+        say(f"the namespace {cluster.namespace} is being deleted already")
+        return
+    delete(cluster, labelled(cluster), say)
+    if is_ours(namespace):
+        cluster.kubectl("delete", f"namespace/{cluster.namespace}", "--wait=false")
+        say(f"deleted the namespace {cluster.namespace}: Kubernetes takes some minutes to empty it")
+        return
+    if left := gone(lambda: labelled(cluster), timeout):
+        raise Unavailable(f"still there after {timeout:.0f} s: {', '.join(str(key_of(one)) for one in left)}")

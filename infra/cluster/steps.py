@@ -1,0 +1,95 @@
+"""Carrying a plan out: stage by stage, each resting on those before it, and nothing more after the first that fails.
+
+Knative keeps a Service's last ready revision serving while a newer one doesn't become ready: where we stop, what was goes on.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from infra.cluster import secrets, waiting
+from infra.cluster.changes import MANAGER, Change, mark_jobs
+from infra.cluster.manifests import Stage, key_of, secrets_needed, stage_of
+from infra.cluster.plan import Plan
+from infra.cluster.tools import Cluster, Manifest, as_list, has
+from shared.domain.errors import SwitchboardError
+
+Say = Callable[[str], None]
+ROLLED = {"StatefulSet", "Deployment"}
+
+
+def carry_out(plan: Plan, say: Say, timeout: float) -> None:
+    """Do what the plan says; `timeout`: seconds for each wait. Raises SwitchboardError at the first thing that fails."""
+    cluster = plan.cluster
+    for stage in Stage:
+        changes = [change for change in plan.changes if stage_of(change.object) is stage]
+        if stage is Stage.SETUP:
+            _run_jobs(cluster, changes, say, timeout)
+        elif stage is Stage.SERVICES:
+            _serve(cluster, changes, say, timeout)
+        else:
+            _apply(cluster, changes, say, timeout)
+        if stage is Stage.CONFIG and plan.secrets:
+            secrets.make(cluster, plan.secrets, secrets.read(cluster, secrets.MADE))
+            say(f"made the Secrets {', '.join(plan.secrets)}")
+
+
+def _apply(cluster: Cluster, changes: Sequence[Change], say: Say, timeout: float) -> None:
+    """Apply what changed, all at once, and wait until what runs pods runs the newest."""
+    changed = [change.object for change in changes if change.action != "unchanged"]
+    if changed:
+        options = ("--server-side", "--force-conflicts", f"--field-manager={MANAGER}", "--filename=-")
+        cluster.kubectl("apply", *options, stdin=as_list(changed))
+        say(f"applied {', '.join(str(key_of(one)) for one in changed)}")
+    for change in changes:
+        if change.object["kind"] in ROLLED:
+            waiting.rolled_out(cluster, change.object, timeout)
+            if change.action != "unchanged":
+                say(f"{change.key} is ready")
+
+
+def _run_jobs(cluster: Cluster, changes: Sequence[Change], say: Say, timeout: float) -> None:
+    """Run the Jobs, and wait until each is done. One that ran for something else makes room: a Job can't be changed."""
+    for change in changes:
+        # Marked again: Secrets that were made meanwhile have a version now.
+        (job,) = mark_jobs([change.object], secrets.versions(secrets.read(cluster, secrets_needed([change.object]))))
+        if change.action == "run again":
+            cluster.kubectl("delete", str(change.key), "--ignore-not-found", "--cascade=foreground", "--wait=true")
+        if change.action != "unchanged":
+            cluster.kubectl("apply", "--server-side", f"--field-manager={MANAGER}", "--filename=-", stdin=as_list([job]))
+        waiting.finished(cluster, job, timeout)
+        if change.action != "unchanged":
+            say(f"{change.key} is done")
+
+
+def _serve(cluster: Cluster, changes: Sequence[Change], say: Say, timeout: float) -> None:
+    """Bring the Knative Services up to date one by one, each ready before the next."""
+    for number, change in enumerate(changes):
+        try:
+            if change.action != "unchanged":
+                _apply_service(cluster, change.object, timeout)
+            live = waiting.serving(cluster, change.object, timeout)
+        except SwitchboardError as error:
+            later = [each.key.name for each in changes[number + 1 :] if each.action != "unchanged"]
+            rest = f". Nothing after it was touched; still to do: {', '.join(later)} and what comes last" if later else ""
+            raise type(error)(f"{error.detail}{rest}") from error
+        if change.action != "unchanged":
+            say(f"{change.key} is ready: {live['status']['latestReadyRevisionName']}")
+
+
+def _apply_service(cluster: Cluster, service: Manifest, timeout: float) -> None:
+    """By kn, which waits for it; by kubectl where there is no kn: both merge with what was applied last."""
+    if not has("kn"):
+        cluster.kubectl("apply", "--filename=-", stdin=json.dumps(service))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "service.json")
+        file.write_text(json.dumps(service))
+        try:
+            cluster.kn("service", "apply", "--filename", str(file), "--wait-timeout", str(round(timeout)))
+        except SwitchboardError as error:
+            live = cluster.find(str(key_of(service)))
+            if live is None or waiting.condition(live, "Ready").get("status") == "True":
+                raise  # it was refused: what is there isn't it
+            raise SwitchboardError(waiting.not_ready(cluster, live)) from error

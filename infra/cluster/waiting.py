@@ -1,0 +1,121 @@
+"""Waiting on the cluster until what was applied is ready, and saying why when it doesn't become so."""
+
+import time
+from collections.abc import Callable, Iterator
+
+from infra.cluster.manifests import key_of
+from infra.cluster.tools import Cluster, Manifest
+from shared.domain.errors import NotFound, SwitchboardError
+
+STEP = 0.5  # seconds between two looks
+FALSE_FOR = 5.0  # seconds that "not ready" must last: a Service says so for moments while it is made ready
+LOG_LINES = 40
+
+
+def rolled_out(cluster: Cluster, one: Manifest, timeout: float) -> None:
+    """Wait until a StatefulSet or Deployment runs its newest template. Raises SwitchboardError with what its pods say."""
+    deadline = time.monotonic() + timeout
+    while not _is_rolled_out(_again(cluster, one)):
+        if time.monotonic() > deadline:
+            labels = one["spec"]["selector"]["matchLabels"]
+            why = (
+                "; ".join(pod_troubles(cluster, ",".join(f"{name}={value}" for name, value in labels.items()))) or "its pods don't say why"
+            )
+            raise SwitchboardError(f"{key_of(one)} isn't ready after {timeout:.0f} s: {why}")
+        time.sleep(STEP)
+
+
+def _is_rolled_out(one: Manifest) -> bool:
+    wanted, status = one["spec"].get("replicas", 1), one.get("status", {})
+    newest = status.get("updatedReplicas", 0) == wanted and status.get("observedGeneration") == one["metadata"]["generation"]
+    return bool(newest and status.get("readyReplicas", 0) == wanted and status.get("replicas", 0) == wanted)
+
+
+def finished(cluster: Cluster, job: Manifest, timeout: float) -> None:
+    """Wait until a Job is complete. Raises SwitchboardError with the end of its log when it fails, or isn't in time."""
+    name = job["metadata"]["name"]
+    deadline = time.monotonic() + timeout
+    while True:
+        conditions = {
+            each["type"]: each for each in _again(cluster, job).get("status", {}).get("conditions") or () if each["status"] == "True"
+        }
+        if "Complete" in conditions:
+            return
+        failed = conditions.get("Failed", {}).get("message")
+        if failed or time.monotonic() > deadline:
+            why = [failed or f"not done after {timeout:.0f} s", *pod_troubles(cluster, f"batch.kubernetes.io/job-name={name}")]
+            raise SwitchboardError(f"{key_of(job)} failed: {'; '.join(why)}\n{_log(cluster, f'job/{name}')}")
+        time.sleep(STEP)
+
+
+def serving(cluster: Cluster, service: Manifest, timeout: float) -> Manifest:
+    """Wait until a Knative Service is ready with its newest revision, and return it. Raises SwitchboardError with what it says."""
+    deadline, bad_since = time.monotonic() + timeout, None
+    while True:
+        live = _again(cluster, service)
+        status = live.get("status", {})
+        ready = condition(live, "Ready") if status.get("observedGeneration") == live["metadata"]["generation"] else {}
+        if ready.get("status") == "True":
+            return live
+        bad_since = (bad_since or time.monotonic()) if ready.get("status") == "False" else None
+        if time.monotonic() > deadline or (bad_since is not None and time.monotonic() - bad_since > FALSE_FOR):
+            raise SwitchboardError(not_ready(cluster, live))
+        time.sleep(STEP)
+
+
+def not_ready(cluster: Cluster, service: Manifest) -> str:
+    """Why a Knative Service isn't ready, and which revision serves in the meantime."""
+    name, status = service["metadata"]["name"], service.get("status", {})
+    ready = condition(service, "Ready")
+    newest, serves = status.get("latestCreatedRevisionName"), status.get("latestReadyRevisionName")
+    troubles = pod_troubles(cluster, f"serving.knative.dev/revision={newest}") if newest else []
+    why = "; ".join(dict.fromkeys([str(ready.get("message") or ready.get("reason") or "it doesn't say why"), *troubles]))
+    still = f"{serves} goes on serving" if serves and serves != newest else "no revision before it serves"
+    return f"{name} does not become ready: {why}. {still[0].upper()}{still[1:]}"
+
+
+def condition(one: Manifest, kind: str) -> dict[str, str]:
+    """A condition of an object's status; empty where it has none of that type."""
+    return next((each for each in one.get("status", {}).get("conditions") or () if each["type"] == kind), {})
+
+
+def pod_troubles(cluster: Cluster, selector: str) -> list[str]:
+    """What keeps the pods of a selector from being ready, a line a cause."""
+    return list(dict.fromkeys(trouble for pod in cluster.get("pods", f"--selector={selector}") for trouble in _troubles(pod)))
+
+
+def _troubles(pod: Manifest) -> Iterator[str]:
+    status = pod.get("status", {})
+    scheduled = condition(pod, "PodScheduled")
+    if scheduled.get("status") == "False":
+        yield f"no node takes it: {scheduled.get('message')}"
+    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        state = container.get("state", {})
+        waiting = state.get("waiting", {})
+        ended = state.get("terminated") or container.get("lastState", {}).get("terminated") or {}
+        if waiting and waiting.get("reason") not in ("ContainerCreating", "PodInitializing"):
+            yield f"{container['name']}: {waiting.get('reason')} {waiting.get('message', '')}".strip()
+        if ended.get("exitCode"):
+            yield f"{container['name']} ended with exit code {ended['exitCode']} ({ended.get('reason')})"
+
+
+def gone(look: Callable[[], list[Manifest]], timeout: float) -> list[Manifest]:
+    """Wait until `look` finds nothing; what is left after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while (left := look()) and time.monotonic() < deadline:
+        time.sleep(STEP)
+    return left
+
+
+def _again(cluster: Cluster, one: Manifest) -> Manifest:
+    found = cluster.find(str(key_of(one)))
+    if found is None:
+        raise NotFound(f"{key_of(one)} went away while it was waited for")
+    return found
+
+
+def _log(cluster: Cluster, what: str) -> str:
+    try:
+        return cluster.kubectl("logs", what, "--all-containers", f"--tail={LOG_LINES}").strip() or "(its log is empty)"
+    except SwitchboardError as error:
+        return f"(its log can't be read: {error.detail})"
