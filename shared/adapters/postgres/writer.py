@@ -6,19 +6,25 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from uuid import UUID
+from datetime import date
 
 import psycopg
 
 from shared.adapters.postgres.batch import Batch, flush_id, next_round, sort_out, undelivered
 from shared.adapters.postgres.connections import Connection, connect
 from shared.adapters.postgres.copy_rows import Row, delivery_rows, key_rows, message_rows, pieces
+from shared.adapters.postgres.rare_rows import audit, dead_letter, refusal_count
 from shared.adapters.postgres.statements import statement
-from shared.adapters.postgres.times import FIRST_DAY, date_of, moment, uuids
+from shared.adapters.postgres.times import FIRST_DAY, date_of, uuids
 from shared.domain.errors import NotProcessable, Unavailable
-from shared.domain.record import Audit, DeadLetter, Flush, RefusalCount
+from shared.domain.record import Flush
 
 Owner = tuple[int, bytes]  # the day of the key that has an id, and its digest
+
+
+class NotNew(Exception):
+    """The store has an identity of a batch that was written as if all of it were new."""
+
 
 SESSION = statement("writer_session")
 LOCK_SHARD, NOTE_FLUSHES, FORGET_FLUSHES = statement("lock_shard"), statement("note_flushes"), statement("forget_flushes")
@@ -84,12 +90,13 @@ class ShardWriter:
         return self._connection
 
     async def _try(self, flushes: Sequence[Flush]) -> None:
-        """Copy the keys in; where one is there already, look all of them up first, for this batch and those of the next seconds."""
+        """Copy everything in as new; where an identity is there already, look all of them up first, for this batch and those of the next
+        seconds."""
         for _ in range(RACES):
             careful = time.monotonic() < self._careful_until
             try:
                 return await self._write(await self._connected(), flushes, careful)
-            except psycopg.errors.UniqueViolation:
+            except (psycopg.errors.UniqueViolation, NotNew):
                 self._careful_until = time.monotonic() + CAREFUL
         raise Unavailable("another cluster keeps writing the same messages")
 
@@ -122,53 +129,80 @@ class ShardWriter:
 
 
 async def _insert(connection: Connection, batch: Batch, careful: bool) -> None:
-    rows: list[Row] = []
-    accepted: Sequence[Row] = batch.accepted
-    while accepted:
-        accepted = await _insert_keys(connection, accepted, rows, careful)
-    dead_letters = batch.dead_letters + undelivered(rows)
-    rows += batch.attempts
-    if rows:
-        await _copy(connection, COPY_MESSAGES, message_rows(rows))
+    first = {} if careful else {row.record.message.id: row for row in batch.accepted}
+    if len(first) == len(batch.accepted):
+        rows = [*batch.accepted, *batch.attempts]
+        await _insert_new(connection, first, rows)
+    else:
+        rows = await _insert_known(connection, batch.accepted)
+        rows += batch.attempts
+        await _copy(connection, COPY_MESSAGES, pieces(message_rows(rows)))
     if batch.deliveries:
-        await _copy(connection, COPY_DELIVERIES, delivery_rows(batch.deliveries))
+        await _copy(connection, COPY_DELIVERIES, pieces(delivery_rows(batch.deliveries)))
+    dead_letters = batch.dead_letters + undelivered(rows)
     async with connection.cursor() as cursor:
         if dead_letters:
-            await cursor.executemany(INSERT_DEAD_LETTER, map(_dead_letter, dead_letters))
+            await cursor.executemany(INSERT_DEAD_LETTER, map(dead_letter, dead_letters))
         if batch.counts:
-            await cursor.executemany(INSERT_REFUSAL_COUNT, map(_refusal_count, batch.counts))
+            await cursor.executemany(INSERT_REFUSAL_COUNT, map(refusal_count, batch.counts))
         if batch.audits:
-            await cursor.executemany(INSERT_AUDIT, map(_audit, batch.audits))
+            await cursor.executemany(INSERT_AUDIT, map(audit, batch.audits))
 
 
-async def _insert_keys(connection: Connection, accepted: Sequence[Row], rows: list[Row], careful: bool) -> list[Row]:
-    """Insert the keys of the identities that are new, and add their messages to `rows`; what is left is for another round.
+async def _insert_new(connection: Connection, first: dict[bytes, Row], rows: Sequence[Row]) -> None:
+    """Copy messages in, then their keys: identities that are all different, and nearly always new.
+
+    While the server takes the messages, which is most of its work, we sort and pack the keys, for which it would wait otherwise. Raises
+    NotNew or UniqueViolation where the store has one of them: then nothing of this transaction may stay.
+    """
+    packing = asyncio.create_task(_packed_keys(first))
+    try:
+        if rows:
+            await _copy(connection, COPY_MESSAGES, pieces(message_rows(rows)))
+    except BaseException:
+        packing.cancel()
+        raise
+    asked, keys = await packing
+    if first and await (await connection.execute(KNOWN_KEYS, asked, binary=True)).fetchone():
+        raise NotNew
+    await _copy(connection, COPY_KEYS, keys)
+
+
+async def _packed_keys(first: dict[bytes, Row]) -> tuple[dict[str, object], list[bytes]]:
+    """What to ask KNOWN_KEYS of the days beside these messages' own, which are left to the unique index; and the keys for COPY, by id."""
+    ordered = dict(sorted(first.items()))
+    own = {row.day for row in ordered.values()}
+    asked = _around(own) - own if len(own) == 1 else _around(own)
+    return {"ids": uuids(ordered), "days": _dates(asked)}, list(pieces(key_rows(ordered.values())))
+
+
+async def _insert_known(connection: Connection, accepted: Sequence[Row]) -> list[Row]:
+    """Insert the keys of the identities that are new; the messages that get a row.
 
     Nothing else writes this shard now, so that what is not found can be copied in. (COPY writes a page of rows at once; INSERT ... ON
-    CONFLICT writes each by itself, and twice: measured, the batch takes a quarter longer.) A key that is there nevertheless, from earlier
-    today or just now from another cluster, is a unique violation: the batch is written again.
+    CONFLICT writes each by itself, and twice: measured, the batch takes a quarter longer.) A key that is there nevertheless, just now from
+    another cluster, is a unique violation: the batch is written again.
     """
-    taken = next_round(accepted)
-    known = await _known(connection, taken.first, careful)
-    new = [row for message_id, row in taken.first.items() if message_id not in known]
-    await _copy(connection, COPY_KEYS, key_rows(new))
-    if len(new) == len(accepted):
-        rows += accepted
-    else:
-        rows += new
-        owners = known | {row.record.message.id: (row.day, row.record.message.digest) for row in new}
-        await _settle(connection, [taken.first[taken_id] for taken_id in known] + taken.repeats, owners, rows)
-    return taken.later
+    rows: list[Row] = []
+    while accepted:
+        taken = next_round(accepted)
+        known = await _known(connection, taken.first)
+        new = [row for message_id, row in taken.first.items() if message_id not in known]
+        await _copy(connection, COPY_KEYS, pieces(key_rows(new)))
+        if len(new) == len(accepted):
+            rows += accepted
+        else:
+            rows += new
+            owners = known | {row.record.message.id: (row.day, row.record.message.digest) for row in new}
+            await _settle(connection, [taken.first[taken_id] for taken_id in known] + taken.repeats, owners, rows)
+        accepted = taken.later
+    return rows
 
 
-async def _known(connection: Connection, first: dict[bytes, Row], careful: bool) -> dict[bytes, Owner]:
-    """The identities that the store has within the log window of theirs, and who owns each. Unless `careful`, the day itself is left to
-    the unique index."""
-    days = {row.day for row in first.values()}
-    asked = {each for day in days for each in (day - 1, day, day + 1)}
-    if not careful and len(days) == 1:
-        asked -= days
-    found = await connection.execute(KNOWN_KEYS, {"ids": uuids(first), "days": [date_of(day) for day in sorted(asked)]}, binary=True)
+async def _known(connection: Connection, first: dict[bytes, Row]) -> dict[bytes, Owner]:
+    """The identities that the store has within the log window of theirs, and who owns each."""
+    asked = {"ids": uuids(first), "days": _dates(_around({row.day for row in first.values()}))}
+    found = await connection.execute(KNOWN_KEYS, asked, binary=True)
     known: dict[bytes, Owner] = {}
     for uuid, day, digest in await found.fetchall():
         message_id, number = uuid.bytes, day.toordinal() - FIRST_DAY
@@ -176,6 +210,14 @@ async def _known(connection: Connection, first: dict[bytes, Row], careful: bool)
         if abs(number - first[message_id].day) <= 1 and (message_id not in known or number == first[message_id].day):
             known[message_id] = number, digest
     return known
+
+
+def _around(days: set[int]) -> set[int]:
+    return {each for day in days for each in (day - 1, day, day + 1)}
+
+
+def _dates(days: set[int]) -> list[date]:
+    return [date_of(day) for day in sorted(days)]
 
 
 async def _settle(connection: Connection, repeats: Sequence[Row], owners: dict[bytes, Owner], rows: list[Row]) -> None:
@@ -204,42 +246,7 @@ async def _known_conflicts(connection: Connection, conflicts: dict[tuple[bytes, 
     return [(uuid.bytes, digest) for uuid, digest in await found.fetchall()]
 
 
-async def _copy(connection: Connection, copy: bytes, rows: Iterable[bytes]) -> None:
+async def _copy(connection: Connection, copy: bytes, packed: Iterable[bytes]) -> None:
     async with connection.cursor() as cursor, cursor.copy(copy) as stream:
-        for piece in pieces(rows):
+        for piece in packed:
             await stream.write(piece)
-
-
-def _dead_letter(record: DeadLetter) -> dict[str, object]:
-    return {
-        "time": moment(record.time),
-        "id": UUID(bytes=record.id),
-        "org": record.org,
-        "backbone": record.backbone,
-        "reason": record.reason,
-        "attempts": record.attempts,
-    }
-
-
-def _refusal_count(record: RefusalCount) -> dict[str, object]:
-    return {
-        "record_id": UUID(bytes=record.record_id),
-        "second": moment(record.second * 1_000_000),
-        "org": record.org,
-        "principal": record.principal,
-        "rule": record.rule,
-        "count": record.count,
-    }
-
-
-def _audit(record: Audit) -> dict[str, object]:
-    return {
-        "record_id": UUID(bytes=record.record_id),
-        "time": moment(record.time),
-        "org": record.org,
-        "principal": record.principal,
-        "action": record.action,
-        "path": record.path,
-        "before": record.before,
-        "after": record.after,
-    }
