@@ -20,13 +20,13 @@ HEADERS = {"prefer": "return=minimal"}
 
 
 class Calls:
-    """The way to one Service. `name` is the function's; `seconds` what a call may take."""
+    """The way to one Service. `name` is the function's; `seconds` what a call may take; `transport` is httpx's own unless given."""
 
-    def __init__(self, name: str, url: str, seconds: float) -> None:
+    def __init__(self, name: str, url: str, seconds: float, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._name, self._url, self._seconds = name, url, seconds
         limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT, keepalive_expiry=KEPT_S)
         # No proxies from the environment: the other end is in the cluster.
-        self._client = httpx.AsyncClient(timeout=seconds, limits=limits, trust_env=False, follow_redirects=False)
+        self._client = httpx.AsyncClient(timeout=seconds, limits=limits, transport=transport, trust_env=False, follow_redirects=False)
         self._failing = False
 
     async def close(self) -> None:

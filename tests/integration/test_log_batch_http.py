@@ -4,16 +4,21 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
+import msgspec
 import psycopg
 import pytest
 
-from shared.stages.rows import EVENT_TYPE, PROOF, SHARD, pack_batch, proof_of
 from functions.log_batch.main import build
 from shared.adapters.postgres.migrations import migrate
+from shared.domain.errors import Unavailable
+from shared.domain.logged import Unreadable
 from shared.domain.record import pack_flush, pack_records
 from shared.edge.app import Edge
 from shared.resources import Resources
 from shared.settings import Settings
+from shared.stages.calls import Calls
+from shared.stages.log_batch import RemoteRows
+from shared.stages.rows import EVENT_TYPE, PROOF, SHARD, pack_batch, proof_of, unpack_batch
 from tests.events import accepted
 from tests.servers import LocalServer
 
@@ -27,12 +32,25 @@ def settings(database_url: str, folder: Path) -> Settings:
 
 
 @pytest.fixture
-async def client(database: str, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+async def edge(database: str, tmp_path: Path) -> AsyncIterator[Edge]:
     edge = Edge("log_batch", build, Resources(settings(database, tmp_path)))
     await edge.start()
+    yield edge
+    await edge.stop()
+
+
+@pytest.fixture
+async def client(edge: Edge) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(edge), base_url="http://log-batch") as client:
         yield client
-    await edge.stop()
+
+
+@pytest.fixture
+async def rows_call(edge: Edge) -> AsyncIterator[RemoteRows]:
+    """The logger's side of it."""
+    call = RemoteRows(Calls("log-batch", "http://log-batch", 20, httpx.ASGITransport(edge)), KEY, "/clusters/local/logger")
+    yield call
+    await call.close()
 
 
 def batch(*ids: str) -> bytes:
@@ -82,3 +100,34 @@ async def test_a_batch_is_503_when_the_store_is_down(own_database: LocalServer, 
         answer = await client.post("/", content=body, headers=headers(body))
         assert answer.status_code == 503
     await edge.stop()
+
+
+async def test_logger_s_flushes_are_rows_once_when_they_are_handed_over_twice(rows_call: RemoteRows, database: str) -> None:
+    flushes = unpack_batch(batch("e1", "e2"))
+    for _ in range(2):
+        await rows_call.write(0, flushes)
+        assert rows(database) == ["e1", "e2"]
+    assert rows_call.reachable()
+
+
+async def test_logger_is_not_stopped_when_flushes_or_one_of_them_are_larger_than_the_receiver_takes(
+    rows_call: RemoteRows, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.log_batch.main.MAX_BYTES", 1_000)
+    names = [f"e{number:02}" for number in range(40)]
+    flush, next_one = unpack_batch(batch(*names)), unpack_batch(batch("f1"))
+    unread = Unreadable(2, b"?" * 3_000, "another release's")
+    for _ in range(2):
+        await rows_call.write(0, [*flush, unread, msgspec.structs.replace(next_one[0], number=3)])
+        assert rows(database) == [*names, "f1"]
+    with psycopg.connect(database) as connection:
+        assert connection.execute("SELECT DISTINCT flush FROM quarantine").fetchall() == [(2,)]
+
+
+async def test_logger_keeps_its_batch_when_the_answer_is_no_204(edge: Edge, database: str) -> None:
+    call = RemoteRows(Calls("log-batch", "http://log-batch", 20, httpx.ASGITransport(edge)), b"x" * 40, "/clusters/local/logger")
+    with pytest.raises(Unavailable):
+        await call.write(0, unpack_batch(batch("e1")))
+    assert not call.reachable()
+    assert rows(database) == []
+    await call.close()
