@@ -154,9 +154,6 @@ class Settings:
 
 # Settings of the contract whose other side isn't built: to take one and do nothing would mislead whoever set it.
 NOT_BUILT = {
-    "check_url": "check-constraints runs in the door",
-    "route_url": "route runs in the door",
-    "log_batch_url": "the logger writes to the store itself",
     "hub_url": "hub and edge are one cluster",
     "redis_door_url": "there is no Redis door",
     "sink": "there are no event sources",

@@ -1,44 +1,64 @@
 """ingest as a deployable: the events path, inside functions-framework's app.
 
 `python -m functions.ingest.main`; or `uvicorn functions.ingest.main:app`; or the stock runner, `functions-framework --target ingest`.
+
+The framework, with Flask and starlette, takes half of a start, and events don't go through it: it is loaded for the stock runner, which
+asks for `ingest`, and with the first request that is none of POST /v1/events (performance.md, P8; tests/unit/test_imports.py).
 """
 
 import asyncio
+import gc
 import sys
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import Any
-
-import functions_framework.aio
-from starlette.applications import Starlette
-from starlette.requests import Request
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from functions.ingest.api import Door
-from functions.pipeline import Pipeline
+from functions.pipeline import Check, Pipeline
 from shared.domain.errors import NotFound, Unavailable
 from shared.domain.message import Message
 from shared.domain.principal import Principal
 from shared.domain.verdict import Outcome
 from shared.edge.app import EVENTS_PATHS, Edge, WithEvents
 from shared.edge.asgi import ASGIApp, Receive, Scope, Send
-from shared.edge.framework import framework_app
+from shared.edge.later import Later
 from shared.edge.principals import Principals
 from shared.edge.problems import answer_problem
 from shared.edge.server import run
+from shared.ports import Backbones
 from shared.resources import Resources
-from shared.settings import Settings
 
-_starting = asyncio.Lock()
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
 
 
 async def pipeline_of(resources: Resources) -> Pipeline:
-    """The process's pipeline, every stage a direct call. Raises Unavailable."""
+    """The process's pipeline; a stage is a direct call unless its URL is set. Raises Unavailable, Misconfigured."""
+    settings = resources.settings
 
     async def make() -> tuple[Pipeline, None]:
-        log, backbones = await asyncio.gather(resources.log(), resources.backbones())
-        return Pipeline.inline(log, backbones, resources.snapshots, Bodies(resources)), None
+        backbones = resources.backbones() if settings.route_url is None else remote_route(resources)
+        log, publishing = await asyncio.gather(resources.log(), backbones)
+        check = None if settings.check_url is None else await remote_check(resources)
+        return Pipeline.wired(log, publishing, resources.snapshots, Bodies(resources), check), None
 
     return await resources.once("pipeline", make)
+
+
+# The calls to Services are imported where they are wanted: an HTTP client takes a while, and inline nobody needs one.
+
+
+async def remote_check(resources: Resources) -> Check:
+    from shared.stages.check import open_check
+
+    return await open_check(resources)
+
+
+async def remote_route(resources: Resources) -> Backbones:
+    from shared.stages.route import open_route
+
+    return await open_route(resources)
 
 
 class Bodies:
@@ -75,15 +95,26 @@ def door_of(resources: Resources) -> Door:
     )
 
 
-@functions_framework.aio.http  # type: ignore[arg-type]  # an ASGI app is as good as a Response
-async def ingest(request: Request) -> ASGIApp:
-    """The framework's function: the door, which answers as ASGI (starlette calls what an endpoint returns)."""
-    async with _starting:
-        if not hasattr(request.app.state, "door"):  # the stock runner made the app, and knows nothing of resources
-            resources = Resources(Settings.from_env())
-            await resources.start()
-            request.app.state.door = door_of(resources)
-    return request.app.state.door if request.url.path in EVENTS_PATHS else _nothing_here
+def __getattr__(name: str) -> Any:
+    """`ingest`, the framework's function, made when it is asked for (PEP 562)."""
+    if name != "ingest":
+        raise AttributeError(f"module {__name__} has no {name}")
+    globals()[name] = function = _framework_function()
+    return function
+
+
+def _framework_function() -> "Callable[[Request], Awaitable[ASGIApp]]":
+    import functions_framework.aio
+
+    from shared.edge.stock import served
+
+    @functions_framework.aio.http  # type: ignore[arg-type]  # an ASGI app is as good as a Response
+    async def ingest(request: "Request") -> ASGIApp:
+        """The framework's function: the door, which answers as ASGI (starlette calls what an endpoint returns)."""
+        door = await served(request.app, door_of)
+        return door if request.url.path in EVENTS_PATHS else _nothing_here
+
+    return ingest  # type: ignore[return-value]
 
 
 async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,19 +125,23 @@ def build(resources: Resources) -> WithEvents:
     """The function's ASGI app on a process's resources."""
     door = door_of(resources)
 
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def start() -> None:
         with suppress(Unavailable):  # then the first events try again
             await pipeline_of(resources)
-        yield
+
+    return WithEvents(Later(lambda: _framework_app(door), start), door.post, door.whole)
+
+
+def _framework_app(door: Door) -> "Starlette":
+    from shared.edge.framework import framework_app
 
     app = framework_app("ingest", __name__)
-    app.state.door = door
-    app.router.lifespan_context = lifespan
-    return WithEvents(app, door.post, door.whole)
+    app.state.served = door
+    return app
 
 
 app = Edge("ingest", build)
 
 if __name__ == "__main__":
+    gc.disable()  # until the edge has started: collecting what is being imported is a tenth of a start, and finds nothing
     sys.exit(run(app))

@@ -11,6 +11,7 @@
 | `flight` | how much may be in flight; beyond it the answer is 429 |
 | `framework` | functions-framework's ASGI app with an API beside the function |
 | `hops` | answers to a Knative broker (`Prefer: reply`) |
+| `later` | an app that is made with the first request for it |
 | `lifespan` | running the start and stop of an app inside another |
 | `logs` | JSON lines, and the request's one wide line |
 | `openapi` | one OpenAPI document of all functions, and its page |

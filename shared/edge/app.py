@@ -1,8 +1,10 @@
 """The edge: what every function has around it. Health, metrics, errors and the request log line; POST /v1/events goes straight through."""
 
+import asyncio
+import gc
 import logging
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TypeAlias
@@ -73,12 +75,18 @@ class Edge:
     # ---- start and stop -----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Get the first snapshot, then build the function's app and run its own start. Raises Misconfigured."""
+        """Build the function's app and run its own start, while the first snapshot is on its way. Raises Misconfigured."""
         resources = self.resources = self.resources or Resources(Settings.from_env())
         self._stack.push_async_callback(resources.stop)
-        await resources.start()
-        app = self._build(resources)
-        await self._stack.enter_async_context(lifespan_of(app))
+        first = asyncio.create_task(resources.start())
+        try:
+            app = self._build(resources)
+            await self._stack.enter_async_context(lifespan_of(app))
+            await first
+        finally:
+            first.cancel()
+            with suppress(asyncio.CancelledError):
+                await first
         self._app = app
         if isinstance(app, WithEvents):
             self._events, self.whole = app.events, app.whole
@@ -98,6 +106,9 @@ class Edge:
             await self.stop()
             await send({"type": "lifespan.startup.failed", "message": error.detail})
             return
+        if not gc.isenabled():  # a process that starts without it: what is there now was imported, and stays
+            gc.freeze()
+            gc.enable()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.stop()

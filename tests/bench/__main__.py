@@ -17,6 +17,7 @@ from rich.table import Table
 from tests.bench.doors import batches_of_50, literal_stack, single_events
 from tests.bench.feed import latency
 from tests.bench.figure import Figure
+from tests.bench.startup import first_answer
 from tests.bench.store import rows
 
 FIGURES: dict[str, Callable[[Path], Awaitable[Figure]]] = {
@@ -25,6 +26,7 @@ FIGURES: dict[str, Callable[[Path], Awaitable[Figure]]] = {
     "P3": literal_stack,
     "P4": rows,
     "P6": latency,
+    "P8": first_answer,
 }
 
 

@@ -1,0 +1,41 @@
+"""What a start of ingest doesn't wait for: P8 of performance.md rests on it. In an interpreter of its own: here everything is imported."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+AT_START = "import functions.ingest.main"
+AT_FIRST_EVENT = (
+    f"{AT_START}, shared.adapters.redis.log_queue, shared.adapters.nats.backbones\n"
+    "from shared.adapters.postgres.config_store import PostgresConfigStore"
+)
+NEVER = {
+    *("cloudevents", "fastapi", "flask", "functions_framework", "httpx", "pydantic", "prometheus_client", "rich", "starlette", "typer"),
+    *("websockets", "yoyo"),
+}
+
+
+def imported(code: str) -> set[str]:
+    """The top-level packages that a fresh interpreter has after that."""
+    show = "import sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", f"{code}\n{show}"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("code", "never"),
+    [(AT_START, NEVER | {"nats", "psycopg", "redis"}), (AT_FIRST_EVENT, NEVER)],
+    ids=["to import it", "to take an event"],
+)
+def test_ingest_starts_without_what_events_do_not_need_when_it_is_a_process(code: str, never: set[str]) -> None:
+    found = imported(code)
+    assert "uvicorn" in found
+    assert found & never == set()
+
+
+def test_the_framework_is_there_when_it_asks_for_the_function() -> None:
+    asked = "import functions.ingest.main as main, inspect; assert inspect.iscoroutinefunction(main.ingest)"
+    assert {"functions_framework", "starlette"} <= imported(asked)
