@@ -1,0 +1,162 @@
+"""The objects of knative/clusters/<name>: `make render` writes them to build/<name>/, `switchboard deploy` applies them.
+
+Kustomize knows neither the route table nor which images were built just now. So it gets a folder of its own, build/render/<name>/, with a
+kustomization over the cluster's that adds what depends on these: the gateway's configuration, the tag, the namespace's name as a setting.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from infra.render import gateway
+from infra.render.documents import documents
+from shared.domain.errors import Misconfigured, NotFound, NotProcessable
+
+Json = dict[str, Any]
+
+ROOT = Path(__file__).parents[2]
+CLUSTERS = ROOT / "knative" / "clusters"
+BUILD = ROOT / "build"
+CORE = "switchboard/core"  # the image in knative/base, whatever a cluster calls it
+LOCAL = "dev.local/"  # images that come from `make images` alone, and have its tag
+FIRST = ("Namespace", "ServiceAccount", "ConfigMap", "NetworkPolicy")  # of the written files; then by kind
+GATEWAY = {
+    "app.kubernetes.io/part-of": "switchboard",
+    "app.kubernetes.io/managed-by": "switchboard",
+    "app.kubernetes.io/name": "gateway",
+    "app.kubernetes.io/component": "gateway",
+}
+IN_POD = "/etc/envoy/"  # where the gateway's files are mounted
+
+
+def names(clusters: Path = CLUSTERS) -> list[str]:
+    """The clusters there are."""
+    return sorted(path.parent.name for path in clusters.glob("*/kustomization.yaml"))
+
+
+def render(cluster: str, clusters: Path = CLUSTERS) -> list[Json]:
+    """The objects of a cluster, in kustomize's order. IMAGE_TAG in the environment goes before every other tag of our images.
+
+    Raises NotFound for a name that isn't there, NotProcessable where kustomize refuses, Misconfigured where there is no kustomize.
+    """
+    folder = clusters / cluster
+    if not (folder / "kustomization.yaml").is_file():
+        raise NotFound(f"there is no cluster {cluster} in {clusters} (there: {', '.join(names(clusters)) or 'none'})")
+    over = BUILD / "render" / cluster
+    shutil.rmtree(over, ignore_errors=True)
+    over.mkdir(parents=True)
+    (over / "kustomization.yaml").write_text(yaml.safe_dump(_kustomization(folder, over)))
+    return [each for each in yaml.safe_load_all(_run([*_kustomize(), str(over)])) if each]
+
+
+def write(objects: list[Json], folder: Path) -> list[Path]:
+    """One file an object, named by order, kind and name; what was in the folder goes. `kubectl apply -f` takes them in this order."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    paths = []
+    for each in objects:
+        path = folder / f"{_place(each)}-{_kind(each)}-{each['metadata']['name']}.yaml"
+        path.write_text(yaml.safe_dump(each, sort_keys=True, width=140, allow_unicode=True))
+        paths.append(path)
+    return sorted(paths)
+
+
+def _place(each: Json) -> int:
+    kind = each["kind"]
+    return FIRST.index(kind) if kind in FIRST else len(FIRST)
+
+
+def _kind(each: Json) -> str:
+    return "knative-service" if each["apiVersion"].startswith("serving.knative.dev/") else str(each["kind"]).lower()
+
+
+def _kustomization(folder: Path, over: Path) -> Json:
+    namespace = _namespace(folder)
+    image = _image(folder)
+    tag = _tag(image)
+    generated = _gateway_files(folder, over, namespace)
+    return {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": namespace,
+        "resources": [os.path.relpath(folder, over)],
+        "configMapGenerator": [
+            {"name": "gateway-envoy", "files": generated, "options": {"labels": GATEWAY}},
+            {"name": "switchboard-settings", "behavior": "merge", "literals": [f"NAMESPACE={namespace}"]},
+        ],
+        "images": [{"name": image["newName"], "newTag": tag}],
+        "labels": [{"pairs": {"app.kubernetes.io/version": tag}}],
+    }
+
+
+def _layers(folder: Path) -> list[Json]:
+    """A cluster's kustomization and those of the clusters it is laid over, the nearest first."""
+    own = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    below = [folder / each for each in own.get("resources", ())]
+    clusters = [each for each in below if (each / "kustomization.yaml").is_file() and each.resolve().parent == folder.resolve().parent]
+    return [own, *(layer for each in clusters for layer in _layers(each))]
+
+
+def _namespace(folder: Path) -> str:
+    """The namespace of the nearest kustomization that has one. Raises Misconfigured."""
+    found = next((layer["namespace"] for layer in _layers(folder) if "namespace" in layer), None)
+    if found is None:
+        raise Misconfigured(f"{folder}/kustomization.yaml must say its namespace")
+    return str(found)
+
+
+def _image(folder: Path) -> Json:
+    """The entry for our image in the nearest kustomization that has one. Raises Misconfigured."""
+    for layer in _layers(folder):
+        for image in layer.get("images", ()):
+            if image["name"] == CORE and "newName" in image:
+                return dict(image)
+    raise Misconfigured(f"{folder}/kustomization.yaml must say under `images` what {CORE} is called there: its newName")
+
+
+def _tag(image: Json) -> str:
+    """IMAGE_TAG; else the cluster's own; for an image that `make images` makes, the tag it made last, or would make now."""
+    if tag := os.environ.get("IMAGE_TAG"):
+        return tag
+    if not image["newName"].startswith(LOCAL):
+        if "newTag" not in image:
+            raise Misconfigured(f"{image['newName']} has no newTag: say which, or set IMAGE_TAG")
+        return str(image["newTag"])
+    made = BUILD / "image-tag"
+    return made.read_text().strip() if made.is_file() else _run([str(ROOT / "infra" / "images" / "tag")]).strip()
+
+
+def _gateway_files(folder: Path, over: Path, namespace: str) -> list[str]:
+    """Write the gateway's files for kustomize to take. A cluster may say in gateway.json how many proxies are before it."""
+    chosen = folder / "gateway.json"
+    proxies = int(json.loads(chosen.read_text())["trusted_proxies"]) if chosen.is_file() else 0
+    served = documents()
+    config = gateway.configuration(namespace, proxies, {path: (IN_POD + each.file, each.media_type) for path, each in served.items()})
+    files = {"envoy.json": gateway.text(config)} | {each.file: each.text for each in served.values()}
+    for name, content in files.items():
+        (over / name).write_text(content)
+    return sorted(files)
+
+
+def _kustomize() -> list[str]:
+    """kubectl's, else kustomize's own, else one that is built once a machine from its Go module. Raises Misconfigured."""
+    if shutil.which("kubectl"):
+        return ["kubectl", "kustomize"]
+    if shutil.which("kustomize"):
+        return ["kustomize", "build"]
+    return [_run([str(ROOT / "infra" / "render" / "kustomize")]).strip(), "build"]
+
+
+def _run(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        why = re.sub(r"\s+", " ", done.stderr).strip()
+        error = Misconfigured if command[0].startswith("/") else NotProcessable
+        raise error(f"{' '.join(command)}: {why}")
+    return done.stdout
