@@ -12,9 +12,10 @@ from tests.product import free_port, wait_until
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of one process so far."""
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
+    """User and system time so far of a process and of those it has started, as gunicorn its worker."""
+    process = psutil.Process(pid)
+    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+    return float(sum(each.user + each.system for each in times))
 
 
 @contextmanager
