@@ -1,4 +1,6 @@
-"""query as a deployable: its REST app inside functions-framework's, on the real store. `uvicorn functions.query.main:app`."""
+"""query as a deployable: its REST app inside functions-framework's, on the real store. `python -m functions.query.main`."""
+
+import sys
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -9,6 +11,7 @@ from shared.edge.app import Edge
 from shared.edge.asgi import ASGIApp
 from shared.edge.framework import Beside, framework_app
 from shared.edge.rest import problem_response
+from shared.edge.server import run
 from shared.resources import Resources
 
 
@@ -23,3 +26,6 @@ def build(resources: Resources) -> ASGIApp:
 
 
 app = Edge("query", build)
+
+if __name__ == "__main__":
+    sys.exit(run(app))

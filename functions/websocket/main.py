@@ -1,7 +1,10 @@
-"""The websocket pod: wires the feed and its page to the real adapters. `app` serves it alone; `build` puts it into the front process.
+"""The websocket pod: wires the feed and its page to the real adapters. `python -m functions.websocket.main` serves it
+alone; `build` puts it into the front process.
 
 Serve it with `functions.websocket.protocol:BoundedProtocol` and without permessage-deflate, as shared/edge/server.py does.
 """
+
+import sys
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,6 +13,7 @@ from starlette.routing import Route
 from functions.websocket.identity import identify
 from functions.websocket.live import Feed
 from functions.websocket.page import routes
+from functions.websocket.protocol import BoundedProtocol
 from functions.websocket.session import Sessions
 from functions.websocket.socket import Limits, serve
 from shared.adapters.redis.feed import RedisFeedReader
@@ -18,6 +22,7 @@ from shared.edge.app import Edge
 from shared.edge.asgi import ASGIApp, Receive, Scope, Send
 from shared.edge.principals import Principals
 from shared.edge.rest import problem_response, rest_app
+from shared.edge.server import run
 from shared.resources import Resources
 
 FEED = "/v1/feed"
@@ -61,3 +66,6 @@ async def _upgrade(request: Request) -> Response:
 
 
 app = Edge("websocket", build)
+
+if __name__ == "__main__":
+    sys.exit(run(app, BoundedProtocol))
