@@ -1,8 +1,10 @@
-"""Calls to one stage's Service: kept connections, a deadline on the whole call, no retries (a second try could pass a later call)."""
+"""Calls to one stage's Service: kept connections, a deadline on the whole call, and no second try but where that can't pass a later
+call."""
 
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import httpx
 import msgspec
@@ -17,13 +19,20 @@ logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for every 
 IN_FLIGHT = 64  # connections to one Service; a call waits for one within its deadline
 KEPT_S = 15.0  # an idle connection: less than the 30 s after which our servers close theirs
 HEADERS = {"prefer": "return=minimal"}
+PASSING = (502, 503, 504)  # what a Service answers while its pods change
 
 
 class Calls:
-    """The way to one Service. `name` is the function's; `seconds` what a call may take; `transport` is httpx's own unless given."""
+    """The way to one Service. `name` is the function's; `seconds` what a call may take.
 
-    def __init__(self, name: str, url: str, seconds: float, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._name, self._url, self._seconds = name, url, seconds
+    `pauses`: a stage without effects is asked again after each of these seconds, where the connection broke or its pods change.
+    `transport` is httpx's own unless given.
+    """
+
+    def __init__(
+        self, name: str, url: str, seconds: float, pauses: Sequence[float] = (), transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self._name, self._url, self._seconds, self._pauses = name, url, seconds, pauses
         limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT, keepalive_expiry=KEPT_S)
         # No proxies from the environment: the other end is in the cluster.
         self._client = httpx.AsyncClient(timeout=seconds, limits=limits, transport=transport, trust_env=False, follow_redirects=False)
@@ -40,6 +49,16 @@ class Calls:
         """The answer, whatever its status. Raises Unavailable where there is none in time."""
         try:
             async with asyncio.timeout(self._seconds):
+                for pause in self._pauses:
+                    try:
+                        response = await self._client.post(self._url, content=content, headers=headers)
+                        if response.status_code not in PASSING:
+                            return response
+                    except httpx.TimeoutException:
+                        raise
+                    except httpx.TransportError:
+                        pass  # asked again; the last try says what is wrong
+                    await asyncio.sleep(pause)
                 return await self._client.post(self._url, content=content, headers=headers)
         except (httpx.HTTPError, TimeoutError) as error:
             raise self.failed(f"{type(error).__name__}: {error}".rstrip(": ")) from None
@@ -58,6 +77,18 @@ class Calls:
             log.warning("%s can be used again", self._name)
 
 
+class Question(NamedTuple):
+    """An event to a stage: what it says, of which message, and its bytes."""
+
+    said: wire.Said
+    message: Message
+    encoded: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.encoded)
+
+
 class EventCalls:
     """A stage as its caller sees it: events to `calls`, an answer of type `emits` for each, everything under proofs.
 
@@ -74,26 +105,33 @@ class EventCalls:
         """Whether the last call was answered."""
         return self._calls.reachable()
 
-    def encoded(self, said: wire.Said, message: Message) -> bytes:
+    def question(self, said: wire.Said, message: Message) -> Question:
         """An event to ask with, signed. Raises UnicodeEncodeError for text that JSON can't carry."""
-        return wire.encode(wire.signed(self._keys[0], self._asks, self._source, said, message))
+        return Question(said, message, wire.encode(wire.signed(self._keys[0], self._asks, self._source, said, message)))
 
-    async def ask(self, encoded: Sequence[bytes], messages: Sequence[Message]) -> list[wire.Event]:
-        """The answer to each event, in order. Raises Unavailable for anything but whole, proven answers: nobody guesses a verdict."""
-        content_type, body = wire.joined(encoded)
+    async def ask(self, questions: Sequence[Question]) -> list[wire.Event]:
+        """The answer to each, in order. Raises Unavailable for anything but whole, proven answers to these very questions."""
+        content_type, body = wire.joined([question.encoded for question in questions])
         response = await self._calls.post(body, {**HEADERS, "content-type": content_type})
         if response.status_code != 200:
             raise self._calls.failed(f"it answered {response.status_code}: {response.text[:200]}")
         try:
             answers = wire.decode_answer(response.headers.get("content-type", ""), response.content)
-            if len(answers) != len(messages):
-                raise SwitchboardError(f"it answered {len(answers)} events to {len(messages)}")
-            for answer, message in zip(answers, messages, strict=True):
-                if answer.type not in self._emits:
-                    raise SwitchboardError(f"it answered with a {answer.type}")
-                wire.check(self._keys, answer, message)
+            if len(answers) != len(questions):
+                raise SwitchboardError(f"it answered {len(answers)} events to {len(questions)}")
+            for answer, question in zip(answers, questions, strict=True):
+                self._check(answer, question)
         except (msgspec.DecodeError, UnicodeDecodeError, SwitchboardError) as error:
             why = error.detail if isinstance(error, SwitchboardError) else str(error)
             raise self._calls.failed(f"its answer can't be trusted: {why}") from None
         self._calls.worked()
         return answers
+
+    def _check(self, answer: wire.Event, question: Question) -> None:
+        """Raises SwitchboardError unless it is an answer to the question: what was asked comes back in it, under its proof."""
+        if answer.type not in self._emits:
+            raise SwitchboardError(f"it answered with a {answer.type}")
+        wire.check(self._keys, answer, question.message)
+        asked = msgspec.structs.replace(question.said, message=None)
+        if msgspec.structs.replace(answer.data, message=None, refusal=None, deliveries=()) != asked:
+            raise SwitchboardError("it answered another question")

@@ -1,7 +1,8 @@
 """The check stage as a call to the check-constraints Service."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from shared.domain.errors import SwitchboardError, Unavailable
 from shared.domain.message import Message
@@ -9,16 +10,12 @@ from shared.domain.principal import Principal
 from shared.domain.snapshot import Snapshot
 from shared.resources import Closing, Resources
 from shared.stages import events as wire
-from shared.stages.calls import Calls, EventCalls
+from shared.stages.calls import Calls, EventCalls, Question
 from shared.stages.groups import Groups
 
 SECONDS = 10.0  # a call: a Service that was scaled to zero has to start within it
+PAUSES = (0.05, 0.3)  # it has no effects, and answers are released in order: asking again when a pod went away does no harm
 IN_FLIGHT = 4
-
-
-class _Asked(NamedTuple):
-    message: Message
-    encoded: bytes
 
 
 class RemoteCheck:
@@ -26,8 +23,8 @@ class RemoteCheck:
 
     def __init__(self, events: EventCalls) -> None:
         self._events = events
-        self._groups: Groups[_Asked, SwitchboardError | None] = Groups(
-            self._send, lambda asked: len(asked.encoded), in_flight=IN_FLIGHT, items=wire.MAX_EVENTS, size=wire.MAX_BYTES
+        self._groups: Groups[Question, SwitchboardError | None] = Groups(
+            self._send, lambda question: question.size, in_flight=IN_FLIGHT, items=wire.MAX_EVENTS, size=wire.MAX_BYTES
         )
 
     async def close(self) -> None:
@@ -39,14 +36,15 @@ class RemoteCheck:
 
     async def __call__(self, messages: Sequence[Message], principal: Principal, snapshot: Snapshot) -> list[SwitchboardError | None]:
         """A verdict for each message of one principal under the snapshot's revision, in order. Raises Unavailable."""
-        asked: list[_Asked] = []
+        saying = wire.Said(b"", principal.org, principal.name, snapshot.revision)
+        questions: list[Question] = []
         for message in messages:
-            said = wire.Said(message.id, principal.org, principal.name, snapshot.revision, message=wire.by_name(message))
-            asked.append(_Asked(message, self._events.encoded(said, message)))
-        return await self._groups.ask(asked)
+            said = msgspec.structs.replace(saying, record_id=message.id, message=wire.by_name(message))
+            questions.append(self._events.question(said, message))
+        return await self._groups.ask(questions)
 
-    async def _send(self, asked: list[_Asked]) -> list[SwitchboardError | None]:
-        answers = await self._events.ask([one.encoded for one in asked], [one.message for one in asked])
+    async def _send(self, questions: list[Question]) -> list[SwitchboardError | None]:
+        answers = await self._events.ask(questions)
         return [_verdict(answer) for answer in answers]
 
 
@@ -63,7 +61,7 @@ async def open_check(resources: Resources) -> RemoteCheck:
 
     async def make() -> tuple[RemoteCheck, Closing]:
         settings = resources.settings
-        calls = Calls("check-constraints", settings.required("check_url"), SECONDS)
+        calls = Calls("check-constraints", settings.required("check_url"), SECONDS, PAUSES)
         source = f"/clusters/{settings.cluster}/ingest"
         check = RemoteCheck(EventCalls(calls, settings.secret_keys(), source, wire.RECEIVED, (wire.ACCEPTED, wire.REJECTED)))
         return check, check.close

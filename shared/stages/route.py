@@ -11,7 +11,7 @@ from shared.domain.errors import Unavailable
 from shared.domain.publishing import Outgoing, Published, PublishedGroup
 from shared.resources import Closing, Resources
 from shared.stages import events as wire
-from shared.stages.calls import Calls, EventCalls
+from shared.stages.calls import Calls, EventCalls, Question
 
 SECONDS = 8.0  # a call: the 2 s that a PubAck may take, and more for a batch's bytes
 # Nothing is published later than this after it was sent: streams remember ids for 180 s, and clocks of nodes differ by little.
@@ -21,8 +21,7 @@ UNSENT = Published(lost="not sent: a message before it is lost")
 
 class _Outgoing(NamedTuple):
     place: int
-    outgoing: Outgoing
-    encoded: bytes
+    question: Question
 
 
 class RemoteBackbones:
@@ -81,18 +80,18 @@ class RemoteBackbones:
                     outgoing.nats_id,
                     until,
                 )
-                event = self._events.encoded(said, message)
+                question = self._events.question(said, message)
             except UnicodeEncodeError as error:
                 results[place] = Published(refused=f"it has text that is no Unicode: {error.reason}")
                 continue
-            if len(event) > wire.MAX_BYTES:
+            if question.size > wire.MAX_BYTES:
                 results[place] = Published(refused=f"it is over {wire.MAX_BYTES} bytes as an event")
             else:
-                encoded.append(_Outgoing(place, outgoing, event))
+                encoded.append(_Outgoing(place, question))
         return encoded
 
     async def _ask(self, piece: Sequence[_Outgoing]) -> list[wire.Made]:
-        answers = await self._events.ask([one.encoded for one in piece], [one.outgoing.message for one in piece])
+        answers = await self._events.ask([one.question for one in piece])
         made = [answer.data.deliveries for answer in answers]
         if any(len(deliveries) != 1 for deliveries in made):
             raise Unavailable("route answered for other backbones than it was asked for")
@@ -104,11 +103,11 @@ def _pieces(encoded: Sequence[_Outgoing]) -> list[list[_Outgoing]]:
     pieces: list[list[_Outgoing]] = []
     size = 0
     for one in encoded:
-        if not pieces or len(pieces[-1]) == wire.MAX_EVENTS or size + len(one.encoded) > wire.MAX_BYTES:
+        if not pieces or len(pieces[-1]) == wire.MAX_EVENTS or size + one.question.size > wire.MAX_BYTES:
             pieces.append([])
             size = 0
         pieces[-1].append(one)
-        size += len(one.encoded)
+        size += one.question.size
     return pieces
 
 
