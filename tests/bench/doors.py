@@ -78,8 +78,8 @@ async def single_events(state: Path, runs: int = 3, count: int = 20_000) -> Figu
 async def batches_of_50(state: Path, runs: int = 3, count: int = 2_000) -> Figure:
     """P2: events a core-second of the door's process, in batches of 50.
 
-    The gate is an absolute figure of the design's machine, on which a core did ECHO_THERE bare echoes a second. `scaled` is what this core's
-    figure is in echoes of the same run, times that: the figure that can be compared between machines.
+    The gate is an absolute figure of the design's machine, on which a core did ECHO_THERE bare echoes a second. `scaled` is this core's
+    figure in echoes of the same run, times that: the one that can be compared between machines.
     """
     rates, walls, echoes = [], [], []
     with product(state) as endpoints, served([*UVICORN, "tests.bench.echo:app"]) as (echo_url, echo_pid):
