@@ -2,27 +2,30 @@
 
 import sys
 
+import functions_framework.aio
 from starlette.requests import Request
-from starlette.responses import Response
 
 from functions.config_crud.api import api
-from shared.domain.errors import NotFound
 from shared.edge.app import Edge
 from shared.edge.asgi import ASGIApp
 from shared.edge.framework import Beside, framework_app
-from shared.edge.rest import problem_response
 from shared.edge.server import run
+from shared.edge.stock import served
 from shared.resources import Resources
 
 
-async def config_crud(request: Request) -> Response:
-    """The framework's function: takes what isn't REST, and this function answers nothing else."""
-    return problem_response(NotFound(f"nothing is at {request.url.path}"))
+@functions_framework.aio.http  # type: ignore[arg-type]  # an ASGI app is as good as a Response
+async def config_crud(request: Request) -> ASGIApp:
+    """The framework's function: the REST app, for the stock runner, which knows no other path to it; here it says 404 to the rest."""
+    return await served(request.app, api)
 
 
 def build(resources: Resources) -> ASGIApp:
     """The function's ASGI app on a process's resources."""
-    return framework_app("config_crud", __name__, beside=Beside(["/v1/config"], api(resources)))
+    rest = api(resources)
+    app = framework_app("config_crud", __name__, beside=Beside(["/v1/config"], rest))
+    app.state.served = rest
+    return app
 
 
 app = Edge("config_crud", build)

@@ -250,6 +250,16 @@ def test_stock_runner_gives_the_same_verdicts_when_it_serves_a_stage(stages: Sta
         assert httpx.post(log_batch.url, content=body, headers=head | {PROOF: ""}).status_code == 401
 
 
+def test_stock_runner_serves_rest_too(stages: Stages, tmp_path: Path) -> None:
+    query, config_crud = runner("query", stages.settings, tmp_path), runner("config_crud", stages.settings, tmp_path)
+    bearer = {"authorization": f"Bearer {asyncio.run(new_key(stages.settings['SWITCHBOARD_DATABASE_URL'], ORG, 'admin'))}"}
+    with serving(query, config_crud):
+        for url in (f"{query.url}/v1/messages", f"{config_crud.url}/v1/config/principals"):
+            assert "items" in httpx.get(url, headers=bearer, timeout=20).json()
+            assert httpx.get(url, timeout=20).status_code == 401
+        assert httpx.get(f"{query.url}/v1/config/principals", headers=bearer, timeout=20).status_code == 404
+
+
 def test_every_request_is_answered_and_the_status_is_0_when_a_stage_is_told_to_stop(stages: Stages, tmp_path: Path) -> None:
     check, route = (Service(name, stages.settings, tmp_path) for name in ("check_constraints", "route"))
     for service, type in ((check, wire.RECEIVED), (route, wire.ACCEPTED)):
