@@ -1,10 +1,9 @@
 """The edge: what every function has around it. Health, metrics, errors and the request log line; POST /v1/events goes straight through."""
 
-import asyncio
 import gc
 import logging
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TypeAlias
@@ -75,18 +74,12 @@ class Edge:
     # ---- start and stop -----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Build the function's app and run its own start, while the first snapshot is on its way. Raises Misconfigured."""
+        """Get the first snapshot, then build the function's app and run its own start. Raises Misconfigured."""
         resources = self.resources = self.resources or Resources(Settings.from_env())
         self._stack.push_async_callback(resources.stop)
-        first = asyncio.create_task(resources.start())
-        try:
-            app = self._build(resources)
-            await self._stack.enter_async_context(lifespan_of(app))
-            await first
-        finally:
-            first.cancel()
-            with suppress(asyncio.CancelledError):
-                await first
+        await resources.start()
+        app = self._build(resources)
+        await self._stack.enter_async_context(lifespan_of(app))
         self._app = app
         if isinstance(app, WithEvents):
             self._events, self.whole = app.events, app.whole
