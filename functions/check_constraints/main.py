@@ -16,7 +16,7 @@ from shared.domain.errors import Fault, Forbidden, SwitchboardError
 from shared.domain.message import Message
 from shared.domain.principal import Principal
 from shared.domain.snapshot import Snapshot
-from shared.edge.app import Edge
+from shared.edge.app import Edge, WithEvents
 from shared.edge.asgi import ASGIApp
 from shared.edge.framework import framework_app
 from shared.edge.server import run
@@ -73,11 +73,11 @@ async def check_constraints(request: Request) -> ASGIApp:
     return await served(request.app, stage)
 
 
-def build(resources: Resources) -> ASGIApp:
+def build(resources: Resources) -> WithEvents:
     """The function's ASGI app on a process's resources."""
     app = framework_app("check_constraints", __name__)
-    app.state.served = stage(resources)
-    return app
+    app.state.served = hop = stage(resources)
+    return WithEvents(app, hop.post)
 
 
 app = Edge("check_constraints", build)

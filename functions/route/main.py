@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from functions.route.publisher import Publisher
 from shared.domain.errors import Unavailable
-from shared.edge.app import Edge
+from shared.edge.app import Edge, WithEvents
 from shared.edge.asgi import ASGIApp
 from shared.edge.framework import framework_app
 from shared.edge.server import run
@@ -48,7 +48,7 @@ async def route(request: Request) -> ASGIApp:
     return await served(request.app, stage)
 
 
-def build(resources: Resources) -> ASGIApp:
+def build(resources: Resources) -> WithEvents:
     """The function's ASGI app on a process's resources. Raises Misconfigured."""
     resources.settings.required("nats_url")
 
@@ -59,9 +59,9 @@ def build(resources: Resources) -> ASGIApp:
         yield
 
     app = framework_app("route", __name__)
-    app.state.served = stage(resources)
+    app.state.served = hop = stage(resources)
     app.router.lifespan_context = lifespan
-    return app
+    return WithEvents(app, hop.post)
 
 
 app = Edge("route", build)

@@ -25,11 +25,11 @@ EVENTS_PATHS = frozenset(("/v1/events", "/"))
 
 @dataclass(frozen=True, slots=True)
 class WithEvents:
-    """An ASGI app; the app that takes POST /v1/events (and POST /) from it on the fast path; what takes those that came whole."""
+    """An ASGI app; the app that takes POST /v1/events (and POST /) from it on the fast path; what takes those that came whole, if any."""
 
     app: ASGIApp
     events: ASGIApp
-    whole: Whole
+    whole: Whole | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The app's answer."""

@@ -6,21 +6,27 @@ events come as one batch, which no broker sends; its answer is a batch in the sa
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from time import perf_counter
 from typing import TypeAlias
 
 import msgspec
 
+from shared.codec import encode_problem
 from shared.domain.errors import Malformed, SwitchboardError, Unavailable
 from shared.domain.message import Message
 from shared.edge.app import internal
-from shared.edge.asgi import Receive, Scope, Send, answer
+from shared.edge.asgi import Header, Receive, Scope, Send, answer
 from shared.edge.body import Deadlines, Gone, read_body, too_large
 from shared.edge.hops import wants_reply
-from shared.edge.problems import NotAllowed, answer_problem
+from shared.edge.logs import log_request, requests
+from shared.edge.problems import NotAllowed, problem_headers
 from shared.resources import Resources
 from shared.stages import events as wire
 
 log = logging.getLogger(__name__)
+
+SLOW = 1.0  # seconds; a slower answer gets a log line
+ALLOW: Header = (b"allow", b"POST")
 
 Asked: TypeAlias = tuple[Message, wire.Said]
 Replied: TypeAlias = tuple[str, wire.Said]  # type and data of the answer
@@ -31,25 +37,45 @@ class Hop:
     """The ASGI app of one stage. `takes` is the type of its events; `answering` gives the answer to each, in order."""
 
     def __init__(self, function: str, takes: str, answering: Answering, resources: Resources) -> None:
-        self._takes, self._answering, self._resources = takes, answering, resources
+        self._function, self._takes, self._answering, self._resources = function, takes, answering, resources
         self._source = f"/clusters/{resources.settings.cluster}/{function}"
         self._keys = resources.settings.secret_keys()
         self._deadlines = Deadlines()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        answered = await self._answered(scope, receive)
+        if answered is not None:
+            status, body, headers = answered
+            await answer(send, status, body, headers)
+
+    async def post(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The same on the events path, past the framework: a log line for each hop would cost more than a verdict."""
+        started = perf_counter()
+        answered = await self._answered(scope, receive)
+        if answered is not None:
+            status, body, headers = answered
+            await answer(send, status, body, headers)
+            seconds = perf_counter() - started
+            self._resources.counters.statuses[status] += 1
+            if status >= 500 or seconds > SLOW or requests.isEnabledFor(logging.DEBUG):
+                log_request(self._function, scope, status, seconds)
+
+    async def _answered(self, scope: Scope, receive: Receive) -> tuple[int, bytes, list[Header]] | None:
+        """Status, body and headers; None where nobody is there any more."""
         try:
             content_type, body = await self._take(scope, receive)
+            return 200, body, [(b"content-type", content_type.encode())]
         except SwitchboardError as error:
             self._resources.counters.refuse(error.kind, error.rule)
-            await answer_problem(send, error, [(b"allow", b"POST")] if isinstance(error, NotAllowed) else None)
+            refusal = error
         except Gone:
-            pass
+            return None
         except Exception:
             log.exception("a stage failed", extra={"path": scope["path"]})
-            await answer_problem(send, internal())
-        else:
-            await answer(send, 200, body, [(b"content-type", content_type.encode())])
+            refusal = internal()
+        allow = [ALLOW] if isinstance(refusal, NotAllowed) else []
+        return refusal.status, encode_problem(refusal), [*problem_headers(refusal), *allow]
 
     async def _take(self, scope: Scope, receive: Receive) -> tuple[str, bytes]:
         """Content-Type and body of the answer."""

@@ -33,13 +33,17 @@ HOP = {"prefer": "reply"}
 
 @dataclass
 class Stages:
-    """Every function that takes events, each a process of its own. `key` may publish below `orders.`; `revision` is the config's."""
+    """Every function that takes events, each a process of its own.
+
+    `key` may publish below `orders.`, `admin` do anything; `revision` is the config's, which no test changes.
+    """
 
     check: Service
     route: Service
     log_batch: Service
     door: Service
     key: str
+    admin: str
     revision: int
     settings: dict[str, str]
 
@@ -54,10 +58,11 @@ def stages(
         key = asyncio.run(new_key(database, ORG, "shop", (Grant("publish", ("orders.>",)),)))
         check, route = Service("check_constraints", settings, directory), Service("route", settings, directory)
         log_batch, door = Service("log_batch", settings, directory), Service("ingest", settings, directory)
+        admin = asyncio.run(new_key(database, ORG, "admin"))
         with psycopg.connect(database) as connection:
             (revision,) = connection.execute("SELECT revision FROM config_state").fetchone() or (0,)
         with serving(check, route, log_batch, door):
-            yield Stages(check, route, log_batch, door, key, int(revision), settings)
+            yield Stages(check, route, log_batch, door, key, admin, int(revision), settings)
 
 
 def about(stages: Stages, event_id: str, **changes: Any) -> Message:
@@ -252,7 +257,7 @@ def test_stock_runner_gives_the_same_verdicts_when_it_serves_a_stage(stages: Sta
 
 def test_stock_runner_serves_rest_too(stages: Stages, tmp_path: Path) -> None:
     query, config_crud = runner("query", stages.settings, tmp_path), runner("config_crud", stages.settings, tmp_path)
-    bearer = {"authorization": f"Bearer {asyncio.run(new_key(stages.settings['SWITCHBOARD_DATABASE_URL'], ORG, 'admin'))}"}
+    bearer = {"authorization": f"Bearer {stages.admin}"}
     with serving(query, config_crud):
         for url in (f"{query.url}/v1/messages", f"{config_crud.url}/v1/config/principals"):
             assert "items" in httpx.get(url, headers=bearer, timeout=20).json()
