@@ -1,15 +1,17 @@
 """What `switchboard deploy` prints: what will change, how it goes, and where the result is reached."""
 
 import sys
+from collections import Counter
 from typing import Any
 
 from rich.text import Text
 
 from infra.cli import output
 from infra.cluster.changes import Change
-from infra.cluster.manifests import key_of
+from infra.cluster.manifests import Key, key_of
 from infra.cluster.plan import Plan
 
+QUIET = ("unchanged", "label")
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
@@ -21,28 +23,33 @@ def say(line: str) -> None:
 
 def show(plan: Plan, prune: bool) -> None:
     """What will change, as a table; then each change as a diff; then what is left out."""
-    rows: list[dict[str, object]] = [
-        {"action": change.action, "kind": change.key.kind, "name": change.key.name}
-        for change in plan.changes
-        if change.action != "unchanged"
-    ]
+    rows: list[dict[str, object]] = [_row(change.action, change.key) for change in plan.changes if change.action not in QUIET]
     rows += [{"action": "make", "kind": "Secret", "name": name} for name in plan.secrets]
-    rows += [{"action": "delete" if prune else "not rendered", "kind": one["kind"], "name": one["metadata"]["name"]} for one in plan.stray]
+    rows += [_row("delete" if prune else "not rendered", key_of(one)) for one in plan.stray]
     if rows:
         output.print_rows(rows, ("action", "kind", "name"))
     for change in plan.changes:
-        _show_diff(change)
-    same = sum(change.action == "unchanged" for change in plan.changes)
-    output.console().print(f"namespace {plan.cluster.namespace}: {len(rows)} to do, {same} unchanged", markup=False)
+        if change.action == "change":
+            _show_diff(change)
+    counts = Counter(change.action for change in plan.changes)
+    _print(f"namespace {plan.cluster.namespace}: {', '.join(f'{number} {what}' for what, number in counts.items())}")
+    if counts["label"]:
+        _print("label: the version's label, and nothing else")
     if plan.stray and not prune:
-        output.console().print("not rendered: ours, and no longer in the manifests; --prune deletes it", markup=False)
+        _print("not rendered: ours, and no longer in the manifests; --prune deletes it")
     for line in plan.left_out:
-        output.console().print(f"left out: {output.cell(line)}", markup=False)
+        _print(f"left out: {line}")
+
+
+def _row(action: str, key: Key) -> dict[str, object]:
+    return {"action": action, "kind": key.title, "name": key.name}
+
+
+def _print(line: str) -> None:
+    output.console().print(Text(output.cell(line)), soft_wrap=True)
 
 
 def _show_diff(change: Change) -> None:
-    if not change.diff:
-        return
     console = output.console()
     console.print(Text(str(change.key), style="bold"))
     for line in change.diff:
@@ -52,7 +59,7 @@ def _show_diff(change: Change) -> None:
 def as_json(name: str, plan: Plan, dry_run: bool) -> dict[str, Any]:
     """The plan, and whether it was carried out, for scripts."""
     changes = [
-        {"action": change.action, "kind": change.key.kind, "name": change.key.name, **({"diff": list(change.diff)} if change.diff else {})}
+        {"action": change.action, "kind": change.key.title, "name": change.key.name, **({"diff": list(change.diff)} if change.diff else {})}
         for change in plan.changes
     ]
     return {

@@ -1,18 +1,19 @@
 """What a deployment will change: each rendered object beside the one in the cluster, as the API server itself would merge them."""
 
+import copy
 import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
 
-from infra.cluster.manifests import KNATIVE_SERVICE, SELECTOR, Key, key_of, kind_of, secrets_needed
+from infra.cluster.manifests import KNATIVE_SERVICE, SELECTOR, VERSION, Key, key_of, kind_of, secrets_needed
 from infra.cluster.tools import Cluster, Manifest, as_list, listed
 
-Action = Literal["create", "change", "run again", "unchanged"]
+Action = Literal["create", "change", "label", "run again", "unchanged"]
 
 MANAGER = "switchboard"  # whose fields they are, in server-side apply
 RUN = "switchboard/run"  # annotation of a Job: what it was run for
@@ -24,7 +25,7 @@ COPIES = {"Endpoints", "EndpointSlice", "Event", "Pod"}
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One object and what happens to it. `diff`: lines of a unified diff, where it changes."""
+    """One object and what happens to it; `label`: it gets the new version's label, and nothing else. `diff`: lines of a unified diff."""
 
     object: Manifest
     action: Action
@@ -69,8 +70,12 @@ def change(wanted: Manifest, live: Manifest | None, merged: Manifest | None) -> 
     """Compare an object of the cluster with what it would be."""
     if live is None:
         return Change(wanted, "create")
-    diff = tuple(_diff(live, merged or wanted))
-    return Change(wanted, "change", diff) if diff else Change(wanted, "unchanged")
+    before, after = (_content(one) for one in (live, merged or wanted))
+    if before == after:
+        return Change(wanted, "unchanged")
+    versions = [one["metadata"].get("labels", {}).pop(VERSION, None) for one in (before, after)]
+    diff = tuple(difflib.unified_diff(_text(before), _text(after), "in the cluster", "rendered", lineterm="", n=2))
+    return Change(wanted, "change" if diff else "label", diff or (f"-{VERSION}: {versions[0]}", f"+{VERSION}: {versions[1]}"))
 
 
 def job_change(wanted: Manifest, live: Manifest | None) -> Change:
@@ -114,19 +119,14 @@ def labelled(cluster: Cluster) -> list[Manifest]:
     return list({key_of(one): one for one in own}.values())
 
 
-def _diff(live: Manifest, merged: Manifest) -> list[str]:
-    before, after = (_text(one) for one in (live, merged))
-    return list(difflib.unified_diff(before, after, "in the cluster", "rendered", lineterm="", n=2)) if before != after else []
+def _content(one: Manifest) -> Manifest:
+    """The object without what the API server writes into it; a Secret without its values."""
+    metadata = {name: value for name, value in one["metadata"].items() if name not in SERVERS_OWN}
+    annotations = {name: value for name, value in (metadata.pop("annotations", None) or {}).items() if name != LAST_APPLIED}
+    hidden = ("metadata", "status", *(("data", "stringData") if one["kind"] == "Secret" else ()))
+    rest = {name: value for name, value in one.items() if name not in hidden}
+    return copy.deepcopy({**rest, "metadata": {**metadata, **({"annotations": annotations} if annotations else {})}})
 
 
 def _text(one: Manifest) -> list[str]:
-    """The object as lines of YAML, without what the API server writes into it; a Secret's values aren't shown."""
-    metadata: dict[str, Any] = {name: value for name, value in one["metadata"].items() if name not in SERVERS_OWN}
-    if annotations := {name: value for name, value in (metadata.get("annotations") or {}).items() if name != LAST_APPLIED}:
-        metadata["annotations"] = annotations
-    else:
-        metadata.pop("annotations", None)
-    rest = {name: value for name, value in one.items() if name not in ("metadata", "status")}
-    if one["kind"] == "Secret":
-        rest = {name: value for name, value in rest.items() if name not in ("data", "stringData")}
-    return str(yaml.safe_dump({**rest, "metadata": metadata}, sort_keys=True, default_flow_style=False)).splitlines()
+    return str(yaml.safe_dump(one, sort_keys=True, default_flow_style=False)).splitlines()

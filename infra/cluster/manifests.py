@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
+from infra.cluster.tools import Manifest
+from infra.render import manifests
+from infra.render.manifests import CLUSTERS
+from shared.domain.errors import Misconfigured
 
-from infra.cluster.tools import Manifest, run
-from shared.domain.errors import Misconfigured, NotFound
-
-CLUSTERS = Path(__file__).parents[2] / "knative" / "clusters"
-PART_OF, MANAGED_BY, COMPONENT = (f"app.kubernetes.io/{name}" for name in ("part-of", "managed-by", "component"))
+KNATIVE = CLUSTERS.parent
+PART_OF, MANAGED_BY, COMPONENT, VERSION = (f"app.kubernetes.io/{name}" for name in ("part-of", "managed-by", "component", "version"))
 OURS = {PART_OF: "switchboard", MANAGED_BY: "switchboard"}
 SELECTOR = f"{PART_OF}=switchboard"
 KNATIVE_SERVICE = ("serving.knative.dev/v1", "Service")
@@ -35,6 +35,11 @@ class Key(NamedTuple):
     group: str
     name: str
 
+    @property
+    def title(self) -> str:
+        """The kind in words: there are two that are called Service."""
+        return "Knative Service" if (self.group, self.kind) == ("serving.knative.dev", "Service") else self.kind
+
     def __str__(self) -> str:
         return f"{self.kind.lower()}{f'.{self.group}' if self.group else ''}/{self.name}"
 
@@ -42,13 +47,23 @@ class Key(NamedTuple):
 _CONFIG_KINDS = {"ServiceAccount", "Role", "RoleBinding", "ConfigMap", "NetworkPolicy"}
 
 
-def render(cluster: str, clusters: Path = CLUSTERS) -> list[Manifest]:
-    """The objects of knative/clusters/<cluster>. Raises NotFound for a name that isn't there, NotProcessable where kustomize refuses."""
-    folder = clusters / cluster
-    if not (folder / "kustomization.yaml").is_file():
-        there = ", ".join(sorted(path.parent.name for path in clusters.glob("*/kustomization.yaml"))) or "none"
-        raise NotFound(f"there is no cluster {cluster} in {clusters} (there: {there})")
-    return [document for document in yaml.safe_load_all(run(["kubectl", "kustomize", str(folder)])) if document]
+def folder_of(name: str) -> Path:
+    """The folder of a cluster: knative/clusters/<name>, or any, given with a slash in it."""
+    return Path(name).absolute() if "/" in name else CLUSTERS / name
+
+
+def render(name: str) -> list[Manifest]:
+    """The objects of a cluster. Raises what infra.render.manifests.render raises."""
+    folder = folder_of(name)
+    return [_nameless(one) if kind_of(one) == KNATIVE_SERVICE else one for one in manifests.render(folder.name, folder.parent)]
+
+
+def _nameless(service: Manifest) -> Manifest:
+    """A Knative Service without its container's name: kn keeps it when it creates a Service and drops it when it changes one, so that
+    every deployment would be a new revision. Knative's own name for it, user-container, it has in both."""
+    for container in service["spec"]["template"]["spec"]["containers"][:1]:
+        container.pop("name", None)
+    return service
 
 
 def namespace_of(objects: Iterable[Manifest]) -> str:

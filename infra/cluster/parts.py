@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from infra.cluster.manifests import CLUSTERS, KNATIVE_SERVICE, key_of, kind_of
+from infra.cluster.manifests import KNATIVE, KNATIVE_SERVICE, folder_of, key_of, kind_of
 from infra.cluster.tools import Cluster, Manifest
 from shared.domain.errors import Misconfigured, NotFound
 
@@ -57,14 +57,13 @@ def _without(version: str, kind: str) -> str:
     return f"the cluster has no {kind}, so {OPTIONAL[group]}"
 
 
-def not_named(name: str, clusters: Path = CLUSTERS) -> list[str]:
+def not_named(name: str) -> list[str]:
     """Overlays and components of knative/ that the manifests of this cluster don't take in."""
-    root = clusters.parent
-    taken = set(_taken(clusters / name))
-    optional = sorted(path.parent for path in root.glob("overlays/*/kustomization.yaml")) + sorted(
-        path.parent for path in root.glob("components/*/kustomization.yaml")
+    taken = set(_taken(folder_of(name)))
+    optional = sorted(
+        path.parent for path in (*KNATIVE.glob("overlays/*/kustomization.yaml"), *KNATIVE.glob("components/*/kustomization.yaml"))
     )
-    return [f"{folder.relative_to(root)}: not part of clusters/{name}" for folder in optional if folder.resolve() not in taken]
+    return [f"{folder.relative_to(KNATIVE)}: {name} doesn't name it" for folder in optional if folder not in taken]
 
 
 def _taken(folder: Path) -> Iterable[Path]:

@@ -16,6 +16,7 @@ from infra.cluster.tools import Cluster, Manifest, as_list, has
 from shared.domain.errors import SwitchboardError
 
 Say = Callable[[str], None]
+WINDOW = ("--wait-window", str(round(waiting.FALSE_FOR)))
 ROLLED = {"StatefulSet", "Deployment"}
 
 
@@ -72,8 +73,8 @@ def _serve(cluster: Cluster, changes: Sequence[Change], say: Say, timeout: float
             live = waiting.serving(cluster, change.object, timeout)
         except SwitchboardError as error:
             later = [each.key.name for each in changes[number + 1 :] if each.action != "unchanged"]
-            rest = f". Nothing after it was touched; still to do: {', '.join(later)} and what comes last" if later else ""
-            raise type(error)(f"{error.detail}{rest}") from error
+            rest = f"\nNothing after it was touched: {', '.join([*later, 'what comes last'])}"
+            raise type(error)(f"{error.detail.rstrip()}{rest}") from error
         if change.action != "unchanged":
             say(f"{change.key} is ready: {live['status']['latestReadyRevisionName']}")
 
@@ -87,7 +88,7 @@ def _apply_service(cluster: Cluster, service: Manifest, timeout: float) -> None:
         file = Path(folder, "service.json")
         file.write_text(json.dumps(service))
         try:
-            cluster.kn("service", "apply", "--filename", str(file), "--wait-timeout", str(round(timeout)))
+            cluster.kn("service", "apply", "--filename", str(file), "--wait-timeout", str(round(timeout)), *WINDOW)
         except SwitchboardError as error:
             live = cluster.find(str(key_of(service)))
             if live is None or waiting.condition(live, "Ready").get("status") == "True":

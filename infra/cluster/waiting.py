@@ -8,8 +8,8 @@ from infra.cluster.tools import Cluster, Manifest
 from shared.domain.errors import NotFound, SwitchboardError
 
 STEP = 0.5  # seconds between two looks
-FALSE_FOR = 5.0  # seconds that "not ready" must last: a Service says so for moments while it is made ready
-LOG_LINES = 40
+FALSE_FOR = 20.0  # seconds that "not ready" must last: a node may be full until the old pods are gone
+LOG_LINES = 12
 
 
 def rolled_out(cluster: Cluster, one: Manifest, timeout: float) -> None:
@@ -44,7 +44,7 @@ def finished(cluster: Cluster, job: Manifest, timeout: float) -> None:
         failed = conditions.get("Failed", {}).get("message")
         if failed or time.monotonic() > deadline:
             why = [failed or f"not done after {timeout:.0f} s", *pod_troubles(cluster, f"batch.kubernetes.io/job-name={name}")]
-            raise SwitchboardError(f"{key_of(job)} failed: {'; '.join(why)}\n{_log(cluster, f'job/{name}')}")
+            raise SwitchboardError(f"{key_of(job)} failed: {'; '.join(why)}")
         time.sleep(STEP)
 
 
@@ -70,8 +70,8 @@ def not_ready(cluster: Cluster, service: Manifest) -> str:
     newest, serves = status.get("latestCreatedRevisionName"), status.get("latestReadyRevisionName")
     troubles = pod_troubles(cluster, f"serving.knative.dev/revision={newest}") if newest else []
     why = "; ".join(dict.fromkeys([str(ready.get("message") or ready.get("reason") or "it doesn't say why"), *troubles]))
-    still = f"{serves} goes on serving" if serves and serves != newest else "no revision before it serves"
-    return f"{name} does not become ready: {why}. {still[0].upper()}{still[1:]}"
+    still = f"{serves} goes on serving" if serves and serves != newest else "there is no revision before it"
+    return f"{name} does not become ready ({still}): {why}"
 
 
 def condition(one: Manifest, kind: str) -> dict[str, str]:
@@ -81,22 +81,24 @@ def condition(one: Manifest, kind: str) -> dict[str, str]:
 
 def pod_troubles(cluster: Cluster, selector: str) -> list[str]:
     """What keeps the pods of a selector from being ready, a line a cause."""
-    return list(dict.fromkeys(trouble for pod in cluster.get("pods", f"--selector={selector}") for trouble in _troubles(pod)))
+    found = [trouble for pod in cluster.get("pods", f"--selector={selector}") for trouble in _troubles(cluster, pod)]
+    return list(dict.fromkeys(found))
 
 
-def _troubles(pod: Manifest) -> Iterator[str]:
+def _troubles(cluster: Cluster, pod: Manifest) -> Iterator[str]:
     status = pod.get("status", {})
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":
         yield f"no node takes it: {scheduled.get('message')}"
     for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
-        state = container.get("state", {})
+        state, name = container.get("state", {}), container["name"]
         waiting = state.get("waiting", {})
         ended = state.get("terminated") or container.get("lastState", {}).get("terminated") or {}
-        if waiting and waiting.get("reason") not in ("ContainerCreating", "PodInitializing"):
-            yield f"{container['name']}: {waiting.get('reason')} {waiting.get('message', '')}".strip()
         if ended.get("exitCode"):
-            yield f"{container['name']} ended with exit code {ended['exitCode']} ({ended.get('reason')})"
+            said = _log(cluster, pod["metadata"]["name"], f"--container={name}", *([] if state.get("terminated") else ["--previous"]))
+            yield f"{name} ended with exit code {ended['exitCode']} ({ended.get('reason')}):\n{said}\n"
+        elif waiting and waiting.get("reason") not in ("ContainerCreating", "PodInitializing"):
+            yield f"{name}: {waiting.get('reason')} {waiting.get('message', '')}".strip()
 
 
 def gone(look: Callable[[], list[Manifest]], timeout: float) -> list[Manifest]:
@@ -114,8 +116,8 @@ def _again(cluster: Cluster, one: Manifest) -> Manifest:
     return found
 
 
-def _log(cluster: Cluster, what: str) -> str:
+def _log(cluster: Cluster, *what: str) -> str:
     try:
-        return cluster.kubectl("logs", what, "--all-containers", f"--tail={LOG_LINES}").strip() or "(its log is empty)"
+        return cluster.kubectl("logs", *what, f"--tail={LOG_LINES}").strip() or "(its log is empty)"
     except SwitchboardError as error:
         return f"(its log can't be read: {error.detail})"
