@@ -40,7 +40,8 @@ class Resources:
         self._lost: set[str] = set()
 
     async def start(self) -> None:
-        """Wait for the first snapshot, and follow the config from then on."""
+        """Wait for the first snapshot, and follow the config from then on. Raises Misconfigured where nobody said from where."""
+        self.settings.required("database_url")
         await self.snapshots.start(FIRST_SNAPSHOT)
 
     async def stop(self) -> None:

@@ -81,11 +81,10 @@ class SnapshotFollower:
 
     async def stop(self) -> None:
         """Stop following; the snapshot stays in force."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        task, self._task = self._task, None
+        while task is not None and not task.done():
+            task.cancel()  # more than once: on Python 3.11 wait_for() can swallow a cancel that comes as it ends
+            await asyncio.wait([task], timeout=_PAUSE)
 
     async def _follow(self) -> None:
         while True:
@@ -96,6 +95,9 @@ class SnapshotFollower:
             except Unavailable as error:
                 if not self.lost:
                     log.warning("the config store can't be reached: %s", error.detail)
+                self.lost = True
+            except Exception:  # a fault of ours must not freeze the config without a word
+                log.exception("following the config failed, and is tried again")
                 self.lost = True
             await asyncio.sleep(_PAUSE)
 

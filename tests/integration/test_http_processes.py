@@ -81,6 +81,13 @@ def test_process_ends_with_78_when_an_operator_must_act(settings: dict[str, str]
     assert "SWITCHBOARD_LOG_SHARDS" in ended.stderr
 
 
+def test_process_ends_with_78_when_nobody_says_where_the_config_is(settings: dict[str, str]) -> None:
+    del settings["SWITCHBOARD_DATABASE_URL"]
+    ended = subprocess.run(COMMAND, env=settings, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 78
+    assert "SWITCHBOARD_DATABASE_URL" in ended.stderr
+
+
 def test_process_ends_with_78_when_the_log_would_lose_what_it_acknowledged(
     tmp_path: Path, own_redis: LocalServer, nats_url: str, database: str
 ) -> None:
