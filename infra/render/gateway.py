@@ -70,15 +70,24 @@ def _own(documents: Mapping[str, tuple[str, str]]) -> Iterable[Json]:
 
 
 def _routes(namespace: str) -> Iterable[Json]:
-    """The table's rows, then a 405 for each of its paths, then what takes all the rest, as shared.routes.function_of decides."""
+    """The table's rows, then a 405 for each of its paths, then what takes all the rest, as shared.routes.function_of decides.
+
+    `/` itself comes last: its 405 must leave it to the row for all the rest.
+    """
     last = [row for row in ROUTES if row.prefix == "/" and not row.exact]
     yield from (_forward(row, namespace) for row in ROUTES if row not in last)
     patterns = dict.fromkeys((row.prefix, row.exact) for row in ROUTES if row not in last)
     for prefix, exact in sorted(patterns, key=lambda pattern: (not pattern[1], -len(pattern[0]))):
-        allowed = ", ".join(methods_of(prefix if exact else f"{prefix}/x"))
-        yield _problem(prefix, exact, None, NotAllowed("this method is not for this path"), {"allow": allowed})
+        if prefix != "/":
+            yield _not_allowed(prefix, exact)
     yield from (_forward(row, namespace) for row in last)
+    yield _not_allowed("/", True)
     yield _problem("/", False, None, NotFound("nothing is at this path"))
+
+
+def _not_allowed(prefix: str, exact: bool) -> Json:
+    allowed = ", ".join(methods_of(prefix if exact else f"{prefix}/x"))
+    return _problem(prefix, exact, None, NotAllowed("this method is not for this path"), {"allow": allowed})
 
 
 def _match(prefix: str, exact: bool, methods: tuple[str, ...] | None) -> Json:
