@@ -1,0 +1,94 @@
+"""What the tests on a cluster share: the install, pods of their own, keys, and a table of how long things took."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.clients import Clients
+from tests.cluster.install import INLINE, REMOTE, Install, run
+
+TIMES = pytest.StashKey[dict[str, str]]()
+Took = Callable[[str, str], None]  # what, how long
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--deployed", action="store_true", help="use what is deployed already, and leave it there: for working on a test")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[TIMES] = {}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Undeploying comes last, for time's sake alone: what comes after it would deploy again."""
+    items.sort(key=lambda item: "undeploy" in item.name)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The table of timings, above pytest's own summary line."""
+    if times := config.stash[TIMES]:
+        terminalreporter.section("how long things took on this cluster")
+        for what, took in times.items():
+            terminalreporter.write_line(f"{took:>24}  {what}")
+
+
+@pytest.fixture(scope="session")
+def took(pytestconfig: pytest.Config) -> Took:
+    """Note how long something took, for the table."""
+    return pytestconfig.stash[TIMES].__setitem__
+
+
+@pytest.fixture(scope="session")
+def install(took: Took, pytestconfig: pytest.Config) -> Iterator[Install]:
+    """Deployed from nothing, and taken away at the end. Prefer `inline` or `remote`."""
+    reached = run("kubectl", "get", "--raw", "/readyz", "--request-timeout=10s", within=30)
+    if reached.status != 0:
+        pytest.exit(f"no cluster answers: {reached.said.strip()}", returncode=2)
+    one, given = Install(), pytestconfig.getoption("--deployed")
+    if given:
+        one.deploy(INLINE)
+    else:
+        took("deploy from nothing", f"{one.from_nothing().seconds:.1f} s")
+    yield one
+    if one.deployed is not None and not given:
+        one.undeploy()
+
+
+@pytest.fixture
+def inline(install: Install) -> Install:
+    """The install with the stages called directly."""
+    install.has(INLINE)
+    return install
+
+
+@pytest.fixture
+def remote(install: Install) -> Install:
+    """The install with the stages as Services of their own."""
+    install.has(REMOTE)
+    return install
+
+
+@pytest.fixture(scope="session")
+def clients(install: Install) -> Iterator[Clients]:
+    """Pods of the tests' own."""
+    image = install.pods("logger")[0]["spec"]["containers"][0]["image"]
+    one = Clients(image)
+    try:
+        one.start()
+        yield one
+    finally:
+        one.stop()
+
+
+@pytest.fixture
+def org() -> str:
+    """An org nobody else uses."""
+    return f"t-{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a cluster of the test's own may be described."""
+    return tmp_path / "cluster"

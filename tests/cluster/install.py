@@ -1,0 +1,192 @@
+"""The install under test: brought there and taken away by the commands of README's "Deploy to a cluster", and looked at by kubectl."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+import yaml
+
+from infra.cluster.manifests import SELECTOR
+from infra.cluster.tools import Cluster, Manifest
+from infra.render.manifests import CLUSTERS
+from tests.waiting import eventually_now
+
+NAMESPACE = "switchboard"  # of knative/clusters/test
+COMMAND = str(Path(sys.executable).with_name("switchboard"))
+INLINE, REMOTE = "test", "test-remote"
+GONE = 300  # seconds that Kubernetes may take to empty a namespace with functions in it
+SERVICES = "services.serving.knative.dev"
+REVISION = "serving.knative.dev/revision"
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    status: int
+    out: str
+    said: str
+    seconds: float
+
+
+def run(*command: str, env: dict[str, str] | None = None, stdin: str = "", within: float = 600) -> Done:
+    """Run a program to its end."""
+    began = time.monotonic()
+    done = subprocess.run(
+        command, input=stdin, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=within, check=False
+    )
+    return Done(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+
+
+@dataclass
+class Install:
+    """Switchboard in its namespace. `deployed` is the cluster's name, or the folder, that was deployed last."""
+
+    cluster: Cluster = field(default_factory=lambda: Cluster(None, NAMESPACE))
+    deployed: str | None = None
+    key: str = field(default="", repr=False)  # the first admin's
+    url: str = ""  # the gateway's, from here
+
+    # ---- the commands ---------------------------------------------------------------------------------------------------------
+
+    def deploy(self, name: str, *options: str) -> Done:
+        """`switchboard deploy --cluster <name>`, which must succeed."""
+        done = self.try_deploy(name, *options)
+        assert done.status == 0, done.said
+        if "--dry-run" not in options:
+            self.deployed = name
+            self._look()
+        return done
+
+    def try_deploy(self, name: str, *options: str) -> Done:
+        """The same, whatever its end."""
+        return run(COMMAND, "deploy", "--cluster", name, *options)
+
+    def undeploy(self) -> Done:
+        """`switchboard deploy --cluster test --undeploy --yes`."""
+        self.deployed = None
+        return run(COMMAND, "deploy", "--cluster", INLINE, "--undeploy", "--yes")
+
+    def from_nothing(self) -> Done:
+        """Deploy where nothing is: what an earlier run left goes first."""
+        if self.cluster.find(f"namespace/{NAMESPACE}") is not None:
+            self.undeploy()
+            eventually_now(lambda: self.cluster.find(f"namespace/{NAMESPACE}") is None, within=GONE)
+        return self.deploy(INLINE)
+
+    def has(self, name: str) -> None:
+        """Bring the install to this wiring, unless it has it."""
+        if self.deployed is None:
+            self.from_nothing()
+        if self.deployed != name:
+            self.deploy(name)
+
+    def new_key(self, name: str, org: str, *grants: str) -> str:
+        """`switchboard key create`, by way of the gateway."""
+        options = [option for grant in grants for option in ("--grant", grant)]
+        env = {"SWITCHBOARD_URL": self.url, "SWITCHBOARD_KEY": self.key}
+        done = run(COMMAND, "key", "create", name, "--org", org, *options, env=env)
+        assert done.status == 0, done.said
+        return done.out.strip()
+
+    # ---- what is there --------------------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        self.key = self.secret("switchboard-admin-key", "key")
+        self.url = f"http://{self.address('gateway')}"
+
+    def address(self, service: str) -> str:
+        """A Service's cluster IP, which can be reached from this machine."""
+        found = self.cluster.find(f"service/{service}")
+        assert found is not None, f"there is no Service {service}"
+        return str(found["spec"]["clusterIP"])
+
+    def secret(self, name: str, key: str) -> str:
+        found = self.cluster.find(f"secret/{name}")
+        assert found is not None, f"there is no Secret {name}"
+        return base64.b64decode(found["data"][key]).decode().strip()
+
+    def server(self, setting: str) -> str:
+        """A server's URL as the pods have it, with an address instead of its Service's name."""
+        place = urlsplit(self.secret("switchboard-servers", setting))
+        assert place.hostname is not None
+        login, _, _ = place.netloc.rpartition("@")
+        return urlunsplit(place._replace(netloc=f"{login}@{self.address(place.hostname)}:{place.port}"))
+
+    def client(self, key: str | None = None) -> httpx.Client:
+        """A client of the gateway, the admin's unless another key is given."""
+        return httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {key or self.key}"}, timeout=60)
+
+    def revisions(self) -> dict[str, str]:
+        """The revision that each Knative Service serves."""
+        return {one["metadata"]["name"]: one["status"]["latestReadyRevisionName"] for one in self.cluster.get(SERVICES)}
+
+    def generations(self) -> dict[str, int]:
+        """What is ours, and how often its spec was changed."""
+        kinds = f"{SERVICES},deployments,statefulsets,configmaps,services,secrets,serviceaccounts,networkpolicies,jobs"
+        return {
+            f"{one['kind']}/{one['metadata']['name']}": one["metadata"].get("generation", 0)
+            for one in self.cluster.get(kinds, f"--selector={SELECTOR}")
+        }
+
+    def pods(self, name: str) -> list[Manifest]:
+        """The pods of a function, pod or server that aren't ending."""
+        found = self.cluster.get("pods", f"--selector=app.kubernetes.io/name={name}")
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def ready_pods(self, name: str) -> list[Manifest]:
+        return [
+            pod
+            for pod in self.pods(name)
+            if any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", ()))
+        ]
+
+    def metrics(self, name: str) -> dict[str, float]:
+        """The metrics of all pods of a function, added up: by name and labels as Prometheus writes them."""
+        total: dict[str, float] = {}
+        for pod in self.ready_pods(name):
+            text = httpx.get(f"http://{pod['status']['podIP']}:8080/metrics", timeout=10).text
+            for line in text.splitlines():
+                if line and not line.startswith("#"):
+                    series, _, value = line.rpartition(" ")
+                    total[series] = total.get(series, 0.0) + float(value)
+        return total
+
+    def kill(self, name: str) -> str:
+        """End a pod of that name as a crash would: a second, then SIGKILL. The pod's own name."""
+        pod: str = eventually_now(lambda: self.ready_pods(name), within=60)[0]["metadata"]["name"]
+        self.cluster.kubectl("delete", "pod", pod, "--grace-period=1", "--wait=false")
+        return pod
+
+
+def variant(folder: Path, settings: dict[str, str] | None = None, patches: list[dict[str, Any]] | None = None) -> str:
+    """A cluster of its own over knative/clusters/test, with other settings or patches: what `--cluster` takes."""
+    folder.mkdir(parents=True)
+    content: dict[str, Any] = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": NAMESPACE,
+        "resources": [os.path.relpath(CLUSTERS / INLINE, folder.resolve())],
+        "images": [{"name": "switchboard/core", "newName": "dev.local/switchboard-core"}],
+    }
+    if settings:
+        literals = [f"{name}={value}" for name, value in settings.items()]
+        content["configMapGenerator"] = [{"name": "switchboard-settings", "behavior": "merge", "literals": literals}]
+    if patches:
+        content["patches"] = patches
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
+    return str(folder)
+
+
+def with_setting(service: str, name: str, value: str) -> dict[str, Any]:
+    """A patch: one more variable for one Knative Service."""
+    operation = {"op": "add", "path": "/spec/template/spec/containers/0/env/-", "value": {"name": name, "value": value}}
+    return {"target": {"group": "serving.knative.dev", "kind": "Service", "name": service}, "patch": json.dumps([operation])}
