@@ -41,7 +41,8 @@ class Resources:
 
     async def start(self) -> None:
         """Wait for the first snapshot, and follow the config from then on. Raises Misconfigured where nobody said from where."""
-        self.settings.required("database_url")
+        if "config" not in self._held:
+            self.settings.required("database_url")
         await self.snapshots.start(FIRST_SNAPSHOT)
 
     async def stop(self) -> None:

@@ -106,13 +106,14 @@ async def test_stage_answers_unavailable_in_time_when_a_newer_revision_never_com
 
 async def test_stop_ends_when_a_cancel_is_swallowed(tmp_path: Path) -> None:
     """On Python 3.11 wait_for() may swallow one that comes as what it waits for ends."""
-    swallowed = 0
+    swallowed, listening = 0, asyncio.Event()
 
     class Deaf(Store):
         async def changes(self) -> AsyncIterator[Snapshot]:
             nonlocal swallowed
             yield snapshot(1)
             while not swallowed:
+                listening.set()
                 try:
                     await self.changed.get()
                 except asyncio.CancelledError:
@@ -121,6 +122,7 @@ async def test_stop_ends_when_a_cancel_is_swallowed(tmp_path: Path) -> None:
 
     follower = SnapshotFollower(Deaf(None).opened, tmp_path / "snapshot")
     await follower.start(5)
+    await listening.wait()  # and not in the middle of keeping the snapshot
     async with asyncio.timeout(5):
         await follower.stop()
     assert swallowed == 1
