@@ -8,7 +8,7 @@ ONLY ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # one heavy stage at a time, whatever -j says
-.PHONY: help setup run test test-unit lint bench fuzz soak images render deploy test-cluster
+.PHONY: help setup run test test-unit lint bench fuzz soak images server-images render deploy test-cluster
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST)
@@ -45,9 +45,14 @@ images: ## the images core and reconcile, into ../shared/cluster where it is, el
 render: setup ## a cluster's manifests into build/CLUSTER/: make render CLUSTER=test
 	@$(PYTHON) -m infra.render $(if $(CLUSTER),$(CLUSTER),$(error say which: make render CLUSTER=test))
 
+server-images: ## the servers' images into ../shared/cluster, where they aren't yet
+	@infra/servers/images/load $(ARGS)
+
+deploy: setup ## a cluster to what knative/clusters/CLUSTER says: make deploy CLUSTER=test ARGS=--dry-run
+	@$(VENV)/bin/switchboard deploy --cluster $(if $(CLUSTER),$(CLUSTER),$(error say which: make deploy CLUSTER=test)) $(ARGS)
+
 # What has a name already and no content yet says so, and fails.
 fuzz: LACKS = the fuzzer of the doors
-deploy: LACKS = the deployment to a cluster
 test-cluster: LACKS = the tests on a cluster
-fuzz deploy test-cluster:
+fuzz test-cluster:
 	@echo "make $@: $(LACKS) is not built yet" >&2; exit 1

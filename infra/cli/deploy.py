@@ -62,13 +62,13 @@ def _undeploy(name: str, context: str | None, dry_run: bool, yes: bool, timeout:
     from infra.cli.deploy_report import say
     from infra.cluster import removal
     from infra.cluster.changes import labelled
-    from infra.cluster.manifests import key_of, namespace_of, render
+    from infra.cluster.manifests import namespace_of, render
     from infra.cluster.tools import Cluster
 
     cluster = Cluster(context, namespace_of(render(name)))
     found = labelled(cluster)
     data = [one["metadata"]["name"] for one in found if one["kind"] == "PersistentVolumeClaim"]
-    say(f"{len(found)} objects in the namespace {cluster.namespace} go: {', '.join(str(key_of(one)) for one in found) or 'none'}")
+    say(f"in {cluster.title()} go: {removal.counted(found)}")
     if data:
         say(f"all data goes with the volumes {', '.join(data)}")
     if dry_run:

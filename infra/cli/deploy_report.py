@@ -32,7 +32,7 @@ def show(plan: Plan, prune: bool) -> None:
         if change.action == "change":
             _show_diff(change)
     counts = Counter(change.action for change in plan.changes)
-    _print(f"namespace {plan.cluster.namespace}: {', '.join(f'{number} {what}' for what, number in counts.items())}")
+    _print(f"{plan.cluster.title()}: {', '.join(f'{number} {what}' for what, number in counts.items())}")
     if counts["label"]:
         _print("label: the version's label, and nothing else")
     if plan.stray and not prune:

@@ -1,5 +1,6 @@
 """Taking things away: what is no longer rendered, or all of it."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from infra.cluster.changes import labelled
@@ -14,9 +15,17 @@ Say = Callable[[str], None]
 
 def delete(cluster: Cluster, objects: Sequence[Manifest], say: Say) -> None:
     """Delete these objects; the Knative Services first, so that nobody sends to what has lost its servers."""
-    for one in sorted(objects, key=lambda one: (kind_of(one) != KNATIVE_SERVICE, one["kind"] in ("PersistentVolumeClaim", "Secret"))):
-        cluster.kubectl("delete", str(key_of(one)), "--ignore-not-found", "--wait=false")
-        say(f"deleted {key_of(one)}")
+    functions = [one for one in objects if kind_of(one) == KNATIVE_SERVICE]
+    for some in (functions, [one for one in objects if one not in functions]):
+        if some:
+            cluster.kubectl("delete", *(str(key_of(one)) for one in some), "--ignore-not-found", "--wait=false")
+            say(f"deleted {counted(some)}")
+
+
+def counted(objects: Sequence[Manifest]) -> str:
+    """How many of each kind, in words."""
+    counts = Counter(key_of(one).title for one in objects)
+    return ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())) or "nothing"
 
 
 def undeploy(cluster: Cluster, say: Say, timeout: float) -> None:

@@ -12,6 +12,7 @@ from infra.cluster import secrets, waiting
 from infra.cluster.changes import MANAGER, Change, mark_jobs
 from infra.cluster.manifests import Stage, key_of, secrets_needed, stage_of
 from infra.cluster.plan import Plan
+from infra.cluster.removal import counted
 from infra.cluster.tools import Cluster, Manifest, as_list, has
 from shared.domain.errors import SwitchboardError
 
@@ -42,7 +43,7 @@ def _apply(cluster: Cluster, changes: Sequence[Change], say: Say, timeout: float
     if changed:
         options = ("--server-side", "--force-conflicts", f"--field-manager={MANAGER}", "--filename=-")
         cluster.kubectl("apply", *options, stdin=as_list(changed))
-        say(f"applied {', '.join(str(key_of(one)) for one in changed)}")
+        say(f"applied {counted(changed)}")
     for change in changes:
         if change.object["kind"] in ROLLED:
             waiting.rolled_out(cluster, change.object, timeout)

@@ -24,9 +24,11 @@ Manifest = dict[str, Any]  # an object of the Kubernetes API, as its JSON says i
 LONGEST = 900.0  # seconds for any call; those that wait have a shorter limit of their own
 SHOWN = 12  # lines of a refusal
 
+NOISE = re.compile(r"Warning:|Creating service|[EWI]\d{4} \d\d:")  # klog's lines repeat what the last one says
 # What kubectl says on stderr -> whose turn it is. The first that fits; the API's own reasons are in parentheses.
 REFUSALS: tuple[tuple[str, type[SwitchboardError]], ...] = (
-    (r"context \S+ does not exist|context was not found|no configuration has been provided|invalid configuration", Misconfigured),
+    (r"context \S+ does not exist|context was not found|error loading config file|current-context is not set", Misconfigured),
+    (r"no configuration has been provided|invalid configuration", Misconfigured),
     (
         r"connection to the server .* was refused|unable to connect to the server|i/o timeout|TLS handshake timeout|\(ServiceUnavailable\)",
         Unavailable,
@@ -58,6 +60,11 @@ class Cluster:
         """The objects that `kubectl get` finds; none where there is none."""
         return listed(self.kubectl("get", *arguments, "--ignore-not-found", "--output=json", stdin=stdin))
 
+    def title(self) -> str:
+        """The context's name and the namespace, for a person to check."""
+        context = self.context or run(["kubectl", "config", "current-context"]).strip()
+        return f"namespace {self.namespace} of context {context}"
+
     def find(self, what: str) -> Manifest | None:
         """One object, e.g. `deployment.apps/logger`; None where it isn't there."""
         found = self.get(what)
@@ -82,7 +89,7 @@ def run(command: list[str], stdin: str | None = None) -> str:
 
 def refusal(program: str, text: str) -> SwitchboardError:
     """The error for what a program said when it refused: its own words, without its warnings."""
-    lines = [line for line in text.strip().splitlines() if line.strip() and not line.startswith(("Warning:", "Creating service"))]
+    lines = [line for line in text.strip().splitlines() if line.strip() and not NOISE.match(line)]
     said = "\n".join(lines[-SHOWN:]) or "it failed and said nothing"
     kind = next((kind for pattern, kind in REFUSALS if re.search(pattern, said, re.IGNORECASE)), SwitchboardError)
     return kind(f"{program}: {said}")
