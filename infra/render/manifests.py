@@ -1,6 +1,6 @@
 """The objects of knative/clusters/<name>: `make render` writes them to build/<name>/, `switchboard deploy` applies them.
 
-Kustomize knows neither the route table nor which images were built just now. So it gets a folder of its own, build/render/<name>/, with a
+Kustomize knows neither the route table nor which images were built just now. So it gets a folder of its own for the while, with a
 kustomization over the cluster's that adds what depends on these: the gateway's configuration, the tag, the namespace's name as a setting.
 """
 
@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,10 @@ def render(cluster: str, clusters: Path = CLUSTERS) -> list[Json]:
     folder = clusters / cluster
     if not (folder / "kustomization.yaml").is_file():
         raise NotFound(f"there is no cluster {cluster} in {clusters} (there: {', '.join(names(clusters)) or 'none'})")
-    over = BUILD / "render" / cluster
-    shutil.rmtree(over, ignore_errors=True)
-    over.mkdir(parents=True)
-    (over / "kustomization.yaml").write_text(yaml.safe_dump(_kustomization(folder, over)))
-    return [each for each in yaml.safe_load_all(_run([*_kustomize(), str(over)])) if each]
+    BUILD.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=BUILD, prefix="render-") as over:  # of this call alone: several may render at once
+        (Path(over) / "kustomization.yaml").write_text(yaml.safe_dump(_kustomization(folder, Path(over))))
+        return [each for each in yaml.safe_load_all(_run([*_kustomize(), over])) if each]
 
 
 def write(objects: list[Json], folder: Path) -> list[Path]:
