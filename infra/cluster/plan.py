@@ -1,11 +1,12 @@
 """The plan of a deployment: rendered, compared with the cluster, and nothing changed yet."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from infra.cluster import parts, secrets
 from infra.cluster.changes import Change, compare, mark_jobs, no_longer_rendered
 from infra.cluster.manifests import MANAGED_BY, OURS, in_order, labels_of, namespace_of, render, secrets_needed
 from infra.cluster.tools import Cluster, Manifest
+from shared.domain.errors import Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +31,26 @@ def prepare(name: str, context: str | None) -> Plan:
 
     Raises NotFound for an unknown name, Misconfigured for what an operator must do first, and what the API server refuses with.
     """
-    objects = in_order(render(name))
-    cluster = Cluster(context, namespace_of(objects))
+    objects = render(name)
+    plan = plan_of(Cluster(context, namespace_of(objects)), objects)
+    return replace(plan, left_out=plan.left_out + parts.not_named(name))
+
+
+def plan_of(cluster: Cluster, rendered: list[Manifest]) -> Plan:
+    """Plan the deployment of these objects. Raises as prepare() does."""
+    objects = in_order(rendered)
     namespace = cluster.find(f"namespace/{cluster.namespace}")
-    exists = namespace is not None
+    if namespace is not None and namespace["metadata"].get("deletionTimestamp"):
+        raise Unavailable(f"the namespace {cluster.namespace} is being deleted, which takes Kubernetes some minutes: try again then")
     if namespace is not None and not is_ours(namespace):
         objects = [one for one in objects if one["kind"] != "Namespace"]  # somebody else's: it stays as it is
     objects, no_such_kind = parts.served(cluster, objects)
     needed = secrets_needed(objects)
-    found = secrets.read(cluster, needed) if exists else {}
+    found = secrets.read(cluster, needed) if namespace is not None else {}
     to_make = secrets.missing(needed, found)
-    changes = compare(cluster, mark_jobs(objects, secrets.versions(found)), exists)
-    stray = no_longer_rendered(cluster, objects, keep={*needed, *secrets.MADE}) if exists else []
-    return Plan(cluster, changes, to_make, stray, no_such_kind + parts.not_named(name))
+    changes = compare(cluster, mark_jobs(objects, secrets.versions(found)), namespace is not None)
+    stray = no_longer_rendered(cluster, objects, keep={*needed, *secrets.MADE}) if namespace is not None else []
+    return Plan(cluster, changes, to_make, stray, no_such_kind)
 
 
 def is_ours(namespace: Manifest) -> bool:

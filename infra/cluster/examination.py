@@ -1,0 +1,73 @@
+"""Asking a cluster's servers from within: a pod with a function's image and settings runs `switchboard doctor`, and is taken away again."""
+
+import json
+import secrets
+import time
+
+from infra.cluster.manifests import OURS
+from infra.cluster.tools import Cluster, Manifest
+from infra.cluster.waiting import pod_troubles
+from infra.local.checks import Finding
+from shared.domain.errors import Unavailable
+
+OF_SERVERS = ("log durability", "clock", "JetStream", "TimescaleDB", "migrations")  # of infra/local/checks.py
+WITHIN = 60.0  # seconds, for a node that has to fetch the image
+STEP = 0.5
+COMMAND = ["python", "-m", "infra.cli.main", "doctor", "--output", "json"]
+
+
+def of_servers(cluster: Cluster, function: Manifest, objects: list[Manifest]) -> list[tuple[str, Finding]]:
+    """What `switchboard doctor` finds from within the namespace. Raises Unavailable when the pod doesn't come to an end."""
+    name = f"doctor-{secrets.token_hex(4)}"
+    cluster.kubectl("create", "--filename=-", stdin=json.dumps(pod(name, cluster.namespace, function, objects)))
+    try:
+        _ended(cluster, name)
+        rows = {row["check"]: row for row in json.loads(cluster.kubectl("logs", f"pod/{name}"))}
+    except json.JSONDecodeError as error:
+        raise Unavailable(f"the pod {name} said something else than findings") from error
+    finally:
+        cluster.kubectl("delete", f"pod/{name}", "--ignore-not-found", "--wait=false")
+    return [(check, Finding(row["status"], row["found"], _remedy(check, row))) for check in OF_SERVERS if (row := rows.get(check))]
+
+
+def pod(name: str, namespace: str, function: Manifest, objects: list[Manifest]) -> Manifest:
+    """The pod, made from what a function is told. Its settings are copied: their ConfigMap may not be there yet."""
+    spec = function["spec"]["template"]["spec"]
+    container = spec["containers"][0]
+    settings = {each["configMapRef"]["name"] for each in container.get("envFrom", ()) if "configMapRef" in each}
+    told = [one["data"] for one in objects if one["kind"] == "ConfigMap" and one["metadata"]["name"] in settings]
+    kept = {key: container[key] for key in ("image", "securityContext", "volumeMounts") if key in container}
+    environment = [*({"name": key, "value": value} for data in told for key, value in data.items()), *container.get("env", ())]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": {**OURS, "app.kubernetes.io/name": "doctor"}},
+        "spec": {
+            "restartPolicy": "Never",
+            "activeDeadlineSeconds": round(WITHIN),
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "volumes": spec.get("volumes", []),
+            "containers": [{**kept, "name": "doctor", "command": COMMAND, "env": environment}],
+        },
+    }
+
+
+def _ended(cluster: Cluster, name: str) -> None:
+    deadline = time.monotonic() + WITHIN
+    while True:
+        found = cluster.find(f"pod/{name}")
+        phase = (found or {}).get("status", {}).get("phase")
+        if phase in ("Succeeded", "Failed"):
+            return
+        if time.monotonic() > deadline:
+            why = "; ".join(pod_troubles(cluster, "app.kubernetes.io/name=doctor")) or f"it is {phase}"
+            raise Unavailable(f"the pod {name} isn't done after {WITHIN:.0f} s: {why}")
+        time.sleep(STEP)
+
+
+def _remedy(check: str, row: dict[str, str]) -> str:
+    """What to do, on a cluster: there the schema is the setup Job's."""
+    if row["status"] == "ok":
+        return ""
+    return "`switchboard deploy` runs the setup Job, which migrates" if check == "migrations" else row["what to do"]
