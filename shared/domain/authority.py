@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from shared.domain.principal import Grant
+from shared.domain.principal import Grant, Principal
+
+EVERYTHING = (Grant("admin"),)
 
 
 def holds_all(held: Sequence[Grant], wanted: Sequence[Grant]) -> bool:
@@ -18,6 +20,11 @@ def holds_all(held: Sequence[Grant], wanted: Sequence[Grant]) -> bool:
         for topic in want.topics
         for subject in want.subjects
     )
+
+
+def rules_all(principal: Principal) -> bool:
+    """Whether this is a system admin that may do everything: the only kind that can give everything back to others."""
+    return principal.system and holds_all(principal.grants, EVERYTHING)
 
 
 def covers(wide: str, narrow: str) -> bool:

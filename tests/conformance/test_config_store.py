@@ -14,17 +14,18 @@ from shared.adapters.postgres.keys import ensure_admin_key
 from shared.adapters.postgres.migrations import migrate
 from shared.domain.errors import Unavailable
 from shared.domain.principal import Grant, Principal
+from tests.conformance.config_history import ConfigHistoryConformance
 from tests.conformance.config_store import READER, ConfigStoreConformance, coming
 from tests.servers import LocalServer
 
 
-class TestMemory(ConfigStoreConformance):
+class TestMemory(ConfigStoreConformance, ConfigHistoryConformance):
     @pytest.fixture
     def config(self) -> MemoryConfigStore:
         return MemoryConfigStore()
 
 
-class TestPostgres(ConfigStoreConformance):
+class TestPostgres(ConfigStoreConformance, ConfigHistoryConformance):
     @pytest.fixture
     async def config(self, database: str) -> AsyncIterator[PostgresConfigStore]:
         config = PostgresConfigStore(database)

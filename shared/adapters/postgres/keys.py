@@ -17,6 +17,7 @@ from shared.domain.uuid7 import uuid7
 
 HAS_KEY, NEXT_REVISION, PUT_PRINCIPAL = statement("has_key"), statement("next_revision"), statement("put_principal")
 INSERT_KEY, INSERT_CHANGE, LOCK_ADMIN_KEY = statement("insert_key"), statement("insert_change"), statement("lock_admin_key")
+NOTE_ORG = statement("note_org")
 
 ADMIN_ORG, ADMIN = "default", "admin"
 SHORTEST = 32  # characters of a key somebody else made
@@ -89,6 +90,7 @@ def _store(connection: psycopg.Connection[tuple[object, ...]], made: NewKey, aut
     row = connection.execute(NEXT_REVISION).fetchone()
     grants = msgspec.json.encode((Grant("admin"),)).decode()
     values = {"org": ADMIN_ORG, "name": ADMIN, "author": author, "revision": row and row[0], "id": made.id, "hash": made.hash}
+    connection.execute(NOTE_ORG, values)
     connection.execute(PUT_PRINCIPAL, values | {"grants": grants, "system": True})
     connection.execute(INSERT_KEY, values)
     change = {"record_id": UUID(bytes=uuid7()), "action": "key.create", "path": f"principals/{ADMIN}/keys/{made.id}", "reason": "first key"}

@@ -1,4 +1,5 @@
-SELECT org, name, grants::text, system
-FROM principals
-WHERE org = %(org)s AND (%(name)s::text IS NULL OR name = %(name)s)
-ORDER BY name
+SELECT p.org, p.name, p.grants::text, p.system, v.since
+FROM principals AS p
+JOIN config_versions AS v ON v.org = p.org AND v.path = 'principals/' || p.name AND v.until = 9223372036854775807
+WHERE p.org = %(org)s AND (%(name)s::text IS NULL OR p.name = %(name)s)
+ORDER BY p.name

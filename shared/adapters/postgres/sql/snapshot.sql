@@ -1,4 +1,5 @@
--- One statement, so that revision, principals and keys are of one moment.
-SELECT s.revision, k.hash, p.org, p.name, p.grants::text, p.system
-FROM config_state AS s
-LEFT JOIN (api_keys AS k JOIN principals AS p ON p.org = k.org AND p.name = k.principal) ON true
+-- One statement, so that revision, documents, principals and keys are of one moment. Without a revision, the one in force.
+WITH wanted AS (SELECT coalesce(%(revision)s::bigint, revision) AS number FROM config_state)
+SELECT w.number, v.kind, v.org, v.path, v.value
+FROM wanted AS w
+LEFT JOIN config_versions AS v ON v.until > w.number AND v.since <= w.number

@@ -1,0 +1,91 @@
+"""A config state in memory: all of it at one revision, never changed but copied and replaced."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import NamedTuple
+
+import msgspec
+
+from shared.domain.authority import rules_all
+from shared.domain.principal import Principal
+from shared.domain.revisions import Change, Document, OrgState
+from shared.domain.snapshot import Snapshot
+
+
+class Key(NamedTuple):
+    """An API key as it is kept."""
+
+    org: str
+    name: str
+    hash: bytes
+    created: str
+
+
+class State(NamedTuple):
+    """Documents by org and path; principals by org and name, with their revisions; keys by id; orgs by name."""
+
+    documents: dict[tuple[str, str], Document]
+    principals: dict[tuple[str, str], tuple[Principal, int]]
+    keys: dict[str, Key]
+    orgs: dict[str, OrgState]
+
+    def copy(self) -> "State":
+        """The same, to be changed."""
+        return State(dict(self.documents), dict(self.principals), dict(self.keys), dict(self.orgs))
+
+    def snapshot(self, revision: int, home: str) -> Snapshot:
+        """What functions get to see of it."""
+        documents: dict[str, dict[str, bytes]] = {}
+        for (org, path), document in self.documents.items():
+            documents.setdefault(org, {})[path] = document.text
+        keys = {key.hash: self.principals[key.org, key.name][0] for key in self.keys.values()}
+        return Snapshot(revision, keys, home, documents=documents)
+
+    def is_ruled(self) -> bool:
+        """Whether a system admin that may do everything can sign in."""
+        return any(rules_all(self.principals[key.org, key.name][0]) for key in self.keys.values())
+
+    def drop_keys(self, wanted: Callable[[Key], bool]) -> None:
+        """Remove the keys that are wanted."""
+        for key_id in [key_id for key_id, key in self.keys.items() if wanted(key)]:
+            del self.keys[key_id]
+
+    def drop_org(self, org: str) -> None:
+        """Remove an org's documents, principals and keys."""
+        for document in [place for place in self.documents if place[0] == org]:
+            del self.documents[document]
+        for principal in [place for place in self.principals if place[0] == org]:
+            del self.principals[principal]
+        self.drop_keys(lambda key: key.org == org)
+
+
+def new_key(org: str, name: str) -> tuple[str, str, Key]:
+    """A key's id, the key itself, and what is kept of it."""
+    key = f"sb_{secrets.token_urlsafe(32)}"
+    return f"k_{secrets.token_hex(6)}", key, Key(org, name, sha256(key.encode()).digest(), second())
+
+
+def second() -> str:
+    """The time, RFC 3339."""
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def changes_of(before: State, after: State) -> Iterator[Change]:
+    """What became of documents and principals, by path."""
+    was, now = _texts(before), _texts(after)
+    for org, path in sorted(was.keys() | now.keys(), key=lambda place: place[1]):
+        if was.get((org, path)) != now.get((org, path)):
+            yield Change(path, was.get((org, path), (None, 0))[0], now.get((org, path), (None, 0))[0])
+
+
+def _texts(state: State) -> dict[tuple[str, str], tuple[bytes | None, int]]:
+    """Text and revision by org and path."""
+    texts: dict[tuple[str, str], tuple[bytes | None, int]] = {
+        place: (document.text, document.revision) for place, document in state.documents.items()
+    }
+    for (org, name), (principal, revision) in state.principals.items():
+        said = msgspec.json.encode({"grants": principal.grants, "system": principal.system})
+        texts[org, f"principals/{name}"] = (said, revision)
+    return texts

@@ -1,0 +1,1 @@
+DELETE FROM principals WHERE org = %(org)s

@@ -1,0 +1,1 @@
+SELECT keep_version('document', %(org)s, %(path)s, %(value)s)
