@@ -1,7 +1,9 @@
 """A message's way on a cluster: in by the gateway, found by query, on the feed; and what must not be reached from outside."""
 
+import asyncio
 import json
 import os
+import secrets
 import statistics
 import time
 from typing import Any
@@ -27,16 +29,16 @@ def event(id: str, **changes: Any) -> dict[str, Any]:
 
 
 async def seen_on(feed: ClientConnection, id: str) -> None:
-    """Read frames until the message is in one."""
-    while True:
-        frame = json.loads(await feed.recv())
-        if any(one["id"] == id for one in frame.get("messages", ())):
-            return
+    """Read frames until the message is in one. Raises TimeoutError after 30 s."""
+    async with asyncio.timeout(30):
+        while id not in [one["id"] for one in json.loads(await feed.recv()).get("messages", ())]:
+            pass
 
 
 async def test_event_is_found_by_query_and_on_the_feed_at_once_when_it_is_posted_through_the_gateway(inline: Install, took: Took) -> None:
     bearer = {"authorization": f"Bearer {inline.key}"}
     feed_url = f"ws{inline.url.removeprefix('http')}/v1/feed?topic=cluster.%3E"
+    ids = [f"feed-{secrets.token_hex(4)}" for _ in range(ROUNDS + 1)]
     on_feed, by_id = [], []
     async with (
         httpx.AsyncClient(base_url=inline.url, headers=bearer, timeout=60) as client,
@@ -47,8 +49,8 @@ async def test_event_is_found_by_query_and_on_the_feed_at_once_when_it_is_posted
         async def found(id: str) -> bool:
             return (await client.get(f"/v1/messages/{id}")).status_code == 200
 
-        for number in range(ROUNDS + 1):
-            answer = await client.post("/v1/events", json=event(f"feed-{number}"), headers=STRUCTURED)
+        for one in ids:
+            answer = await client.post("/v1/events", json=event(one), headers=STRUCTURED)
             acked = time.monotonic()
             assert answer.status_code == 202, answer.text
             receipt = answer.json()
@@ -59,7 +61,7 @@ async def test_event_is_found_by_query_and_on_the_feed_at_once_when_it_is_posted
             by_id.append(time.monotonic() - acked)
         listed = (await client.get("/v1/messages", params={"subject": "agent-7", "topic": "cluster.test"})).json()["items"]
         why = (await client.get(f"/v1/messages/{receipt['id']}/why")).json()
-    assert [one["event_id"] for one in listed[: ROUNDS + 1]] == [f"feed-{number}" for number in reversed(range(ROUNDS + 1))]
+    assert [one["event_id"] for one in listed[: ROUNDS + 1]] == ids[::-1]
     assert [step["step"] for step in why["steps"]][-1] == "delivery"
     for what, seconds in (("ack to the feed, warm", on_feed[1:]), ("ack to found by id, warm", by_id[1:])):
         took(what, f"median {statistics.median(seconds) * 1000:.0f} ms, max {max(seconds) * 1000:.0f} ms")

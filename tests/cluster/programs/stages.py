@@ -50,7 +50,9 @@ def asked(plan: dict[str, Any]) -> dict[str, int]:
     found = {}
     for name, (content, headers) in requests.items():
         url = f"http://{name}.{plan['namespace']}.svc.cluster.local/"
-        found[name] = httpx.post(url, content=content, headers=headers, timeout=60).status_code
+        answer = httpx.post(url, content=content, headers=headers, timeout=60)
+        sys.stderr.write(f"{name}: {answer.status_code} {answer.text}\n")
+        found[name] = answer.status_code
     return found
 
 
