@@ -1,0 +1,88 @@
+"""What a deployment finds to do: rendered objects beside those of the cluster."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from infra.cluster import changes, tools
+from infra.cluster.changes import RUN, change, job_change, mark_jobs, no_longer_rendered
+from infra.cluster.tools import Cluster, Manifest
+from tests.unit.cluster_objects import function, job, live, thing
+
+
+def with_label(one: Manifest, name: str, value: str) -> Manifest:
+    changed = copy.deepcopy(one)
+    changed["metadata"]["labels"][name] = value
+    return changed
+
+
+def test_an_object_is_new_when_the_cluster_does_not_have_it() -> None:
+    assert change(function(), None, function()).action == "create"
+
+
+def test_an_object_is_unchanged_when_only_the_api_server_wrote_into_it() -> None:
+    assert change(function(), live(function()), live(function(), resourceVersion="8", generation=4)).action == "unchanged"
+
+
+def test_a_new_version_label_is_no_change_of_content_when_it_is_the_only_one() -> None:
+    labelled = with_label(function(), "app.kubernetes.io/version", "2")
+    assert change(labelled, live(with_label(function(), "app.kubernetes.io/version", "1")), live(labelled)).action == "label"
+
+
+def test_the_diff_names_both_values_when_an_object_changes() -> None:
+    found = change(function(image="core:2"), live(function()), live(function(image="core:2")))
+    assert found.action == "change"
+    assert [line.strip() for line in found.diff if line[:1] in "+-"][2:] == ["-      - image: core:1", "+      - image: core:2"]
+
+
+def test_no_value_is_shown_when_a_secret_changes() -> None:
+    before, after = (thing("Secret", "s", data={"k": value}, type=kind) for value, kind in (("b2xk", "Opaque"), ("bmV3", "Other")))
+    shown = "\n".join(change(after, live(before), live(after)).diff)
+    assert "Other" in shown
+    assert "b2xk" not in shown
+    assert "bmV3" not in shown
+
+
+def test_what_kn_applied_last_is_no_difference_when_nothing_else_differs() -> None:
+    noted = live(function(), annotations={changes.LAST_APPLIED: "{}"})
+    assert change(function(), noted, live(function())).action == "unchanged"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "versions", "action"),
+    [
+        (job(), {"switchboard-admin-key": "1"}, "unchanged"),
+        (job(image="core:2"), {"switchboard-admin-key": "1"}, "run again"),
+        (job(), {"switchboard-admin-key": "2"}, "run again"),
+    ],
+)
+def test_a_job_runs_again_when_it_or_a_secret_it_reads_is_another(wanted: Manifest, versions: dict[str, str], action: str) -> None:
+    (ran,) = mark_jobs([job()], {"switchboard-admin-key": "1"})
+    (now,) = mark_jobs([wanted], versions)
+    assert job_change(now, live(ran, annotations=ran["metadata"]["annotations"])).action == action
+
+
+def test_a_job_runs_again_when_it_failed() -> None:
+    (ran,) = mark_jobs([job()], {})
+    failed = live(ran, annotations={RUN: ran["metadata"]["annotations"][RUN]}) | {
+        "status": {"conditions": [{"type": "Failed", "status": "True"}]}
+    }
+    assert job_change(ran, failed).action == "run again"
+
+
+def test_only_what_is_ours_alone_is_no_longer_rendered_when_the_namespace_holds_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    owned = thing("Revision", "ingest-00001", "serving.knative.dev/v1")
+    owned["metadata"]["ownerReferences"] = [{"kind": "Configuration"}]
+    there = [
+        thing("ConfigMap", "old"),
+        thing("ConfigMap", "kept"),
+        thing("PersistentVolumeClaim", "data-valkey-0"),
+        thing("Secret", "switchboard-servers"),
+        thing("Endpoints", "valkey"),
+        owned,
+    ]
+    answers: list[Any] = ["configmaps\nsecrets\n", tools.as_list(there)]
+    monkeypatch.setattr(tools, "run", lambda command, stdin=None: answers.pop(0))
+    found = no_longer_rendered(Cluster(None, "sb"), [thing("ConfigMap", "kept")], keep=["switchboard-servers"])
+    assert [one["metadata"]["name"] for one in found] == ["old"]
