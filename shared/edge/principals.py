@@ -1,5 +1,10 @@
-"""Who asks: the bearer key of a request (RFC 6750, 2.1), or a browser's session cookie, to its principal under the snapshot in force."""
+"""Who asks: the bearer key of a request (RFC 6750, 2.1), or a browser's session cookie, to its principal under the snapshot in force.
 
+A key may also be the password of HTTP's Basic scheme (RFC 7617; the user is not looked at): a Knative Trigger or source can send no header
+of its own, but what its subscriber's URI says before the `@`. We ask nobody for it, so no browser comes to keep one.
+"""
+
+import binascii
 from typing import Protocol
 
 from shared.domain.errors import Unauthenticated
@@ -74,11 +79,13 @@ class Principals:
     @staticmethod
     def _find(authorization: bytes, snapshot: Snapshot) -> Principal:
         scheme, _, key = authorization.partition(b" ")
-        if scheme.lower() != b"bearer":
-            raise Unauthenticated("the Authorization header's scheme is not Bearer")
         try:
+            if scheme.lower() == b"basic":
+                _, _, key = binascii.a2b_base64(key.strip(), strict_mode=True).partition(b":")
+            elif scheme.lower() != b"bearer":
+                raise Unauthenticated("the Authorization header's scheme is neither Bearer nor Basic")
             found = snapshot.principal_of(key.strip().decode("ascii"))
-        except UnicodeDecodeError:
+        except ValueError:  # neither base64 nor ASCII
             found = None
         if found is None:
             raise Unauthenticated("the key is not known, or no longer valid")

@@ -1,5 +1,6 @@
 """A browser's session cookie stands for its key wherever a key is taken, and for nothing that a foreign page asks."""
 
+from base64 import b64encode
 from hashlib import sha256
 
 import pytest
@@ -78,3 +79,16 @@ def test_cookie_is_worth_nothing_when_it_was_signed_out_or_not_signed_here(princ
 def test_cookie_counts_only_when_there_is_no_authorization(principals: Principals, cookie: str) -> None:
     with pytest.raises(Unauthenticated):
         principals.of_request(asked("GET", cookie, authorization="Bearer wrong"))
+
+
+@pytest.mark.parametrize("said", ["trigger:sb_key", ":sb_key"])
+def test_key_is_taken_as_the_password_of_basic_whoever_the_user_is(principals: Principals, said: str) -> None:
+    assert principals.of(b"Basic " + b64encode(said.encode())).name == "tester"
+
+
+@pytest.mark.parametrize("said", [b"sb_key:", b"sb_key", b"u:sb_key:", b"u:\xff", b"", b"u:other"])
+def test_basic_is_refused_when_its_password_is_no_key(principals: Principals, said: bytes) -> None:
+    with pytest.raises(Unauthenticated):
+        principals.of(b"Basic " + b64encode(said))
+    with pytest.raises(Unauthenticated):
+        principals.of(b"Basic not base64")
