@@ -44,11 +44,19 @@ def compare(cluster: Cluster, objects: list[Manifest], exists: bool) -> list[Cha
     if not exists:
         return [Change(one, "create") for one in objects]
     live = {key_of(one): one for one in cluster.get("--filename=-", stdin=as_list(objects))}
-    merged = merge(cluster, [one for one in objects if one["kind"] != "Job"])
+    merged = merge(cluster, [one for one in objects if one["kind"] != "Job" and _can_be_tried(one, live)])
     return [
         job_change(one, live.get(key_of(one))) if one["kind"] == "Job" else change(one, live.get(key_of(one)), merged.get(key_of(one)))
         for one in objects
     ]
+
+
+def _can_be_tried(one: Manifest, live: Mapping[Key, Manifest]) -> bool:
+    """Whether a dry run tells something: Knative refuses a Service in one while its ServiceAccount isn't there."""
+    if kind_of(one) != KNATIVE_SERVICE:
+        return True
+    account = one["spec"]["template"]["spec"].get("serviceAccountName", "default")
+    return key_of(one) in live and (account == "default" or Key("ServiceAccount", "", account) in live)
 
 
 def merge(cluster: Cluster, objects: list[Manifest]) -> dict[Key, Manifest]:

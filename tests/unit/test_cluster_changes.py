@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from infra.cluster import changes, tools
-from infra.cluster.changes import RUN, change, job_change, mark_jobs, no_longer_rendered
+from infra.cluster.changes import RUN, change, compare, job_change, mark_jobs, no_longer_rendered
 from infra.cluster.tools import Cluster, Manifest
 from tests.unit.cluster_objects import function, job, live, thing
 
@@ -69,6 +69,26 @@ def test_a_job_runs_again_when_it_failed() -> None:
         "status": {"conditions": [{"type": "Failed", "status": "True"}]}
     }
     assert job_change(ran, failed).action == "run again"
+
+
+def test_knative_is_not_asked_about_a_service_when_its_account_is_still_to_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    new, moved, kept = function("new"), function("moved"), function("kept")
+    moved["spec"]["template"]["spec"]["serviceAccountName"] = "moved"
+    asked: list[str] = []
+
+    def answer(command: list[str], stdin: str | None = None) -> str:
+        if "get" in command:
+            return tools.as_list([live(function("moved")), live(kept)])
+        asked.extend(one["metadata"]["name"] for one in tools.listed(stdin or ""))
+        return stdin or ""
+
+    monkeypatch.setattr(tools, "run", answer)
+    account = thing("ServiceAccount", "moved")
+    found = {
+        one.key.name: one.action for one in compare(Cluster(None, "sb"), [account, new, moved, kept], exists=True) if one.object != account
+    }
+    assert asked == ["kept", "moved"]  # the Service, and the account itself
+    assert found == {"new": "create", "moved": "change", "kept": "unchanged"}
 
 
 def test_only_what_is_ours_alone_is_no_longer_rendered_when_the_namespace_holds_more(monkeypatch: pytest.MonkeyPatch) -> None:
