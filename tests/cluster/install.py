@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 import yaml
 
-from infra.cluster.manifests import SELECTOR
+from infra.cluster.manifests import SELECTOR, key_of
 from infra.cluster.tools import Cluster, Manifest
 from infra.render.manifests import CLUSTERS
 from tests.waiting import eventually_now
@@ -130,11 +130,12 @@ class Install:
         return {one["metadata"]["name"]: one["status"]["latestReadyRevisionName"] for one in self.cluster.get(SERVICES)}
 
     def generations(self) -> dict[str, int]:
-        """What is ours, and how often its spec was changed."""
+        """What deploy applied, and how often its spec was changed. What Knative makes of it changes by itself."""
         kinds = f"{SERVICES},deployments,statefulsets,configmaps,services,secrets,serviceaccounts,networkpolicies,jobs"
         return {
-            f"{one['kind']}/{one['metadata']['name']}": one["metadata"].get("generation", 0)
+            str(key_of(one)): one["metadata"].get("generation", 0)
             for one in self.cluster.get(kinds, f"--selector={SELECTOR}")
+            if "ownerReferences" not in one["metadata"]
         }
 
     def pods(self, name: str) -> list[Manifest]:

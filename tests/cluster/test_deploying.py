@@ -8,6 +8,7 @@ from tests.cluster.install import INLINE, Install, run, variant, with_setting
 from tests.cluster.loading import account, load
 
 IN_ORDER = ("check-constraints", "config-crud", "ingest", "log-batch", "query", "route")  # the order deploy goes in
+PATIENCE = 45  # seconds for what can't become ready: Knative itself gives up after 120
 
 
 def test_nothing_changes_when_it_is_deployed_again(inline: Install, took: Took) -> None:
@@ -23,7 +24,7 @@ def test_dry_run_says_what_would_change_and_changes_nothing(inline: Install, fol
     before, revisions = inline.generations(), inline.revisions()
     changed = variant(folder, {"SWITCHBOARD_WEBHOOK_ORIGINS": "https://dry.example"})
     done = inline.deploy(changed, "--dry-run")
-    assert "SWITCHBOARD_WEBHOOK_ORIGINS" in done.out
+    assert "switchboard-settings" in done.out
     assert "ingest" in done.out
     assert (inline.generations(), inline.revisions()) == (before, revisions)
 
@@ -63,7 +64,7 @@ def test_deploy_stops_and_the_old_revision_goes_on_serving_when_the_new_one_can_
 ) -> None:
     key, before = inline.new_key("sender", org, "action=publish"), inline.revisions()
     broken = variant(folder, patches=[with_setting(name, "SWITCHBOARD_LOG_SHARDS", "none") for name in ("ingest", "query")])
-    done = inline.try_deploy(broken)
+    done = inline.try_deploy(broken, "--timeout", str(PATIENCE))
     took("deploy of a revision that can't start: refused", f"{done.seconds:.1f} s")
     assert done.status != 0
     assert "ingest" in done.said

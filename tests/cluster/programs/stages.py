@@ -28,10 +28,10 @@ def message(revision: int) -> Message:
     )  # fmt: skip
 
 
-def internal(type: str, plan: dict[str, Any], targets: tuple[str, ...]) -> bytes:
-    """An event about a message, for a stage. Nothing would be published: its time is over."""
+def internal(type: str, plan: dict[str, Any]) -> bytes:
+    """An event about a message, for a stage. Without a target nothing is published."""
     one = message(plan["revision"])
-    said = wire.Said(one.id, one.org, one.principal, one.revision, targets, wire.by_name(one), until=1)
+    said = wire.Said(one.id, one.org, one.principal, one.revision, (), wire.by_name(one), until=wire.now() + 60_000_000)
     event = wire.signed((plan["key"] or "k").encode(), type, "/clusters/local/test", said, one)
     return wire.encode(event if plan["key"] else msgspec.structs.replace(event, sbproof=""))
 
@@ -43,8 +43,8 @@ def asked(plan: dict[str, Any]) -> dict[str, int]:
     proof = proof_of(plan["key"].encode(), 0, body) if plan["key"] else ""
     batch = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/test", "ce-type": EVENT_TYPE, SHARD: "0", PROOF: proof, **HOP}
     requests = {
-        "check-constraints": (internal(wire.RECEIVED, plan, ()), structured),
-        "route": (internal(wire.ACCEPTED, plan, ("local",)), structured),
+        "check-constraints": (internal(wire.RECEIVED, plan), structured),
+        "route": (internal(wire.ACCEPTED, plan), structured),
         "log-batch": (body, batch),
     }
     found = {}
