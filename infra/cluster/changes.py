@@ -121,10 +121,15 @@ def no_longer_rendered(cluster: Cluster, objects: Iterable[Manifest], keep: Iter
 
 def labelled(cluster: Cluster) -> list[Manifest]:
     """Every object in the namespace with our part-of label that no other object stands for."""
+    found = all_labelled(cluster)
+    return [one for one in found if not one["metadata"].get("ownerReferences") and one["kind"] not in COPIES]
+
+
+def all_labelled(cluster: Cluster) -> list[Manifest]:
+    """Every object in the namespace with our part-of label, those included that the cluster made for others: pods, revisions."""
     kinds = cluster.kubectl("api-resources", "--namespaced", "--verbs=list,delete", "--output=name").split()
     found = cluster.get(",".join(kinds), f"--selector={SELECTOR}")
-    own = [one for one in found if not one["metadata"].get("ownerReferences") and one["kind"] not in COPIES]
-    return list({key_of(one): one for one in own}.values())
+    return list({key_of(one): one for one in found}.values())
 
 
 def _content(one: Manifest) -> Manifest:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from infra.cluster.changes import labelled
+from infra.cluster.changes import all_labelled, labelled
 from infra.cluster.manifests import KNATIVE_SERVICE, key_of, kind_of
 from infra.cluster.plan import is_ours
 from infra.cluster.tools import Cluster, Manifest
@@ -45,5 +45,5 @@ def undeploy(cluster: Cluster, say: Say, timeout: float) -> None:
         cluster.kubectl("delete", f"namespace/{cluster.namespace}", "--wait=false")
         say(f"deleted the namespace {cluster.namespace}: Kubernetes takes some minutes to empty it")
         return
-    if left := gone(lambda: labelled(cluster), timeout):
+    if left := gone(lambda: all_labelled(cluster), timeout):
         raise Unavailable(f"still there after {timeout:.0f} s: {', '.join(str(key_of(one)) for one in left)}")
