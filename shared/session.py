@@ -120,9 +120,10 @@ def set_cookie(value: str, lifetime: int, scope: Scope) -> str:
 def check_same_origin(scope: Scope) -> None:
     """Raise Forbidden unless the browser says that the request comes from a page of this very host (RFC 6454, 7).
 
-    A browser can't be made to lie about `Origin`, and a cookie alone proves nothing about who asked.
+    A browser can't be made to lie about `Origin`, and a cookie alone proves nothing about who asked. Behind the gateway, `Host` is the
+    function's and `X-Forwarded-Host` what the browser asked for: no page of another host can set it, since only CORS would let it.
     """
-    origin, host = header(scope, b"origin"), header(scope, b"host")
+    origin, host = header(scope, b"origin"), header(scope, b"x-forwarded-host") or header(scope, b"host")
     if not origin or not host or urlsplit(origin.decode("latin-1")).netloc.lower() != host.decode("latin-1").lower():
         raise Forbidden("with a session cookie the request must come from a page of this host", rule="origin")
 

@@ -40,7 +40,16 @@ def cookie() -> str:
     return seal(open_session("sb_key"), KEYS)
 
 
-@pytest.mark.parametrize(("method", "headers"), [("GET", {}), ("GET", {"origin": "http://front"}), ("POST", SAME), ("DELETE", SAME)])
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("GET", {}),
+        ("GET", {"origin": "http://front"}),
+        ("POST", SAME),
+        ("DELETE", SAME),
+        ("PUT", {**SAME, "host": "config-crud.switchboard", "x-forwarded-host": "front"}),
+    ],
+)
 def test_cookie_stands_for_its_key_when_this_hosts_page_sends_it(
     principals: Principals, cookie: str, method: str, headers: dict[str, str]
 ) -> None:
@@ -57,6 +66,7 @@ def test_cookie_stands_for_its_key_when_this_hosts_page_sends_it(
         ("PUT", {"x-requested-with": "page"}),
         ("DELETE", {"origin": "http://evil.example", "x-requested-with": "page"}),
         ("PATCH", {"origin": "null", "x-requested-with": "page"}),
+        ("PUT", {**SAME, "x-forwarded-host": "gateway.example"}),
     ],
 )
 def test_cookie_is_refused_when_a_foreign_page_may_have_sent_it(
