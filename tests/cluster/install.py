@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,11 @@ from infra.render.manifests import CLUSTERS
 from tests.waiting import eventually_now
 
 NAMESPACE = "switchboard"  # of knative/clusters/test
-COMMAND = str(Path(sys.executable).with_name("switchboard"))
+ROOT = Path(__file__).parents[2]
 INLINE, REMOTE = "test", "test-remote"
+# The commands of README.md; tests/cluster/test_readme.py compares them.
+DEPLOY = ("deploy", "--cluster", INLINE)
+DRY_RUN, UNDEPLOY, DOCTOR = (*DEPLOY, "--dry-run"), (*DEPLOY, "--undeploy", "--yes"), ("doctor", "--cluster", INLINE)
 GONE = 300  # seconds that Kubernetes may take to empty a namespace with functions in it
 SERVICES = "services.serving.knative.dev"
 REVISION = "serving.knative.dev/revision"
@@ -57,6 +61,11 @@ class Install:
 
     # ---- the commands ---------------------------------------------------------------------------------------------------------
 
+    @staticmethod
+    def command(arguments: Sequence[str]) -> Sequence[str]:
+        """A command of `switchboard`, as the README has it."""
+        return (str(Path(sys.executable).with_name("switchboard")), *arguments)
+
     def deploy(self, name: str, *options: str) -> Done:
         """`switchboard deploy --cluster <name>`, which must succeed."""
         done = self.try_deploy(name, *options)
@@ -68,12 +77,12 @@ class Install:
 
     def try_deploy(self, name: str, *options: str) -> Done:
         """The same, whatever its end."""
-        return run(COMMAND, "deploy", "--cluster", name, *options)
+        return run(*self.command(DEPLOY[:-1]), name, *options)
 
     def undeploy(self) -> Done:
         """`switchboard deploy --cluster test --undeploy --yes`."""
         self.deployed = None
-        return run(COMMAND, "deploy", "--cluster", INLINE, "--undeploy", "--yes")
+        return run(*self.command(UNDEPLOY))
 
     def from_nothing(self) -> Done:
         """Deploy where nothing is: what an earlier run left goes first."""
@@ -93,7 +102,7 @@ class Install:
         """`switchboard key create`, by way of the gateway."""
         options = [option for grant in grants for option in ("--grant", grant)]
         env = {"SWITCHBOARD_URL": self.url, "SWITCHBOARD_KEY": self.key}
-        done = run(COMMAND, "key", "create", name, "--org", org, *options, env=env)
+        done = run(*self.command(("key", "create", name, "--org", org)), *options, env=env)
         assert done.status == 0, done.said
         return done.out.strip()
 
