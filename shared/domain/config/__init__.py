@@ -1,0 +1,1 @@
+"""Config documents: what they may say, and what several of them say together."""

@@ -1,0 +1,115 @@
+"""Policies of one scope, ready to be asked: enforced blockers, enforced routes and shadows, each as one expression for all of them.
+
+Most messages fire none of them, so all are asked at once; only where the answer isn't a plain false are they asked one by one, in the
+order of the merged list. A policy that can't be evaluated blocks, whatever its effect: it fails closed.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Literal
+
+import msgspec
+
+from shared.domain.config.document import Policy
+from shared.domain.rules.admission import Shape, affordable
+from shared.domain.rules.cel import Program, any_of, compile_rule
+from shared.domain.rules.facts import Facts
+
+TIME_BUDGET_S = 0.25  # for all of a message's rules that are asked one by one; what comes after fails closed
+
+Outcome = Literal["block", "route", "error"]
+
+
+class Shadow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a policy in mode `shadow` would have done to a message. Those that would have done nothing aren't listed."""
+
+    name: str
+    outcome: Outcome
+    detail: str = ""
+    to: tuple[str, ...] = ()
+
+
+class Fired(msgspec.Struct, frozen=True):
+    """A policy that is true of a message; or failed, and then `error` says how."""
+
+    policy: Policy
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A policy and its expression; None where it doesn't compile here, which a stored document can't be, but another release's might."""
+
+    policy: Policy
+    program: Program | None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Policies that are asked together. `together` is None where they don't compile as one."""
+
+    asked: tuple[Asked, ...]
+    together: Program | None
+
+    @property
+    def shapes(self) -> list[Shape]:
+        """Those of its expressions."""
+        return [one.program.shape for one in self.asked if one.program is not None]
+
+
+def group_of(policies: Sequence[Policy]) -> Group:
+    """The group of some policies, in order."""
+    asked = tuple(Asked(policy, _program(policy.when)) for policy in policies)
+    whole = bool(asked) and all(one.program is not None for one in asked)
+    return Group(asked, any_of(tuple(policy.when for policy in policies)) if whole else None)
+
+
+def fired(group: Group, facts: Facts, clock: Callable[[], float] = perf_counter) -> list[Fired]:
+    """The policies of a group that are true of a message or fail, in order. Usually none, for one evaluation."""
+    together = group.together
+    if together is not None:
+        if affordable(together.shape, facts.message.body) and facts.ask(together) is False:
+            return []
+    elif not group.asked:
+        return []
+    return _one_by_one(group.asked, facts, clock)
+
+
+def answer(program: Program | None, facts: Facts) -> bool | str:
+    """What one expression says of a message; a text where it fails."""
+    if program is None:
+        return "it doesn't compile"
+    if not affordable(program.shape, facts.message.body):
+        return "it could take too long on data of this size"
+    result: Any = facts.ask(program)
+    if isinstance(result, str) and "out of range" in result:
+        facts.tame()
+        result = facts.ask(program)
+    return result if isinstance(result, bool) else str(result)
+
+
+def shadow_of(found: Fired) -> Shadow:
+    """What a shadow policy that fired is recorded as."""
+    if found.error is not None:
+        return Shadow(found.policy.name, "error", found.error[:200])
+    if found.policy.effect == "route":
+        return Shadow(found.policy.name, "route", to=found.policy.to or ())
+    return Shadow(found.policy.name, "block", found.policy.reason)
+
+
+def _one_by_one(asked: Sequence[Asked], facts: Facts, clock: Callable[[], float]) -> list[Fired]:
+    found = []
+    until = clock() + TIME_BUDGET_S
+    for one in asked:
+        said = answer(one.program, facts) if clock() < until else "the rules before it took too long"
+        if said is not False:
+            found.append(Fired(one.policy, None if said is True else str(said)))
+    return found
+
+
+def _program(text: str) -> Program | None:
+    try:
+        return compile_rule(text)
+    except ValueError:
+        return None

@@ -1,0 +1,124 @@
+"""The rules of one config revision: which scope a message falls into. Fixed but for what it remembers, which is bounded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from shared.domain.config.document import Document
+from shared.domain.config.paths import Path, parse_path, specificity
+from shared.domain.errors import NotProcessable
+from shared.domain.names import subject_matches
+from shared.domain.rules.scope import Scope, scope_of
+from shared.domain.rules.topics import Topics
+
+MAX_SCOPES = 4_096  # compiled sets of documents
+MAX_KNOWN = 16_384  # (org, topic, subject) whose scope is remembered
+
+_read = msgspec.json.Decoder(Document).decode
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stored:
+    """One document as it is stored. It is itself only: what is compiled from it is remembered by it."""
+
+    path: Path
+    text: bytes
+
+
+class Org:
+    """An org's documents, general first, and the patterns among them."""
+
+    __slots__ = ("documents", "source", "topics", "unreadable")
+
+    def __init__(self, source: Mapping[str, bytes], previous: "Org | None") -> None:
+        self.source = source
+        self.unreadable = ""  # the path of a document that isn't known to be for no message
+        before: dict[Path, Stored] = {one.path: one for one in previous.documents} if previous is not None else {}
+        found: list[Stored] = []
+        for text, content in source.items():
+            try:
+                path = parse_path(text)
+            except NotProcessable:
+                self.unreadable = text
+                continue
+            old = before.get(path)
+            found.append(old if old is not None and old.text == content else Stored(path, content))
+        self.documents: tuple[Stored, ...] = tuple(sorted(found, key=lambda one: specificity(one.path)))
+        self.topics = Topics(one.path.pattern for one in self.documents if one.path.layer == "topics")
+
+
+_NONE = Org({}, None)
+
+
+class Rules:
+    """All documents of a revision, by org and path, as canonical JSON; those of the org `""` are for all orgs. Nothing is read or compiled
+    before a message asks for it. Given the rules that were in force before, what didn't change isn't compiled again."""
+
+    def __init__(self, documents: Mapping[str, Mapping[str, bytes]], previous: "Rules | None" = None) -> None:
+        self._documents = documents
+        self._orgs: dict[str, Org] = {}
+        self._known: dict[tuple[str, str, str | None], Scope] = {}
+        self._scopes: dict[tuple[str, tuple[Stored, ...]], Scope] = {}
+        if previous is not None:
+            self._orgs = {name: self._org(name, org) for name, org in previous._orgs.items() if name in documents}
+            alive = {one for org in self._orgs.values() for one in org.documents}
+            self._scopes = {key: scope for key, scope in previous._scopes.items() if not scope.unreadable and alive.issuperset(key[1])}
+
+    def scope(self, org: str, topic: str, subject: str | None) -> Scope:
+        """What messages of that org, topic and subject are judged by."""
+        key = (org, topic, subject)
+        scope = self._known.get(key)
+        if scope is None:
+            scope = self._scope(org, self.matching(org, topic, subject))
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[key] = scope
+        return scope
+
+    def matching(self, org: str, topic: str, subject: str | None) -> tuple[Stored, ...]:
+        """The documents for these messages, general first."""
+        own = self._of(org)
+        topics = own.topics.matching(topic)
+        return (*self._of("").documents, *(one for one in own.documents if _for(one.path, topics, subject)))
+
+    def _of(self, name: str) -> Org:
+        org = self._orgs.get(name)
+        if org is None:
+            if name not in self._documents:
+                return _NONE
+            org = self._orgs[name] = self._org(name, None)
+        return org
+
+    def _org(self, name: str, previous: Org | None) -> Org:
+        source = self._documents[name]
+        return previous if previous is not None and previous.source == source else Org(source, previous)
+
+    def _scope(self, org: str, stored: tuple[Stored, ...]) -> Scope:
+        key = (org, stored)
+        scope = self._scopes.get(key)
+        if scope is None:
+            if len(self._scopes) >= MAX_SCOPES:
+                self._scopes.clear()
+            scope = self._scopes[key] = _compiled(org, stored, self._of(org).unreadable or self._of("").unreadable)
+        return scope
+
+
+def _compiled(org: str, stored: tuple[Stored, ...], unreadable: str) -> Scope:
+    """The scope of some documents. One that can't be read, which only another release's can't be, makes it a scope that takes nothing."""
+    documents = []
+    for one in stored:
+        try:
+            documents.append((one.path, _read(one.text)))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            unreadable = unreadable or one.path.text
+    try:
+        return scope_of(org, documents, unreadable)
+    except ValueError:  # a duration that isn't one
+        return scope_of(org, [], unreadable or stored[-1].path.text)
+
+
+def _for(path: Path, topics: frozenset[str], subject: str | None) -> bool:
+    if path.layer == "topics":
+        return path.pattern in topics
+    return path.layer == "org" or subject_matches(path.pattern, subject)

@@ -1,0 +1,123 @@
+"""A scope: all that the messages of one topic and subject are judged by, compiled. Topics are many, the sets of documents few."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec import UNSET
+
+from shared.domain.config.document import Document, RateLimit, Route
+from shared.domain.config.merge import Effective, merge
+from shared.domain.config.paths import Path
+from shared.domain.message import Message
+from shared.domain.principal import Principal
+from shared.domain.rules.cel import Program, compile_rule
+from shared.domain.rules.facts import Needs, needs_of
+from shared.domain.rules.policies import Group, group_of
+from shared.domain.rules.schema import Schema, SchemaFault, compile_schema
+
+KeyOf = Callable[[Message, Principal], str]
+
+_KEY_PARTS: dict[str, KeyOf] = {
+    "topic": lambda message, principal: message.topic,
+    "subject": lambda message, principal: "-" if message.subject is None else "=" + message.subject,  # absent is no subject's name
+    "source": lambda message, principal: message.source,
+    "principal": lambda message, principal: principal.name,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A rate limit and where its buckets are: `prefix` is the org's, the document's and the limit's own."""
+
+    limit: RateLimit
+    prefix: str
+    parts: tuple[KeyOf, ...]
+
+    def key(self, message: Message, principal: Principal) -> str:
+        """The bucket of a message. Parts are told apart by their lengths: no two lists of them make one key."""
+        key = self.prefix
+        for part in self.parts:
+            value = part(message, principal)
+            key = f"{key}\0{len(value)}\0{value}"
+        return key
+
+
+@dataclass(frozen=True, slots=True)
+class WhenRoute:
+    """A route that may have a condition. `program` is None where there is none; `broken` where there is one that doesn't compile."""
+
+    route: Route
+    program: Program | None
+    broken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What one set of documents says, ready to be asked. `schema` may be the fault that keeps it from compiling: it fails closed.
+
+    `targets` are those of every message, where neither a policy nor a condition can change them; else None.
+    """
+
+    effective: Effective
+    max_bytes: int
+    limits: tuple[Limit, ...]
+    schema: Schema | SchemaFault | None
+    blockers: Group
+    routers: Group
+    shadows: Group
+    routes: tuple[WhenRoute, ...]
+    needs: Needs
+    targets: tuple[str, ...] | None
+    plain: bool  # neither schema, policies nor conditional routes: nothing looks inside a message
+    unreadable: str  # the path of a document that this release can't read: nothing can be judged
+
+
+def scope_of(org: str, documents: Sequence[tuple[Path, Document]], unreadable: str = "") -> Scope:
+    """The scope of an org's messages that these documents are for, and one more that is `unreadable`."""
+    effective = merge(documents)
+    enforced = [policy for policy in effective.policies if policy.mode == "enforce"]
+    blockers = group_of([policy for policy in enforced if policy.effect == "block"])
+    routers = group_of([policy for policy in enforced if policy.effect == "route"])
+    shadows = group_of([policy for policy in effective.policies if policy.mode == "shadow"])
+    routes = tuple(map(_when_route, effective.routes))
+    schema = _schema(effective.schema)
+    conditions = [route.program.shape for route in routes if route.program is not None]
+    fixed = not routers.asked and effective.routes[0].when is UNSET
+    return Scope(
+        effective=effective,
+        max_bytes=effective.max_bytes,
+        limits=tuple(_limit(org, limit, said) for limit, said in zip(effective.rate_limits, effective.limit_origins, strict=True)),
+        schema=schema,
+        blockers=blockers,
+        routers=routers,
+        shadows=shadows,
+        routes=routes,
+        needs=needs_of([*blockers.shapes, *routers.shapes, *shadows.shapes, *conditions]),
+        targets=effective.routes[0].to if fixed else None,
+        plain=fixed and schema is None and not blockers.asked and not shadows.asked,
+        unreadable=unreadable,
+    )
+
+
+def _limit(org: str, limit: RateLimit, said: str) -> Limit:
+    parts = tuple(part for name, part in _KEY_PARTS.items() if name in limit.per)
+    return Limit(limit, f"{org}\0{said}\0{limit.name}", parts)
+
+
+def _when_route(route: Route) -> WhenRoute:
+    if not isinstance(route.when, str):
+        return WhenRoute(route, None)
+    try:
+        return WhenRoute(route, compile_rule(route.when))
+    except ValueError:
+        return WhenRoute(route, None, broken=True)
+
+
+def _schema(value: dict[str, Any] | bool | None) -> Schema | SchemaFault | None:
+    if value is None:
+        return None
+    try:
+        return compile_schema(value)
+    except SchemaFault as fault:
+        return fault
