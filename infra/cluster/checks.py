@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from infra.cluster import examination, parts, secrets
-from infra.cluster.changes import compare
-from infra.cluster.manifests import KNATIVE_SERVICE, in_order, kind_of, namespace_of, render, secrets_needed
+from infra.cluster import examination, secrets
+from infra.cluster.manifests import KNATIVE_SERVICE, kind_of, namespace_of, render, secrets_needed
+from infra.cluster.plan import changes_of, fitted
 from infra.cluster.tools import Cluster, Manifest, has, listed
 from infra.local.checks import Finding
 from shared.domain.errors import SwitchboardError
@@ -75,10 +75,9 @@ def eventing(patient: Patient) -> Finding:
 
 
 def manifests(patient: Patient) -> Finding:
-    """The API server would take every object."""
-    objects, left_out = parts.served(patient.cluster, in_order(patient.objects))
-    namespace = patient.cluster.find(f"namespace/{patient.cluster.namespace}")
-    waiting = sum(change.action != "unchanged" for change in compare(patient.cluster, objects, namespace is not None))
+    """The API server would take every object; a Knative Service that is new is tried when it is applied."""
+    objects, left_out, exists = fitted(patient.cluster, patient.objects)
+    waiting = sum(change.action != "unchanged" for change in changes_of(patient.cluster, objects, exists))
     return Finding("ok", f"{len(objects)} objects, {waiting} to create or change{f', {len(left_out)} left out' if left_out else ''}")
 
 

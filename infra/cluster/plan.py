@@ -38,19 +38,31 @@ def prepare(name: str, context: str | None) -> Plan:
 
 def plan_of(cluster: Cluster, rendered: list[Manifest]) -> Plan:
     """Plan the deployment of these objects. Raises as prepare() does."""
+    objects, no_such_kind, exists = fitted(cluster, rendered)
+    needed = secrets_needed(objects)
+    to_make = secrets.missing(needed, secrets.read(cluster, needed) if exists else {})
+    stray = no_longer_rendered(cluster, objects, keep={*needed, *secrets.MADE}) if exists else []
+    return Plan(cluster, changes_of(cluster, objects, exists), to_make, stray, no_such_kind)
+
+
+def fitted(cluster: Cluster, rendered: list[Manifest]) -> tuple[list[Manifest], list[str], bool]:
+    """The objects as they suit the cluster, in order; what is left out, in words; and whether the namespace is there.
+
+    Raises Unavailable while the namespace is being deleted, Misconfigured where a kind is missing that can't be left out.
+    """
     objects = in_order(rendered)
     namespace = cluster.find(f"namespace/{cluster.namespace}")
     if namespace is not None and namespace["metadata"].get("deletionTimestamp"):
         raise Unavailable(f"the namespace {cluster.namespace} is being deleted, which takes Kubernetes some minutes: try again then")
     if namespace is not None and not is_ours(namespace):
         objects = [one for one in objects if one["kind"] != "Namespace"]  # somebody else's: it stays as it is
-    objects, no_such_kind = parts.served(cluster, objects)
-    needed = secrets_needed(objects)
-    found = secrets.read(cluster, needed) if namespace is not None else {}
-    to_make = secrets.missing(needed, found)
-    changes = compare(cluster, mark_jobs(objects, secrets.versions(found)), namespace is not None)
-    stray = no_longer_rendered(cluster, objects, keep={*needed, *secrets.MADE}) if namespace is not None else []
-    return Plan(cluster, changes, to_make, stray, no_such_kind)
+    return *parts.served(cluster, objects), namespace is not None
+
+
+def changes_of(cluster: Cluster, objects: list[Manifest], exists: bool) -> list[Change]:
+    """What becomes of each object, Jobs by what they were run for. Raises what the API server refuses with."""
+    found = secrets.read(cluster, secrets_needed(objects)) if exists else {}
+    return compare(cluster, mark_jobs(objects, secrets.versions(found)), exists)
 
 
 def is_ours(namespace: Manifest) -> bool:
