@@ -189,6 +189,9 @@ class MessageStore(Protocol):
 class ConfigDocuments(Protocol):
     """Config documents and their history. The part of ConfigStore that most of config-crud needs. Every method raises Unavailable."""
 
+    async def current(self) -> int:
+        """The config revision in force."""
+
     async def document(self, org: str, path: str) -> Document | None: ...
 
     async def documents(self, org: str, revision: int | None = None) -> dict[str, Document]:

@@ -20,7 +20,7 @@ _PAUSE = 0.5  # seconds between two tries to reach the store
 KEPT = 16  # snapshots: a stage judges at the revision that a door stamped, which may be one that is no longer in force
 NEWER_S = 1.0  # how long a stage waits for a stamped revision that it hasn't heard of: twice what a poll takes
 
-_encode = msgspec.msgpack.Encoder().encode
+encode = msgspec.msgpack.Encoder().encode  # a snapshot as it is kept, and as it goes to an edge
 _decode = msgspec.msgpack.Decoder(Snapshot).decode
 
 
@@ -61,6 +61,22 @@ class SnapshotFollower:
             self._newer.append(waiter)
             await asyncio.wait((waiter,), timeout=remaining)
         return found
+
+    async def until(self, wanted: Callable[[int], bool], within: float) -> Snapshot:
+        """The snapshot in force once its revision is wanted, or when `within` seconds have passed. Raises Unavailable before the first."""
+        loop = asyncio.get_running_loop()
+        limit = loop.time() + within
+        while not wanted(self.current.revision) and (remaining := limit - loop.time()) > 0:
+            waiter: asyncio.Future[None] = loop.create_future()
+            self._newer.append(waiter)
+            await asyncio.wait((waiter,), timeout=remaining)
+            if not waiter.done():
+                self._newer.remove(waiter)
+        return self.current
+
+    def recent(self, revision: int) -> Snapshot | None:
+        """The snapshot of a revision, where it is one of the last."""
+        return self._recent.get(revision)
 
     async def start(self, within: float) -> None:
         """Begin to follow, and return with the first snapshot: the store's, or after `within` seconds the one kept on disk.
@@ -131,7 +147,7 @@ def write(path: Path, snapshot: Snapshot) -> None:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(_encode(snapshot))
+            file.write(encode(snapshot))
         os.replace(name, path)
     except BaseException:
         os.unlink(name)

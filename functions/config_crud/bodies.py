@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
@@ -65,6 +65,51 @@ class PrincipalBody(BaseModel):
     grants: list[GrantBody] = Field(max_length=MAX_GRANTS)
 
 
+class RollbackBody(BaseModel):
+    """Where to go back to. `global`: the document `global`, and no other; for system admins."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    to: int = Field(ge=0, lt=2**63)
+    everybodys: bool = Field(default=False, alias="global")
+
+
+class OrgBody(BaseModel):
+    """A new org's first admin. `restore` makes one again that was deleted, with whatever it left."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    admin: str = Field(default="admin", max_length=64)
+    restore: bool = False
+
+
+class CheckBody(BaseModel):
+    """What would be said of these events if the document were at the path. Without `document`, by what is in force.
+
+    `principal` is whose events they are, the caller's own unless it says so; `document` null stands for none at all.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    path: str | None = Field(default=None, max_length=600)
+    document: Any = None
+    events: list[dict[str, Any]] = Field(default=[], max_length=100)
+    principal: str | None = Field(default=None, max_length=64)
+
+
+class CommandBody(BaseModel):
+    """What a command's event carries. `document` and `patch` may be anything: whether they hold is said of them, not of the body."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    document: Any = None
+    patch: Any = None
+    org: str | None = Field(default=None, max_length=40)
+    reason: str = ""
+    if_match: int | None = Field(default=None, ge=1)
+    if_none_match: Literal["*"] | None = None
+
+
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -93,7 +138,7 @@ def check_key_id(key_id: str) -> str:
     return key_id
 
 
-def schema() -> dict[str, object]:
+def schema() -> dict[str, Any]:
     """PrincipalBody for /openapi.json, with nothing in it that refers elsewhere."""
     whole = PrincipalBody.model_json_schema()
     whole["properties"]["grants"]["items"] = whole.pop("$defs")["GrantBody"]

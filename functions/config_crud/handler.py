@@ -1,14 +1,23 @@
 """Principals and their API keys: who may do what in an org. Nobody gives, or takes over, more than they hold themselves."""
 
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias, TypeVar
+
 import msgspec
 
+from functions.config_crud.access import READ, WRITE, author, reach
+from functions.config_crud.documents import Guard
 from shared.domain.authority import holds_all
-from shared.domain.errors import Conflict, Fault, Forbidden, NotFound, NotProcessable
-from shared.domain.names import check_org
-from shared.domain.principal import Grant, Principal
+from shared.domain.errors import Fault, Forbidden, NotFound, NotProcessable, Unavailable
+from shared.domain.principal import Principal
+from shared.domain.revisions import LastAdmin, Stale
 from shared.ports import ConfigStore
 
-EVERYTHING = (Grant("admin"),)
+TRIES = 20  # of a change that others come before
+ANYHOW = Guard()
+Done = TypeVar("Done")
+Change: TypeAlias = Callable[[Principal | None, int], Awaitable[Done]]
 
 
 class NewKey(msgspec.Struct, frozen=True):
@@ -27,84 +36,95 @@ class Written(msgspec.Struct, frozen=True):
     created: bool
 
 
-def reach(caller: Principal, org: str | None, action: str) -> str:
-    """The org that is meant: the caller's, or `org` for a system admin. `action` is `config:read` or `config:write`.
-
-    Raises Forbidden without a grant for the action, and for another org than the caller's unless the caller is a system admin.
-    """
-    if not caller.may(action) and not (action == "config:read" and caller.may("config:write")):
-        raise Forbidden(f"this takes a grant with the action {action}", rule="grant")
-    if org is not None and check_org(org) != caller.org and not caller.system:
-        raise Forbidden(f"only a system admin may ask for another org than {caller.org}")
-    return org or caller.org
-
-
-async def read_principal(store: ConfigStore, caller: Principal, org: str | None, name: str) -> Principal:
-    """One principal. Raises NotFound, Forbidden."""
-    return await _existing(store, reach(caller, org, "config:read"), name)
+async def read_principal(store: ConfigStore, caller: Principal, org: str | None, name: str) -> tuple[Principal, int]:
+    """One principal, and the revision that last changed it: its ETag. Raises NotFound, Forbidden."""
+    return await _existing(store, reach(caller, org, READ), name)
 
 
 async def list_principals(store: ConfigStore, caller: Principal, org: str | None) -> list[Principal]:
     """All principals of the org, by name. Raises Forbidden."""
-    return await store.principals(reach(caller, org, "config:read"))
+    return await store.principals(reach(caller, org, READ))
 
 
-async def put_principal(store: ConfigStore, caller: Principal, wanted: Principal, reason: str, *, create: bool = False) -> Written:
-    """Create or replace a principal of `wanted.org`; with `create`, never replace one. A system admin stays one; nobody becomes one here.
+async def put_principal(store: ConfigStore, caller: Principal, wanted: Principal, reason: str, guard: Guard = ANYHOW) -> Written:
+    """Create or replace a principal of `wanted.org`. A system admin stays one; nobody becomes one here.
 
-    Raises Forbidden where the caller holds less than `wanted` would, or than the principal holds now; Conflict where `create` finds one;
-    NotProcessable where no system admin would be left.
+    Raises Forbidden where the caller holds less than `wanted` would, or than the principal holds now; Stale where it isn't as the guard
+    wants it; NotProcessable where no system admin would be left.
     """
-    org = reach(caller, wanted.org, "config:write")
-    before = await store.principal(org, wanted.name)
-    if before is not None:
-        _check_power_over(caller, before)
-        if create:
-            raise Conflict(f"there is a principal {wanted.name} already")
-        wanted = msgspec.structs.replace(wanted, system=before.system)
-        if _rules_all(before) and not _rules_all(wanted):
-            await _check_another_rules(store, before, "/grants")
+    org = reach(caller, wanted.org, WRITE)
     if not holds_all(caller.grants, wanted.grants):
         raise Forbidden(f"{caller.name} can't grant more than {caller.name} holds", rule="grant")
-    revision = await store.put_principal(wanted, _author(caller, org), reason)
-    return Written(wanted, revision, created=before is None)
+
+    async def put(before: Principal | None, revision: int) -> Written:
+        system = before is not None and before.system
+        made = msgspec.structs.replace(wanted, system=system)
+        with _ruling(wanted.name, "/grants"):
+            number = await store.put_principal(made, author(caller, org), reason, expected=revision)
+        return Written(made, number, created=before is None)
+
+    return await _changed(store, caller, org, wanted.name, guard, put)
 
 
-async def delete_principal(store: ConfigStore, caller: Principal, org: str | None, name: str, reason: str) -> None:
-    """Remove a principal and its keys. Raises NotFound; Forbidden and NotProcessable as put_principal() does."""
-    org = reach(caller, org, "config:write")
-    before = await _existing(store, org, name)
-    _check_power_over(caller, before)
-    if _rules_all(before):
-        await _check_another_rules(store, before, "name")
-    if not await store.delete_principal(org, name, _author(caller, org), reason):
+async def delete_principal(store: ConfigStore, caller: Principal, org: str | None, name: str, reason: str, guard: Guard = ANYHOW) -> None:
+    """Remove a principal and its keys. Raises NotFound; Forbidden, Stale and NotProcessable as put_principal() does."""
+    whose = reach(caller, org, WRITE)
+
+    async def delete(before: Principal | None, revision: int) -> bool:
+        with _ruling(name, "name"):
+            return before is not None and await store.delete_principal(whose, name, author(caller, whose), reason, expected=revision)
+
+    if not await _changed(store, caller, whose, name, guard, delete):
         raise _unknown(name)
 
 
 async def create_key(store: ConfigStore, caller: Principal, org: str | None, name: str) -> NewKey:
     """A new key for a principal. Raises NotFound, and Forbidden where the principal holds more than the caller does."""
-    org = reach(caller, org, "config:write")
-    _check_power_over(caller, await _existing(store, org, name))
-    key_id, key = await store.create_key(org, name, _author(caller, org))
-    return NewKey(key_id, key, name)
+    whose = reach(caller, org, WRITE)
+
+    async def create(before: Principal | None, revision: int) -> NewKey:
+        if before is None:
+            raise _unknown(name)
+        key_id, key = await store.create_key(whose, name, author(caller, whose), expected=revision)
+        return NewKey(key_id, key, name)
+
+    return await _changed(store, caller, whose, name, ANYHOW, create)
 
 
 async def list_keys(store: ConfigStore, caller: Principal, org: str | None, name: str) -> list[dict[str, str]]:
     """The ids and creation times of a principal's keys. Raises NotFound, Forbidden."""
-    org = reach(caller, org, "config:read")
+    org = reach(caller, org, READ)
     await _existing(store, org, name)
     return await store.keys(org, name)
 
 
 async def delete_key(store: ConfigStore, caller: Principal, org: str | None, name: str, key_id: str) -> None:
     """Revoke a key. Raises NotFound; Forbidden as create_key() does; NotProcessable for the last key of the last system admin."""
-    org = reach(caller, org, "config:write")
-    before = await _existing(store, org, name)
+    org = reach(caller, org, WRITE)
+    before, _ = await _existing(store, org, name)
     _check_power_over(caller, before)
-    if _rules_all(before) and [key["id"] for key in await store.keys(org, name)] == [key_id]:
-        await _check_another_rules(store, before, "key_id")
-    if not await store.delete_key(org, name, key_id, _author(caller, org)):
-        raise NotFound(f"{name} has no such key")
+    with _ruling(name, "key_id"):
+        if not await store.delete_key(org, name, key_id, author(caller, org)):
+            raise NotFound(f"{name} has no such key")
+
+
+async def _changed(store: ConfigStore, caller: Principal, org: str, name: str, guard: Guard, change: Change[Done]) -> Done:
+    """What `change` returns, given the principal and its revision; 0 where there is none.
+
+    The store refuses the change where the principal is another by then, and it is looked at again: what the caller was found to have
+    power over is what is changed.
+    """
+    for _ in range(TRIES):
+        found = await store.principal_version(org, name)
+        before, revision = found or (None, 0)
+        guard.check(f"the principal {name}", revision or None)
+        if before is not None:
+            _check_power_over(caller, before)
+        try:
+            return await change(before, revision)
+        except Stale:
+            continue
+    raise Unavailable(f"{name} is changed all the time; try again", retry_after_ms=1000)
 
 
 def _check_power_over(caller: Principal, other: Principal) -> None:
@@ -113,21 +133,17 @@ def _check_power_over(caller: Principal, other: Principal) -> None:
         raise Forbidden(f"{other.name} holds more than {caller.name} does", rule="grant")
 
 
-def _rules_all(principal: Principal) -> bool:
-    """Whether this is a system admin that may do everything: the only kind that can give everything back to others."""
-    return principal.system and holds_all(principal.grants, EVERYTHING)
+@contextmanager
+def _ruling(name: str, pointer: str) -> Iterator[None]:
+    """Name what of the request would have left no system admin: without any, nobody could ever repair the install over the API."""
+    try:
+        yield
+    except LastAdmin as error:
+        raise NotProcessable(f"{name} is the last system admin: {error.detail}", faults=[Fault(pointer, error.detail)]) from error
 
 
-async def _check_another_rules(store: ConfigStore, leaving: Principal, pointer: str) -> None:
-    """Raise NotProcessable unless another system admin has a key: without any, nobody could ever repair the install over the API."""
-    holders = (await store.snapshot()).keys.values()
-    if not any(_rules_all(holder) and (holder.org, holder.name) != (leaving.org, leaving.name) for holder in holders):
-        detail = "no other system admin has a key and the grant admin"
-        raise NotProcessable(f"{leaving.name} is the last system admin: {detail}", faults=[Fault(pointer, detail)])
-
-
-async def _existing(store: ConfigStore, org: str, name: str) -> Principal:
-    found = await store.principal(org, name)
+async def _existing(store: ConfigStore, org: str, name: str) -> tuple[Principal, int]:
+    found = await store.principal_version(org, name)
     if found is None:
         raise _unknown(name)
     return found
@@ -135,8 +151,3 @@ async def _existing(store: ConfigStore, org: str, name: str) -> Principal:
 
 def _unknown(name: str) -> NotFound:
     return NotFound(f"no principal {name}")
-
-
-def _author(caller: Principal, org: str) -> str:
-    """Who changed something, as revisions and the audit trail name them."""
-    return caller.name if caller.org == org else f"{caller.org}/{caller.name}"

@@ -3,8 +3,10 @@
 import sys
 
 import functions_framework.aio
+from fastapi import FastAPI
 from starlette.requests import Request
 
+from functions.config_crud.admission import admit
 from functions.config_crud.api import api
 from shared.edge.app import Edge
 from shared.edge.asgi import ASGIApp
@@ -14,17 +16,22 @@ from shared.edge.stock import served
 from shared.resources import Resources
 
 
+def rest(resources: Resources) -> FastAPI:
+    """The REST app on a process's resources."""
+    return api(resources, admit)
+
+
 @functions_framework.aio.http  # type: ignore[arg-type]  # an ASGI app is as good as a Response
 async def config_crud(request: Request) -> ASGIApp:
-    """The framework's function: the REST app, for the stock runner, which knows no other path to it; here it says 404 to the rest."""
-    return await served(request.app, api)
+    """The framework's function: the REST app, for commands (events), and for the stock runner, which knows no other way to it."""
+    return await served(request.app, rest)
 
 
 def build(resources: Resources) -> ASGIApp:
     """The function's ASGI app on a process's resources."""
-    rest = api(resources)
-    app = framework_app("config_crud", __name__, beside=Beside(["/v1/config"], rest))
-    app.state.served = rest
+    served_app = rest(resources)
+    app = framework_app("config_crud", __name__, beside=Beside(["/v1/config"], served_app))
+    app.state.served = served_app
     return app
 
 

@@ -32,6 +32,7 @@ class ConfigHistoryConformance:
         assert await config.documents(org) == {"topics/a.é b.>": Document(text, revision)}
         snapshot = await config.snapshot()
         assert (snapshot.revision, snapshot.documents[org]) == (revision, {"topics/a.é b.>": text})
+        assert await config.current() == revision
 
     async def test_document_is_gone_when_it_was_deleted(self, config: ConfigStore, org: str) -> None:
         await config.write_documents(org, put("org", b"{}"), "me")

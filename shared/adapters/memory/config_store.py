@@ -45,6 +45,9 @@ class MemoryConfigStore:
 
     # ---- documents ------------------------------------------------------------------------------------------------------------
 
+    async def current(self) -> int:
+        return len(self._states)
+
     async def document(self, org: str, path: str) -> Document | None:
         return self._now.documents.get((org, path))
 

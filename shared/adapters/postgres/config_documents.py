@@ -11,11 +11,16 @@ from shared.domain.revisions import Change, Document, Revision, Stale, Write, ch
 DOCUMENTS, DOCUMENT_SIZES, DOCUMENTS_MOVED, KEEP_DOCUMENT, REVISIONS, REVISION_CHANGES = (
     statement(name) for name in ("documents", "document_sizes", "documents_moved", "keep_document", "revisions", "revision_changes")
 )
+REVISION = statement("revision")
 PAGE_BYTES = 4 * 1024 * 1024  # of texts in one list of revisions
 
 
 class DocumentRows(ConfigRows):
     """The part of ConfigStore that is about documents."""
+
+    async def current(self) -> int:
+        [[revision]] = await self._fetch(REVISION, {})
+        return int(revision)
 
     async def document(self, org: str, path: str) -> Document | None:
         found = await self._fetch(DOCUMENTS, {"org": org, "path": path, "revision": None})

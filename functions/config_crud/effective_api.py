@@ -1,0 +1,71 @@
+"""`/v1/config/effective` and `/v1/config/check`: what holds, and what would."""
+
+import time
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Query, Request, Response
+
+from functions.config_crud import described, effective, json_text
+from functions.config_crud.answers import body_of, json_answer
+from functions.config_crud.bodies import CheckBody, parse
+from functions.config_crud.documents import Admit
+from functions.config_crud.effective import Asked, Proposal
+from shared.domain.errors import Fault, Malformed
+from shared.domain.principal import Principal
+from shared.edge.rest import caller
+from shared.resources import Resources
+
+Caller = Annotated[Principal, Depends(caller)]
+Org = str | None
+TEXT = {"type": "string"}
+MAYBE = {"type": ["string", "null"]}
+VERDICT = described.object_of(
+    id=MAYBE, status={"enum": ["accepted", "blocked", "malformed"]}, rule=MAYBE, would_route_to={"type": "array", "items": TEXT}
+)
+EFFECTIVE = described.object_of(
+    topic=TEXT,
+    subject=MAYBE,
+    config_revision={"type": "integer"},
+    document=described.document(),
+    origins={
+        "type": "object",
+        "additionalProperties": TEXT,
+        "description": "JSON pointer of a value -> path of the document that gave it.",
+    },
+)
+
+
+def add(app: FastAPI, resources: Resources, admit: Admit) -> None:
+    """Add the routes to the app."""
+
+    @app.get(
+        "/v1/config/effective",
+        summary="What all documents say together of a topic and a subject, and which of them gave each value",
+        responses=described.answers("The merged document", EFFECTIVE),
+    )
+    async def read_effective(
+        caller: Caller,
+        topic: str = Query(min_length=1, max_length=1024),
+        subject: str | None = Query(None, max_length=1024, description="Without: messages to nobody in particular."),
+        org: Org = described.ORG,
+    ) -> Response:
+        found = await effective.effective(await resources.config(), caller, org, topic, subject)
+        said = {"topic": topic, "subject": subject, "config_revision": found.revision}
+        return json_answer({**said, "document": found.document, "origins": found.origins})
+
+    @app.post(
+        "/v1/config/check",
+        summary="Verdicts without effect, as if a document were at a path; rate limits aren't asked",
+        responses=described.answers("One for each event, in order", described.object_of(verdicts={"type": "array", "items": VERDICT})),
+        openapi_extra=described.body(CheckBody.model_json_schema()),
+    )
+    async def check(request: Request, caller: Caller, org: Org = described.ORG) -> Response:
+        text = await body_of(request, resources)
+        value = json_text.parse(text)
+        body = parse(CheckBody, text)
+        proposed = isinstance(value, dict) and "document" in value
+        if proposed != (body.path is not None):
+            raise Malformed("path and document come together", faults=[Fault("/path" if proposed else "/document", "missing")])
+        asked = Asked(value.get("events", []), body.principal, Proposal(body.path, value["document"]) if body.path is not None else None)
+        now = time.time_ns() // 1000
+        return json_answer({"verdicts": await effective.check(await resources.config(), admit, caller, org, asked, now)})

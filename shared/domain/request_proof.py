@@ -1,0 +1,25 @@
+"""`sbproof` of a request that carries no event: method, target and time, signed by a process that has the install's secret."""
+
+import hmac
+from collections.abc import Sequence
+
+from shared.domain.errors import Unauthenticated
+
+HEADER = "ce-sbproof"
+FRESH_S = 300  # how far the two clocks may be apart, the way included
+
+_PURPOSE = b"switchboard.request-proof.1\0"  # the same keys sign other things too
+
+
+def prove_request(key: bytes, method: str, target: str, now: int) -> str:
+    """The proof: the time in seconds since 1970, a dot, HMAC-SHA-256 in hex. `target` is path and query as they are sent."""
+    said = b"%d\0%b\0%b" % (now, method.encode(), target.encode())
+    return f"{now}.{hmac.digest(key, _PURPOSE + said, 'sha256').hex()}"
+
+
+def verify_request(keys: Sequence[bytes], method: str, target: str, now: int, proof: str) -> None:
+    """Raise Unauthenticated unless one of the keys made the proof, for this very request, and not long ago."""
+    time = proof.partition(".")[0]
+    fresh = time.isascii() and time.isdigit() and len(time) < 16 and abs(int(time) - now) <= FRESH_S
+    if not fresh or not any(hmac.compare_digest(prove_request(key, method, target, int(time)).encode(), proof.encode()) for key in keys):
+        raise Unauthenticated("the request's proof (sbproof) is missing, wrong or old: this is for processes of the install")

@@ -1,0 +1,159 @@
+"""Config commands as CloudEvents (contracts.md, "Events between functions"), and the snapshot for stages and edges."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest_asyncio
+from cloudevents.http import from_http
+
+from functions.config_crud.main import build
+from shared.adapters.memory.config_store import MemoryConfigStore
+from shared.adapters.memory.message_store import MemoryMessageStore
+from shared.domain.principal import Grant
+from shared.domain.request_proof import FRESH_S, HEADER, prove_request
+from shared.domain.revisions import Write
+from shared.domain.snapshot import Snapshot
+from tests.rest import Api, problem, serving
+
+SECRET = b"s" * 48
+REPLY = {"prefer": "reply"}
+
+
+@pytest_asyncio.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with serving(build, tmp_path, MemoryMessageStore(), MemoryConfigStore()) as served:
+        yield served
+
+
+async def command(api: Api, key: str | None, kind: str, subject: str | None, data: Any, **more: Any) -> httpx.Response:
+    """The answer to a command, as a broker sends it."""
+    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": f"switchboard.config.{kind}", "data": data, **more}
+    event |= {} if subject is None else {"subject": subject}
+    headers = {"content-type": "application/cloudevents+json", **REPLY}
+    return await api.ask(key, "/", "POST", content=msgspec.json.encode(event), headers=headers)
+
+
+def replied(answer: httpx.Response, kind: str) -> Any:
+    """The data of a reply that is an event of that type."""
+    assert answer.status_code == 200, answer.text
+    event = from_http(dict(answer.headers), answer.content)
+    assert event["type"] == f"switchboard.config.{kind}", answer.text
+    assert event["source"] == "/clusters/local/config-crud"
+    return event.data
+
+
+async def test_command_does_what_its_rest_call_does(api: Api) -> None:
+    admin = await api.key()
+    put = replied(await command(api, admin, "put", "topics/orders.é", {"document": {"max_bytes": 1}, "reason": "why"}), "changed")
+    assert (put["path"], put["document"], put["changed"]) == ("topics/orders.é", {"max_bytes": 1}, True)
+    [revision] = await api.config.revisions("acme", 1)
+    assert (revision.revision, revision.reason, revision.author) == (put["revision"], "why", "admin")
+    again = replied(await command(api, admin, "put", "topics/orders.é", {"document": {"max_bytes": 1}}), "changed")
+    assert (again["revision"], again["changed"]) == (put["revision"], False)
+    patched = replied(await command(api, admin, "patch", "topics/orders.é", {"patch": {"max_bytes": 2}}), "changed")
+    assert patched["document"] == {"max_bytes": 2}
+    replied(await command(api, admin, "delete", "topics/orders.é", {"if_match": patched["revision"]}), "changed")
+    assert await api.config.documents("acme") == {}
+
+
+async def test_command_is_refused_by_an_event_when_the_rules_say_no(api: Api) -> None:
+    admin, reader = await api.key(), await api.key("reader", "acme", Grant("config:read"))
+    made = replied(await command(api, admin, "put", "org", {"document": {}}), "changed")
+    for key, kind, subject, data, status in (
+        (reader, "put", "org", {"document": {}}, 403),
+        (admin, "put", "global", {"document": {}}, 403),
+        (admin, "put", "org", {"document": {}, "org": "globex"}, 403),
+        (admin, "put", "org", {"document": {"max_bytes": 0}}, 422),
+        (admin, "put", "nowhere", {"document": {}}, 422),
+        (admin, "delete", "topics/a", {}, 404),
+        (admin, "put", "org", {"document": {}, "if_match": 1}, 412),
+        (admin, "put", "org", {"document": {}, "if_none_match": "*"}, 412),
+    ):
+        told = replied(await command(api, key, kind, subject, data), "refused")
+        assert told["status"] == status, told
+        assert told.get("etag") == (f'"{made["revision"]}"' if status == 412 else None)
+
+
+async def test_command_is_answered_by_its_status_when_it_is_none(api: Api) -> None:
+    admin = await api.key()
+    problem(await command(api, None, "put", "org", {"document": {}}), 401)
+    problem(await command(api, admin, "drop", "org", {}), 400, "/type")
+    problem(await command(api, admin, "put", None, {"document": {}}), 400, "/subject")
+    problem(await command(api, admin, "put", "org", {}), 400, "/data/document")
+    problem(await command(api, admin, "patch", "org", {"document": {}}), 400, "/data/patch")
+    problem(await command(api, admin, "put", "org", {"document": {}, "reason": "x" * 501}), 400, "/data/reason")
+    problem(await command(api, admin, "put", "org", {"document": {}, "if_match": "1"}), 400, "/if_match")
+    problem(await api.ask(admin, "/", "POST", content=b"{}", headers=REPLY), 415)
+    problem(await api.ask(admin, "/", "POST", content=b"[]", headers={"content-type": "application/cloudevents-batch+json"}), 400)
+
+
+# ---- the snapshot ---------------------------------------------------------------------------------------------------------------
+
+
+async def snapshot(api: Api, query: str = "", key: bytes = SECRET, age: int = 0, **headers: str) -> httpx.Response:
+    """The answer to a process of the install."""
+    target = "/v1/config/snapshot" + query
+    proof = {HEADER: prove_request(key, "GET", target, int(time.time()) - age)}
+    return await api.ask(None, target, headers={**proof, **{name.replace("_", "-"): value for name, value in headers.items()}})
+
+
+def read(answer: httpx.Response) -> Snapshot:
+    assert answer.status_code == 200, answer.text
+    found = msgspec.msgpack.decode(answer.content, type=Snapshot)
+    assert answer.headers["etag"] == f'"{found.revision}"'
+    return found
+
+
+async def test_snapshot_is_what_is_in_force_and_was_at_any_revision(api: Api) -> None:
+    key = await api.key()
+    seen = [await api.config.snapshot()]
+    for number in range(20):
+        await api.config.write_documents("acme", Write("x", "org", {"org": b"%d" % number}), "me")
+        seen.append(await api.config.snapshot())
+    assert read(await snapshot(api, f"?revision={seen[-1].revision}&wait=5")) == seen[-1]
+    assert read(await snapshot(api)) == seen[-1]
+    assert [read(await snapshot(api, f"?revision={one.revision}")) for one in seen] == seen
+    assert seen[-1].principal_of(key) is not None
+    problem(await snapshot(api, f"?revision={seen[-1].revision + 1}"), 404)
+    problem(await snapshot(api, f"?revision={seen[-1].revision + 1}&wait=0.05"), 404)
+    for wrong in ("?revision=-1", "?wait=31", "?wait=-1", "?wait=nan"):
+        problem(await snapshot(api, wrong), 400)
+
+
+async def test_long_poll_is_answered_by_the_change_or_by_its_end(api: Api) -> None:
+    await api.key()
+    etag = (await snapshot(api)).headers["etag"]
+    assert (await snapshot(api, if_none_match=etag)).status_code == 304
+    assert (await snapshot(api, "?wait=0.05", if_none_match=etag)).status_code == 304
+    assert (await snapshot(api, "?wait=20", if_none_match='"1"')).status_code == 200
+    polls = [asyncio.create_task(snapshot(api, "?wait=20", if_none_match=etag)) for _ in range(3)]
+    coming = asyncio.create_task(snapshot(api, f"?revision={int(etag[1:-1]) + 1}&wait=20"))
+    await asyncio.wait(polls, timeout=0.1)
+    await api.config.write_documents("acme", Write("x", "org", {"org": b"{}"}), "me")
+    answers = await asyncio.wait_for(asyncio.gather(*polls, coming), 3)
+    assert [read(answer).documents for answer in answers] == [{"acme": {"org": b"{}"}}] * 4
+
+
+async def test_long_poll_ends_when_the_process_is_about_to(api: Api) -> None:
+    await api.key()
+    etag = (await snapshot(api)).headers["etag"]
+    poll = asyncio.create_task(snapshot(api, "?wait=30", if_none_match=etag))
+    await asyncio.wait([poll], timeout=0.1)
+    api.resources.draining = True
+    assert (await asyncio.wait_for(poll, 3)).status_code == 304
+
+
+async def test_snapshot_is_for_processes_of_the_install_only(api: Api) -> None:
+    root = await api.key("root", "default", system=True)
+    problem(await api.ask(root, "/v1/config/snapshot"), 401)
+    problem(await snapshot(api, key=b"another key, as long as the others are"), 401)
+    for age in (FRESH_S + 2, -FRESH_S - 2):
+        problem(await snapshot(api, age=age), 401)
+    other = prove_request(SECRET, "GET", "/v1/config/snapshot?revision=1", int(time.time()))
+    for proof in (other, "", "1", "x.y", other[:-1], "9" * 40 + ".a"):
+        problem(await api.ask(None, "/v1/config/snapshot", headers={HEADER: proof}), 401)
