@@ -1,16 +1,22 @@
 """What the tests on a cluster share: the install, pods of their own, keys, and a table of how long things took."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.clients import Clients
-from tests.cluster.install import INLINE, REMOTE, Install, run
+from tests.cluster.install import INLINE, NAMESPACE, REMOTE, Install, run
 
 TIMES = pytest.StashKey[dict[str, str]]()
 Took = Callable[[str, str], None]  # what, how long
+LINES = 60
+LOOKS = {
+    "pods and functions": ("get", "pods,ksvc", "--output=wide"),
+    "events": ("get", "events", "--sort-by=.lastTimestamp", "--field-selector=type=Warning"),
+    "logs": ("logs", "--selector=app.kubernetes.io/part-of=switchboard", "--all-containers", "--prefix", "--tail=5"),
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,6 +30,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """For time's sake alone: what wants the stages as Services behind the rest, undeploying last. Any other order deploys more often."""
     items.sort(key=lambda item: ("undeploy" in item.name, "remote" in item.name or "wiring" in item.name))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With a failure, what the cluster says at that moment: afterwards it is gone."""
+    report = yield
+    if report.failed:
+        for title, command in LOOKS.items():
+            done = run("kubectl", "--namespace", NAMESPACE, *command, within=30)
+            report.sections.append((title, "\n".join((done.out or done.said).splitlines()[-LINES:])))
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

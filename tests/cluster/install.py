@@ -99,12 +99,15 @@ class Install:
             self.deploy(name)
 
     def new_key(self, name: str, org: str, *grants: str) -> str:
-        """`switchboard key create`, by way of the gateway."""
+        """`switchboard key create`, by way of the gateway; returns once the key is in force."""
         options = [option for grant in grants for option in ("--grant", grant)]
         env = {"SWITCHBOARD_URL": self.url, "SWITCHBOARD_KEY": self.key}
         done = run(*self.command(("key", "create", name, "--org", org)), *options, env=env)
         assert done.status == 0, done.said
-        return done.out.strip()
+        key = done.out.strip()
+        with self.client(key) as client:
+            eventually_now(lambda: client.post("/v1/events", content=b"no event").status_code == 415, within=30)
+        return key
 
     # ---- what is there --------------------------------------------------------------------------------------------------------
 

@@ -1,13 +1,14 @@
 """Fill a door's memory for bodies in flight: requests whose last byte doesn't come, held until stdin ends or `seconds` have passed.
 
-Reads one line of JSON, the plan, from stdin; prints `held` when every byte but the last ones is on its way. Then the door's own load is
-what it answers others with: 429, without a rule.
+Reads one line of JSON, the plan, from stdin; prints `held` once the door answers others with 429, its own load; `missed` where it doesn't.
 """
 
+import http.client
 import json
 import selectors
 import socket
 import sys
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,10 +28,23 @@ def held(plan: dict[str, Any]) -> list[socket.socket]:
     return sockets
 
 
+def is_full(plan: dict[str, Any]) -> bool:
+    """Whether the door refuses for its load, within 15 s: the bytes have to come through. Asked with what is no event."""
+    until = time.monotonic() + 15
+    headers = {"authorization": f"Bearer {plan['key']}", "content-type": "application/cloudevents+json"}
+    while time.monotonic() < until:
+        connection = http.client.HTTPConnection(urlsplit(plan["url"]).netloc, timeout=10)
+        connection.request("POST", "/v1/events", b" " * 1024, headers)
+        if connection.getresponse().status == 429:
+            return True
+        connection.close()
+    return False
+
+
 if __name__ == "__main__":
     plan = json.loads(sys.stdin.readline())
     connections = held(plan)
-    sys.stdout.write("held\n")
+    sys.stdout.write("held\n" if is_full(plan) else "missed\n")
     sys.stdout.flush()
     with selectors.DefaultSelector() as until:
         until.register(sys.stdin, selectors.EVENT_READ)
