@@ -25,13 +25,12 @@ _ALMOST = 1e-9  # what a sum of fractions may be short of a whole token
 
 class Bucket(msgspec.Struct, gc=False):
     """`level` tokens at the time `at`, in seconds of the process's clock. `unsaid` were taken since the last report, negative when given
-    back. It keeps its rate and burst: a config change makes the next use adopt the new ones."""
+    back. `limit` is the one of the last use: a config change holds from the next one on."""
 
     level: float
     at: float
-    rate: float
-    burst: float
-    unsaid: float = 0.0
+    limit: RateLimit
+    unsaid: int = 0
     used: bool = False  # since the last report
 
 
@@ -40,8 +39,8 @@ class Report(NamedTuple):
 
     key: str
     rate: float
-    burst: float
-    taken: float
+    burst: int
+    taken: int
 
 
 class Limits:
@@ -51,7 +50,8 @@ class Limits:
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
         self._max = max_keys
         self._shared = shared
-        self._reported: dict[str, Bucket] = {}  # used since the last report, at most max_keys
+        self._most_reported = max(1, max_keys // 4)
+        self._reported: dict[str, Bucket] = {}  # used since the last report; one that doesn't fit is reported after its next use
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -67,13 +67,15 @@ class Limits:
         for (key, _), bucket in zip(wanted, buckets, strict=True):
             bucket.level -= n
             self._mark(key, bucket, n)
+            if len(wanted) > 1:  # making the second may have dropped the first, which was full until now
+                self._buckets[key] = bucket
         return None
 
     def give_back(self, wanted: Iterable[tuple[str, RateLimit]], now: float, n: int = 1) -> None:
         """Put `n` tokens back into each of these buckets: they were taken by a message that turned out to be a duplicate."""
         for key, limit in wanted:
             bucket = self._bucket(key, limit, now)
-            bucket.level = min(bucket.burst, bucket.level + n)
+            bucket.level = min(bucket.limit.burst, bucket.level + n)
             self._mark(key, bucket, -n)
 
     def sweep(self, now: float, at_most: int = 1_000) -> int:
@@ -88,8 +90,8 @@ class Limits:
         reported, self._reported = self._reported, {}
         reports = []
         for key, bucket in reported.items():
-            reports.append(Report(key, bucket.rate, bucket.burst, bucket.unsaid))
-            bucket.unsaid, bucket.used = 0.0, False
+            reports.append(Report(key, bucket.limit.rate, bucket.limit.burst, bucket.unsaid))
+            bucket.unsaid, bucket.used = 0, False
         return reports
 
     def settle(self, reports: Sequence[Report], levels: Sequence[float], now: float) -> None:
@@ -97,7 +99,7 @@ class Limits:
         for report, level in zip(reports, levels, strict=True):
             bucket = self._buckets.get(report.key)
             if bucket is not None and isfinite(level):
-                bucket.level = min(bucket.burst, level) - bucket.unsaid
+                bucket.level = min(bucket.limit.burst, level) - bucket.unsaid
                 bucket.at = now
 
     def put_back(self, reports: Iterable[Report]) -> None:
@@ -115,11 +117,10 @@ class Limits:
                 self._drop_one(now, keep=len(self._buckets) < self._max)
                 if len(self._buckets) < self._max // 2:
                     break
-            bucket = self._buckets[key] = Bucket(float(limit.burst), now, limit.rate, float(limit.burst))
+            bucket = self._buckets[key] = Bucket(limit.burst, now, limit)
             return bucket
         self._buckets.move_to_end(key)
-        if bucket.rate != limit.rate or bucket.burst != limit.burst:
-            bucket.rate, bucket.burst = limit.rate, float(limit.burst)
+        bucket.limit = limit
         _refill(bucket, now)
         return bucket
 
@@ -129,14 +130,14 @@ class Limits:
             return
         key, bucket = self._buckets.popitem(last=False)
         _refill(bucket, now)
-        if keep and (bucket.level < bucket.burst or bucket.used):
+        if keep and (bucket.level < bucket.limit.burst or bucket.used):
             self._buckets[key] = bucket
 
-    def _mark(self, key: str, bucket: Bucket, taken: float = 0.0) -> None:
+    def _mark(self, key: str, bucket: Bucket, taken: int = 0) -> None:
         if not self._shared:
             return
         bucket.unsaid += taken
-        if not bucket.used and len(self._reported) < self._max:
+        if not bucket.used and len(self._reported) < self._most_reported:
             bucket.used = True
             self._reported[key] = bucket
 
@@ -148,15 +149,13 @@ def shared_level(level: float, elapsed: float, rate: float, burst: float, taken:
 
 
 def _refill(bucket: Bucket, now: float) -> None:
-    elapsed = now - bucket.at
-    if elapsed > 0:
-        bucket.level = min(bucket.burst, bucket.level + min(elapsed, 1e9) * bucket.rate)
-    elif bucket.level > bucket.burst:
-        bucket.level = bucket.burst
+    elapsed, limit = now - bucket.at, bucket.limit
+    level = bucket.level + min(elapsed, 1e9) * limit.rate if elapsed > 0 else bucket.level
+    bucket.level = min(limit.burst, level)
     if isfinite(now):
         bucket.at = now  # also where the clock went back: from here on it goes forward again
 
 
 def _retry_ms(bucket: Bucket, n: int) -> int:
-    wait = (n - bucket.level) / bucket.rate * 1_000 if n <= bucket.burst else inf
+    wait = (n - bucket.level) / bucket.limit.rate * 1_000 if n <= bucket.limit.burst else inf
     return max(1, ceil(wait - 1e-6)) if wait < MAX_RETRY_MS else MAX_RETRY_MS

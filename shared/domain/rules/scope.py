@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 from msgspec import UNSET
@@ -15,6 +16,8 @@ from shared.domain.rules.cel import Program, compile_rule
 from shared.domain.rules.facts import Needs, needs_of
 from shared.domain.rules.policies import Group, group_of
 from shared.domain.rules.schema import Schema, SchemaFault, compile_schema
+
+_LONGEST_KEY = 96  # characters: a hundred thousand keys are kept, and a source may be as long as a header
 
 KeyOf = Callable[[Message, Principal], str]
 
@@ -40,7 +43,7 @@ class Limit:
         for part in self.parts:
             value = part(message, principal)
             key = f"{key}\0{len(value)}\0{value}"
-        return key
+        return key if len(key) <= _LONGEST_KEY else blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
