@@ -9,6 +9,7 @@ import pytest
 from tests.cluster.clients import Clients
 from tests.cluster.install import INLINE, NAMESPACE, REMOTE, Install, run
 
+HERE = Path(__file__).parent
 TIMES = pytest.StashKey[dict[str, str]]()
 Took = Callable[[str, str], None]  # what, how long
 LINES = 60
@@ -21,6 +22,15 @@ LOOKS = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--deployed", action="store_true", help="use what is deployed already, and leave it there: for working on a test")
+    parser.addoption(
+        "--undeploy-first", action="store_true", help="take away what is deployed already, with its data: on a throwaway cluster"
+    )
+
+
+def pytest_ignore_collect(config: pytest.Config) -> bool | None:
+    """Only who asks for these tests gets them: `pytest` alone deploys nothing, on whatever cluster kubectl knows."""
+    asked = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
+    return None if any(path.is_relative_to(HERE) for path in asked) else True
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -64,6 +74,8 @@ def install(took: Took, pytestconfig: pytest.Config) -> Iterator[Install]:
     if reached.status != 0:
         pytest.exit(f"no cluster answers: {reached.said.strip()}", returncode=2)
     one, given = Install(), pytestconfig.getoption("--deployed")
+    if one.is_there() and not given and not pytestconfig.getoption("--undeploy-first"):
+        pytest.exit(f"the namespace {NAMESPACE} is there already: --undeploy-first takes it away, its data too", returncode=2)
     if given:
         one.deploy(INLINE)
     else:

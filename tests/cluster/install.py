@@ -84,11 +84,16 @@ class Install:
         self.deployed = None
         return run(*self.command(UNDEPLOY))
 
+    def is_there(self) -> bool:
+        """Whether the namespace is there, and not on its way out."""
+        namespace = self.cluster.find(f"namespace/{NAMESPACE}")
+        return namespace is not None and "deletionTimestamp" not in namespace["metadata"]
+
     def from_nothing(self) -> Done:
         """Deploy where nothing is: what an earlier run left goes first."""
-        if self.cluster.find(f"namespace/{NAMESPACE}") is not None:
+        if self.is_there():
             self.undeploy()
-            eventually_now(lambda: self.cluster.find(f"namespace/{NAMESPACE}") is None, within=GONE)
+        eventually_now(lambda: self.cluster.find(f"namespace/{NAMESPACE}") is None, within=GONE)
         return self.deploy(INLINE)
 
     def has(self, name: str) -> None:
