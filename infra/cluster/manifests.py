@@ -2,12 +2,11 @@
 
 import enum
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from infra.cluster.tools import Manifest
 from infra.render import manifests
-from infra.render.manifests import CLUSTERS
+from infra.render.manifests import CLUSTERS, folder_of
 from shared.domain.errors import Misconfigured
 
 KNATIVE = CLUSTERS.parent
@@ -45,11 +44,6 @@ class Key(NamedTuple):
 
 
 _CONFIG_KINDS = {"ServiceAccount", "Role", "RoleBinding", "ConfigMap", "NetworkPolicy"}
-
-
-def folder_of(name: str) -> Path:
-    """The folder of a cluster: knative/clusters/<name>, or any, given with a slash in it."""
-    return Path(name).absolute() if "/" in name else CLUSTERS / name
 
 
 def render(name: str) -> list[Manifest]:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import yaml
 
-from infra.cluster.manifests import KNATIVE, KNATIVE_SERVICE, folder_of, key_of, kind_of
+from infra.cluster.manifests import KNATIVE, KNATIVE_SERVICE, key_of, kind_of
 from infra.cluster.tools import Cluster, Manifest
+from infra.render.manifests import folder_of
 from shared.domain.errors import Misconfigured, NotFound
 
 # Kinds that only some clusters have, and what Switchboard is without them.

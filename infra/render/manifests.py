@@ -36,6 +36,11 @@ GATEWAY = {
 IN_POD = "/etc/envoy/"  # where the gateway's files are mounted
 
 
+def folder_of(name: str) -> Path:
+    """The folder of a cluster: knative/clusters/<name>, or any, given with a slash in it."""
+    return Path(os.path.abspath(name)) if "/" in name else CLUSTERS / name
+
+
 def names(clusters: Path = CLUSTERS) -> list[str]:
     """The clusters there are."""
     return sorted(path.parent.name for path in clusters.glob("*/kustomization.yaml"))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from infra.render import __main__ as program
 from infra.render import manifests
 from infra.render.gateway import path_expression
 from shared.domain.errors import Misconfigured, NotFound
@@ -53,6 +54,18 @@ def test_tag_is_that_of_make_images_when_the_image_is_local(tmp_path: Path, monk
 def test_clusters_there_are_listed_when_the_one_asked_for_is_not_there() -> None:
     with pytest.raises(NotFound, match=r"there is no cluster nowhere in .*production, test"):
         manifests.render("nowhere")
+
+
+@pytest.mark.parametrize("said", ["{}/mine", "{}/mine/", "{}/other/../mine"])
+def test_folder_of_a_cluster_is_left_as_it_is_when_it_is_rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    monkeypatch.setattr(manifests, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(program, "BUILD", tmp_path / "build")
+    images = [{"name": "switchboard/core", "newName": "registry.example.com/core", "newTag": "7"}]
+    file = _cluster(tmp_path, "mine", namespace="mine", images=images) / "mine" / "kustomization.yaml"
+    before = file.read_text()
+    assert program.main([said.format(tmp_path)]) == 0
+    assert (file.read_text(), list(file.parent.iterdir())) == (before, [file])
+    assert len(list((tmp_path / "build" / "mine").glob("*.yaml"))) > 20
 
 
 def test_namespace_is_asked_for_when_a_cluster_has_none(tmp_path: Path) -> None:
