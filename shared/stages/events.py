@@ -4,6 +4,7 @@ Written in structured mode: one event as a JSON object, several as a JSON array 
 with the CloudEvents SDK, whatever wrote it; a batch with msgspec, because the SDK has no batch mode and takes some 25 us an event.
 """
 
+import struct
 import time
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -11,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from shared.domain.errors import Fault, Malformed, SwitchboardError
+from shared.domain.errors import Fault, Malformed, SwitchboardError, Unauthenticated
 from shared.domain.message import Message, uuid_text
 from shared.domain.proof import Claim, prove, verify
 from shared.domain.uuid7 import uuid7
@@ -128,7 +129,11 @@ def signed(key: bytes, type: str, source: str, said: Said, message: Message) -> 
 
 def check(keys: Sequence[bytes], event: Event, message: Message) -> None:
     """Raises Unauthenticated unless the event is about `message` and proven."""
-    verify(keys, _claim(event.type, event.data, message), event.sbproof if event.subject == uuid_text(message.id) else "")
+    try:
+        about = event.subject == uuid_text(message.id)
+        verify(keys, _claim(event.type, event.data, message), event.sbproof if about else "")
+    except (UnicodeEncodeError, OverflowError, struct.error):  # half a surrogate pair, a number over 64 bits, an id that is no UUID
+        raise Unauthenticated("the event says what none of ours does: nobody can have proven it") from None
 
 
 def message_of(event: Event) -> Message:
@@ -186,4 +191,5 @@ def _by_sdk(headers: Mapping[str, str], body: bytes) -> Event:
         attributes: Mapping[str, Any] = read.get_attributes()
         return msgspec.convert({**attributes, "data": read.get_data()}, Event)
     except (GenericException, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise Malformed(f"the event can't be read: {type(error).__name__}: {error}") from None
+        why = f"{type(error).__name__}: {error}".encode(errors="replace").decode()  # it may quote half a surrogate pair
+        raise Malformed(f"the event can't be read: {why}") from None

@@ -105,6 +105,32 @@ def test_event_is_refused_when_anything_in_it_was_changed(change: Callable[[dict
         checked(read)
 
 
+HALF = "\ud800"  # half a surrogate pair: JSON can name it, UTF-8 can't hold it
+NOT_OURS: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
+    ("half a pair in the proof", lambda event: event.update(sbproof=HALF)),
+    ("half a pair in the subject", lambda event: event.update(subject=HALF)),
+    ("half a pair in the org", lambda event: event["data"].update(org=HALF)),
+    ("half a pair in the message", lambda event: event["data"]["message"].update(topic=HALF)),
+    ("half a pair in the version", lambda event: event.update(specversion=HALF)),
+    ("a revision below 0", lambda event: event["data"].update(config_revision=-1)),
+    ("a revision over 64 bits", lambda event: event["data"].update(config_revision=2**64)),
+    ("a time over 64 bits", lambda event: event["data"].update(until=-(2**70))),
+    ("a message id that is no UUID", lambda event: event["data"]["message"].update(id="AAAA")),
+]
+
+
+@pytest.mark.parametrize("change", [change for _, change in NOT_OURS], ids=[name for name, _ in NOT_OURS])
+@pytest.mark.parametrize("batch", [True, False])
+def test_event_is_refused_when_it_says_what_nobody_can_have_signed(change: Callable[[dict[str, Any]], object], batch: bool) -> None:
+    changed = json.loads(wire.encode(event()))
+    change(changed)
+    content_type = wire.BATCH if batch else wire.STRUCTURED
+    content = json.dumps([changed] if batch else changed).encode()
+    with pytest.raises((Malformed, Unauthenticated)) as refused:
+        checked(wire.decode(content_type, {"content-type": content_type}, content)[1])
+    assert refused.value.detail.encode(), "it can be answered"
+
+
 def test_event_is_unharmed_when_a_broker_adds_attributes_and_writes_the_json_anew() -> None:
     changed = json.loads(wire.encode(event()))
     changed = {"knativebrokerttl": 255, **dict(reversed(changed.items()))}
