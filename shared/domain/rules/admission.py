@@ -4,8 +4,10 @@ The library has no cost limit: it counts loop steps, and a step may look at the 
 and before it is evaluated weight and body say whether it is worth starting (`affordable`).
 """
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isqrt
 
 # About 20 ns each; an expression that could take more than a second isn't started.
 MAX_WORK = 50_000_000
@@ -29,6 +31,7 @@ class Shape:
     weight: int
     loops: int
     crossing: bool
+    cheap_below: int  # bytes of body that it may be evaluated on without another look
 
 
 def shape_of(serialized: bytes) -> Shape:
@@ -39,19 +42,22 @@ def shape_of(serialized: bytes) -> Shape:
     walk.expression(root, (), 0)
     members = None if "data" in walk.names else frozenset(walk.members)
     names = frozenset(walk.names | {"data"} if walk.members else walk.names)
-    return Shape(names, members, 1 + walk.weight, walk.deepest, walk.crossing)
+    weight = 1 + walk.weight
+    cheap = MAX_WORK // weight
+    if "data" not in names:
+        cheap = sys.maxsize
+    elif walk.crossing:  # a body of n bytes has no list longer than n
+        cheap = max(isqrt(cheap), cheap // _LOOP_STEPS)
+    return Shape(names, members, weight, walk.deepest, walk.crossing, cheap)
 
 
 def affordable(shape: Shape, body: bytes | None) -> bool:
     """Whether an expression of that shape may be evaluated on data of that body."""
-    if body is None or "data" not in shape.names:
-        return True
-    size = len(body)
-    if shape.weight * size * (min(size, _LOOP_STEPS) if shape.crossing else 1) <= MAX_WORK:
+    if body is None or len(body) <= shape.cheap_below:
         return True
     values = values_in(body)
     steps = min(values, _LOOP_STEPS) if shape.crossing else 1
-    return shape.weight * steps * (values + size // 16) <= MAX_WORK
+    return shape.weight * steps * (values + len(body) // 16) <= MAX_WORK
 
 
 def values_in(body: bytes) -> int:

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -16,41 +17,41 @@ from shared.domain.rules.cel import Program, environment
 if TYPE_CHECKING:
     from cel_expr_python import cel
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _read_json = msgspec.json.Decoder().decode
 _LARGEST, _SMALLEST = (1 << 64) - 1, -(1 << 63)  # CEL's whole numbers: int and uint
 NOT_JSON = object()
 # The library takes a text to end at its first NUL, so that "paid\\0" would be "paid": rules see U+FFFD for each.
 _NUL, _NO_NUL = b"\\u0000", "\ufffd"
 
-Getter = Callable[["Facts"], Any]
+Getter = Callable[[Message], Any]
 
-# By the name that a rule calls it.
+
+def _or_empty(name: str) -> Getter:
+    get = attrgetter(name)
+    return lambda message: get(message) or ""
+
+
+_TEXTS = ("org", "topic", "source", "event_id", "type", "door")
+_OPTIONAL = ("subject", "time", "datacontenttype", "dataschema")
+
+# By the name that a rule calls it; `principal.name`, `principal.org` and `data` are Facts' own.
 GETTERS: Mapping[str, Getter] = {
-    "message.id": lambda facts: uuid_text(facts.message.id),
-    "message.org": lambda facts: facts.message.org,
-    "message.topic": lambda facts: facts.message.topic,
-    "message.subject": lambda facts: facts.message.subject or "",
-    "message.source": lambda facts: facts.message.source,
-    "message.event_id": lambda facts: facts.message.event_id,
-    "message.type": lambda facts: facts.message.type,
-    "message.time": lambda facts: facts.message.time or "",
-    "message.datacontenttype": lambda facts: facts.message.datacontenttype or "",
-    "message.dataschema": lambda facts: facts.message.dataschema or "",
-    "message.door": lambda facts: facts.message.door,
-    "message.size": lambda facts: len(facts.message.body or b""),
-    "message.extensions": lambda facts: facts.message.extensions or {},
-    "principal.name": lambda facts: facts.principal.name,
-    "principal.org": lambda facts: facts.principal.org,
-    "data": lambda facts: facts.asked_data(),
-    "now": lambda facts: _EPOCH + timedelta(microseconds=facts.message.received_at),
+    **{f"message.{name}": attrgetter(name) for name in _TEXTS},
+    **{f"message.{name}": _or_empty(name) for name in _OPTIONAL},
+    "message.id": lambda message: uuid_text(message.id),
+    "message.size": lambda message: len(message.body or b""),
+    "message.extensions": lambda message: message.extensions or {},
+    "now": lambda message: datetime.fromtimestamp(message.received_at / 1e6, UTC),
 }
 
 
 class Needs(NamedTuple):
-    """What a scope's expressions ask for: names and how they are looked up, and which members of `data` (None: all of it)."""
+    """What a scope's expressions ask for: names of the message and how they are looked up; whether they ask for the principal; whether
+    for `data`, and for which members of it (None: all of it)."""
 
     getters: tuple[tuple[str, Getter], ...]
+    principal: bool
+    data: bool
     members: tuple[str, ...] | None
 
 
@@ -61,7 +62,12 @@ def needs_of(shapes: Iterable[Shape]) -> Needs:
     for shape in shapes:
         names |= shape.names
         members = None if members is None or shape.members is None else members | shape.members
-    return Needs(tuple((name, GETTERS[name]) for name in sorted(names)), None if members is None else tuple(sorted(members)))
+    return Needs(
+        tuple((name, GETTERS[name]) for name in sorted(names) if name in GETTERS),
+        not names.isdisjoint(("principal.name", "principal.org")),
+        "data" in names,
+        None if members is None else tuple(sorted(members)),
+    )
 
 
 class Facts:
@@ -92,13 +98,21 @@ class Facts:
         """
         try:
             if self._values is None:
-                self._values = {name: getter(self) for name, getter in self._needs.getters}
-                return program.expression.eval(data=self._values).value()
+                return program.expression.eval(None, self._looked_up()).value()
             if self._activation is None:
                 self._activation = environment().Activation(self._values)
             return program.expression.eval(self._activation).value()
         except RuntimeError as error:  # its iteration budget is spent, or a text that it can't take
             return str(error)
+
+    def _looked_up(self) -> dict[str, Any]:
+        message, needs = self.message, self._needs
+        values = self._values = {name: get(message) for name, get in needs.getters}
+        if needs.principal:
+            values["principal.name"], values["principal.org"] = self.principal.name, self.principal.org
+        if needs.data:
+            values["data"] = self.asked_data()
+        return values
 
     def asked_data(self) -> Any:
         """`data` as rules see it: null where the body isn't JSON; of an object only what they ask for, since all of it is converted."""

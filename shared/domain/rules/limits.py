@@ -59,15 +59,18 @@ class Limits:
     def take(self, wanted: Sequence[tuple[str, RateLimit]], now: float, n: int = 1) -> tuple[RateLimit, int] | None:
         """Take `n` tokens from each of these buckets, or none from any. None when taken; else the first limit in the way, and after how
         many milliseconds, rounded up, it has enough. `now` is in seconds, of a clock that should not go back (it may)."""
-        buckets = [self._bucket(key, limit, now) for key, limit in wanted]
-        for (key, limit), bucket in zip(wanted, buckets, strict=True):
+        buckets = []
+        for key, limit in wanted:
+            bucket = self._bucket(key, limit, now)
             if bucket.level + _ALMOST < n:
-                self._mark(key, bucket)
+                self._mark(key, bucket, 0)
                 return limit, _retry_ms(bucket, n)
-        for (key, _), bucket in zip(wanted, buckets, strict=True):
+            buckets.append((key, bucket))
+        for key, bucket in buckets:
             bucket.level -= n
-            self._mark(key, bucket, n)
-            if len(wanted) > 1:  # making the second may have dropped the first, which was full until now
+            if self._shared:
+                self._mark(key, bucket, n)
+            if len(buckets) > 1:  # making the second may have dropped the first, which was full until now
                 self._buckets[key] = bucket
         return None
 
@@ -133,7 +136,7 @@ class Limits:
         if keep and (bucket.level < bucket.limit.burst or bucket.used):
             self._buckets[key] = bucket
 
-    def _mark(self, key: str, bucket: Bucket, taken: int = 0) -> None:
+    def _mark(self, key: str, bucket: Bucket, taken: int) -> None:
         if not self._shared:
             return
         bucket.unsaid += taken
@@ -149,11 +152,15 @@ def shared_level(level: float, elapsed: float, rate: float, burst: float, taken:
 
 
 def _refill(bucket: Bucket, now: float) -> None:
-    elapsed, limit = now - bucket.at, bucket.limit
-    level = bucket.level + min(elapsed, 1e9) * limit.rate if elapsed > 0 else bucket.level
-    bucket.level = min(limit.burst, level)
-    if isfinite(now):
-        bucket.at = now  # also where the clock went back: from here on it goes forward again
+    """Up to the time `now`. Where the clock went back, it goes forward again from here; a time that is no number changes nothing."""
+    elapsed = now - bucket.at
+    if elapsed > 0:
+        bucket.level += elapsed * bucket.limit.rate
+        bucket.at = now
+    elif elapsed < 0:
+        bucket.at = now
+    if bucket.level > bucket.limit.burst:
+        bucket.level = bucket.limit.burst
 
 
 def _retry_ms(bucket: Bucket, n: int) -> int:
