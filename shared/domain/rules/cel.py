@@ -60,7 +60,7 @@ def environment() -> "cel.Env":
     return cel.NewEnv(config=cel.NewEnvConfigFromYaml(_CONFIG), variables=names)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def compile_rule(text: str) -> Program:
     """A rule's expression. Raises ValueError, with what is wrong and where, unless it compiles, is a BOOL and within the limits."""
     if len(text) > MAX_RULE_TEXT:
@@ -71,7 +71,7 @@ def compile_rule(text: str) -> Program:
     return program
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def any_of(texts: tuple[str, ...]) -> Program | None:
     """One expression that is false where all of these rules are, and otherwise true or an error. None where it can't be compiled: together
     they may be nested deeper than the library takes."""

@@ -12,7 +12,7 @@ from shared.domain.names import subject_matches
 from shared.domain.rules.scope import Scope, scope_of
 from shared.domain.rules.topics import Topics
 
-MAX_SCOPES = 4_096  # compiled sets of documents
+MAX_SCOPES = 1_024  # compiled sets of documents, at up to 70 KB for ten policies
 MAX_KNOWN = 16_384  # (org, topic, subject) whose scope is remembered
 
 _read = msgspec.json.Decoder(Document).decode
