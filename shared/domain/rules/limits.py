@@ -89,7 +89,8 @@ class Limits:
         return before - len(self._buckets)
 
     def report(self) -> list[Report]:
-        """What was taken since the last report. The caller owes a settle() with the answer, or put_back() when there is none."""
+        """What was taken since the last report. One is under way at a time: the caller owes it a settle() with the answer, or put_back()
+        where there is none, before the next."""
         reported, self._reported = self._reported, {}
         reports = []
         for key, bucket in reported.items():
