@@ -167,6 +167,10 @@ class Install:
             if any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", ()))
         ]
 
+    def ending_pods(self) -> list[str]:
+        """The pods that were told to end and haven't yet."""
+        return [pod["metadata"]["name"] for pod in self.cluster.get("pods") if "deletionTimestamp" in pod["metadata"]]
+
     def metrics(self, name: str) -> dict[str, float]:
         """The metrics of all pods of a function, added up: by name and labels as Prometheus writes them."""
         total: dict[str, float] = {}
@@ -185,9 +189,12 @@ class Install:
         return pod
 
 
-def variant(folder: Path, settings: dict[str, str] | None = None, patches: list[dict[str, Any]] | None = None) -> str:
-    """A cluster of its own over knative/clusters/test, with other settings or patches: what `--cluster` takes."""
+def variant(
+    folder: Path, settings: dict[str, str] | None = None, patches: list[dict[str, Any]] | None = None, trusted_proxies: int = 0
+) -> str:
+    """A cluster of its own over knative/clusters/test, with other settings, patches, or a gateway behind proxies: what `--cluster` takes."""
     folder.mkdir(parents=True)
+    (folder / "gateway.json").write_text(json.dumps({"trusted_proxies": trusted_proxies}))
     content: dict[str, Any] = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",

@@ -6,6 +6,7 @@ from tests.cluster.clients import Clients
 from tests.cluster.conftest import Took
 from tests.cluster.install import INLINE, Install, run, variant, with_setting
 from tests.cluster.loading import account, load
+from tests.waiting import eventually_now
 
 IN_ORDER = ("check-constraints", "config-crud", "ingest", "log-batch", "query", "route")  # the order deploy goes in
 PATIENCE = 45  # seconds for what can't become ready: Knative itself gives up after 120
@@ -41,14 +42,16 @@ async def test_no_request_fails_when_a_new_revision_rolls_out_under_load(
     inline: Install, clients: Clients, org: str, folder: Path, took: Took
 ) -> None:
     key, before = inline.new_key("load", org, "action=publish"), inline.revisions()
-    changed = variant(folder, {"SWITCHBOARD_WEBHOOK_ORIGINS": "https://rolled.example"})
+    gateways = {pod["metadata"]["name"] for pod in inline.pods("gateway")}
+    changed = variant(folder, {"SWITCHBOARD_WEBHOOK_ORIGINS": "https://rolled.example"}, trusted_proxies=1)
     with load(clients, key, "rolling") as running:
         running.reaches(50)
         done = inline.deploy(changed)
-        # Knative drains what served before for 30 s more: what it does last is part of it.
+        eventually_now(lambda: not inline.ending_pods(), within=120)  # what served before does so for 30 s more: its end is part of it
         running.reaches(running.acked + 50)
     after = inline.revisions()
     assert all(before[name] != after[name] for name in IN_ORDER)
+    assert gateways.isdisjoint(pod["metadata"]["name"] for pod in inline.pods("gateway"))
     assert running.outcome["tries"] == {}
     await account(inline, org, running.outcome)
     seconds = running.outcome["seconds"]

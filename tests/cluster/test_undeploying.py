@@ -6,7 +6,7 @@ from typing import Any
 from infra.cluster.manifests import SELECTOR
 from infra.cluster.tools import Manifest
 from tests.cluster.conftest import Took
-from tests.cluster.install import NAMESPACE, Install
+from tests.cluster.install import INLINE, NAMESPACE, Install
 
 
 def labelled(install: Install, namespaced: bool) -> list[Manifest]:
@@ -20,16 +20,17 @@ def labelled(install: Install, namespaced: bool) -> list[Manifest]:
     return found
 
 
-def test_undeploying_leaves_no_object_of_ours_outside_a_terminating_namespace(inline: Install, took: Took) -> None:
-    assert labelled(inline, namespaced=True), "the label finds what is deployed"
-    done = inline.undeploy()
+def test_undeploying_leaves_no_object_of_ours_outside_a_terminating_namespace(install: Install, took: Took) -> None:
+    install.has(install.deployed or INLINE)
+    assert labelled(install, namespaced=True), "the label finds what is deployed"
+    done = install.undeploy()
     assert done.status == 0, done.said
     took("undeploy", f"{done.seconds:.1f} s")
-    without = labelled(inline, namespaced=False)
+    without = labelled(install, namespaced=False)
     assert {one["kind"] for one in without} <= {"Namespace"}
     others = {one["metadata"]["name"] for one in without} - {NAMESPACE}  # other installs, which are none of ours
-    assert {one["metadata"]["namespace"] for one in labelled(inline, namespaced=True)} - others <= {NAMESPACE}
-    namespace = inline.cluster.find(f"namespace/{NAMESPACE}")
+    assert {one["metadata"]["namespace"] for one in labelled(install, namespaced=True)} - others <= {NAMESPACE}
+    namespace = install.cluster.find(f"namespace/{NAMESPACE}")
     assert namespace is None or "deletionTimestamp" in namespace["metadata"]
-    again = inline.undeploy()
+    again = install.undeploy()
     assert again.status == 0, again.said
