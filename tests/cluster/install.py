@@ -192,7 +192,7 @@ class Install:
 def variant(
     folder: Path, settings: dict[str, str] | None = None, patches: list[dict[str, Any]] | None = None, trusted_proxies: int = 0
 ) -> str:
-    """A cluster of its own over knative/clusters/test, with other settings, patches, or a gateway behind proxies: what `--cluster` takes."""
+    """A cluster of its own over knative/clusters/test, with other settings or patches, or behind proxies: what `--cluster` takes."""
     folder.mkdir(parents=True)
     (folder / "gateway.json").write_text(json.dumps({"trusted_proxies": trusted_proxies}))
     content: dict[str, Any] = {
