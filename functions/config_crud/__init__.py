@@ -1,1 +1,1 @@
-"""| config_crud | function | `/v1/config`; `switchboard.config.put`, `.patch`, `.delete` | config store, config snapshot | config store, audit |"""
+"""| config_crud | function | `/v1/config`; `switchboard.config.put`, `.patch`, `.delete` | config store | config store, audit |"""
