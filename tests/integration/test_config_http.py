@@ -1,0 +1,195 @@
+"""Config on real servers: a front and config-crud as a Service on one store; races, a thousand documents, and what the database keeps."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import psycopg
+import pytest
+import pytest_asyncio
+
+from functions.config_crud.main import build
+from shared.adapters.postgres import PostgresConfigStore, PostgresMessageStore
+from shared.domain.request_proof import HEADER, prove_request
+from shared.domain.revisions import MAX_DOCUMENTS, Write
+from shared.domain.snapshot import Snapshot
+from tests.integration.fronts import FrontProcess, environment, fronting
+from tests.integration.services import Service
+from tests.rest import Api, problem, serving
+from tests.servers import Databases, RedisDatabases
+from tests.waiting import eventually_now
+
+SECRET = b"s" * 48
+RULES = {"policies": [{"name": "no-night", "when": 'message.topic == "pay" && now.getHours() < 6'}], "schema": {"type": "object"}}
+
+
+@pytest_asyncio.fixture
+async def api(database: str, tmp_path: Path) -> AsyncIterator[Api]:
+    store, config = PostgresMessageStore(database), PostgresConfigStore(database)
+    await store.start()
+    try:
+        async with serving(build, tmp_path, store, config) as served:
+            yield served
+    finally:
+        await config.stop()
+        await store.stop()
+
+
+# ---- on PostgreSQL, in this process ---------------------------------------------------------------------------------------------
+
+
+async def test_rollbacks_and_writes_are_one_after_the_other_when_they_come_at_once(api: Api) -> None:
+    admin = await api.key()
+    states = []
+    for number in range(3):
+        for name in "ab":
+            made = await api.ask(admin, f"/v1/config/topics/{name}", "PUT", json={"max_bytes": 1 + number})
+        states.append(int(made.headers["etag"].strip('"')))
+    rollbacks = [api.ask(admin, "/v1/config/rollback", "POST", json={"to": to}) for to in states * 2]
+    writes = [api.ask(admin, f"/v1/config/topics/{name}", "PUT", json={"max_bytes": 100 + n}) for n, name in enumerate("abcd")]
+    answers = await asyncio.gather(*rollbacks, *writes)
+    assert {answer.status_code for answer in answers} <= {200, 201, 503}
+    done = [answer.json() for answer in answers[: len(rollbacks)] if answer.status_code == 200]
+    assert done
+    for told in done:
+        if told["revision"] is not None:
+            wanted, found = await api.config.documents("acme", told["to"]), await api.config.documents("acme", told["revision"])
+            assert {path: one.text for path, one in found.items()} == {path: one.text for path, one in wanted.items()}
+
+
+async def test_rollback_is_all_or_nothing_when_it_is_refused_by_the_store(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    admin = await api.key()
+    for name in "abc":
+        made = await api.ask(admin, f"/v1/config/topics/{name}", "PUT", json={"max_bytes": 1})
+    good = int(made.headers["etag"].strip('"'))
+    for name in "abc":
+        await api.ask(admin, f"/v1/config/topics/{name}", "DELETE")
+    before = await api.config.snapshot()
+    monkeypatch.setattr("shared.domain.revisions.MAX_DOCUMENTS", 2)
+    problem(await api.ask(admin, "/v1/config/rollback", "POST", json={"to": good}), 422)
+    assert await api.config.snapshot() == before
+
+
+async def test_snapshot_of_a_thousand_documents_is_read_within_a_tenth_of_a_second(api: Api, org: str) -> None:
+    text = msgspec.json.encode({"schema": {"type": "object", "description": "x" * 2_000}})
+    many = {f"topics/orders.{number}.>": text for number in range(MAX_DOCUMENTS)}
+    revision = await api.config.write_documents(org, Write("document.put", "many", many), "test")
+    taken = []
+    for _ in range(5):
+        began = time.perf_counter()
+        snapshot = await api.config.snapshot()
+        taken.append(time.perf_counter() - began)
+    assert (snapshot.revision, len(snapshot.documents[org])) == (revision, MAX_DOCUMENTS)
+    assert min(taken) < 0.1, taken
+    problem(await api.ask(await api.key("admin", org), "/v1/config/org", "PUT", json={}), 422)
+
+
+async def test_who_did_what_is_in_the_audit_with_both_revisions(api: Api, database: str) -> None:
+    admin = await api.key()
+    made = await api.ask(admin, "/v1/config/org", "PUT", json={}, headers={"switchboard-reason": "why"})
+    revision = int(made.headers["etag"].strip('"'))
+    await api.ask(admin, "/v1/config/org", "DELETE")
+    await api.ask(admin, "/v1/config/rollback", "POST", json={"to": revision})
+    with psycopg.connect(database) as connection:
+        rows = connection.execute(
+            "SELECT org, principal, action, path, revision_before, revision_after, reason FROM audit "
+            "WHERE action LIKE 'document.%' ORDER BY revision_after"
+        ).fetchall()
+    assert rows == [
+        ("acme", "admin", "document.put", "org", revision - 1, revision, "why"),
+        ("acme", "admin", "document.delete", "org", revision, revision + 1, ""),
+        ("acme", "admin", "document.rollback", "rollback", revision + 1, revision + 2, f"rollback to {revision}"),
+    ]
+
+
+async def test_state_is_forgotten_a_day_after_it_ended_and_revoked_keys_with_it(api: Api, database: str) -> None:
+    key = await api.key("shop", "acme")
+    old = (await api.config.snapshot()).revision
+    await api.config.write_documents("acme", Write("document.put", "org", {"org": b'{"max_bytes":1}'}), "test")
+    await api.config.delete_principal("acme", "shop", "test")
+    with psycopg.connect(database) as connection:
+        connection.execute("UPDATE config_revisions SET time = time - interval '25 hours'")
+    await api.config.write_documents("acme", Write("document.put", "org", {"org": b"{}"}), "test")
+    with pytest.raises(Exception, match="over a day ago"):
+        await api.config.snapshot(old)
+    assert (await api.config.documents("acme", old + 1))["org"].text == b'{"max_bytes":1}'  # for diff and rollback, whenever
+    with psycopg.connect(database) as connection:
+        assert connection.execute("SELECT count(*) FROM config_versions WHERE kind = 'key'").fetchone() == (0,)
+    assert key
+
+
+# ---- as processes ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pair(
+    tmp_path_factory: pytest.TempPathFactory, redis_databases: RedisDatabases, nats_url: str, databases: Databases, migrated_template: str
+) -> Iterator[tuple[FrontProcess, Service]]:
+    """A front and a config-crud of its own on one store."""
+    directory = tmp_path_factory.mktemp("pair")
+    with databases.temporary(migrated_template) as database:
+        settings = environment(directory, redis_databases.fresh(), nats_url, database)
+        crud = Service("config_crud", settings | {"SWITCHBOARD_STATE_DIR": str(directory / "crud")}, directory)
+        with fronting(directory, settings, "acme") as front:
+            crud.start()
+            try:
+                yield front, crud
+            finally:
+                crud.stop()
+
+
+def test_document_with_rules_is_tried_and_published_over_http(pair: tuple[FrontProcess, Service]) -> None:
+    front, _ = pair
+    made = front.client.put("/v1/config/topics/a%2Fb.%3E", json=RULES)
+    assert made.status_code in (200, 201), made.text
+    assert front.client.get("/v1/config/topics/a%2Fb.%3E").json() == RULES
+    refused = front.client.put("/v1/config/org", json={"policies": [{"name": "a", "when": "message.topic =="}]})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/policies/0/when")
+    paths = front.client.get("/openapi.json").json()
+    assert "Document" in paths["components"]["schemas"]
+    assert "put" in paths["paths"]["/v1/config/subjects/{pattern}"]
+
+
+def test_change_through_one_process_ends_the_long_poll_at_another_within_a_second(pair: tuple[FrontProcess, Service]) -> None:
+    front, crud = pair
+
+    def ask(query: str, **headers: str) -> httpx.Response:
+        target = f"/v1/config/snapshot{query}"
+        proof = {HEADER: prove_request(SECRET, "GET", target, int(time.time()))}
+        return httpx.get(f"{crud.url}{target}", headers=proof | headers, timeout=30)
+
+    async def poll_and_change() -> tuple[httpx.Response, float]:
+        etag = ask("").headers["etag"]
+        poll = asyncio.create_task(asyncio.to_thread(ask, "?wait=20", **{"if-none-match": etag}))
+        await asyncio.wait([poll], timeout=0.2)
+        made = await asyncio.to_thread(lambda: front.client.put("/v1/config/org", json={"max_bytes": int(time.time()) % 100_000 + 1}))
+        assert made.status_code in (200, 201)
+        began = time.monotonic()
+        return await poll, time.monotonic() - began
+
+    answer, seconds = asyncio.run(poll_and_change())
+    assert answer.status_code == 200
+    snapshot = msgspec.msgpack.decode(answer.content, type=Snapshot)
+    assert b"max_bytes" in snapshot.documents["acme"]["org"]
+    assert seconds < 2.0  # half a second's poll; a busy machine doubles it
+    assert httpx.get(f"{crud.url}/v1/config/snapshot", timeout=10).status_code == 401
+
+
+def test_command_comes_as_an_event_to_the_service_itself(pair: tuple[FrontProcess, Service]) -> None:
+    front, crud = pair
+    event: dict[str, Any] = {"specversion": "1.0", "id": "1", "source": "/s", "type": "switchboard.config.put", "subject": "topics/events"}
+    headers = {"content-type": "application/cloudevents+json", "prefer": "reply"}
+    body = json.dumps(event | {"data": {"document": {"max_bytes": 9}}})
+    answer = httpx.post(crud.url, content=body, headers=headers | front.bearer, timeout=20)
+    assert (answer.status_code, answer.headers["ce-type"]) == (200, "switchboard.config.changed"), answer.text
+    assert front.client.get("/v1/config/topics/events").json() == {"max_bytes": 9}
+    assert httpx.post(crud.url, content=body, headers=headers, timeout=20).status_code == 401
+    refused = httpx.post(crud.url, content=json.dumps(event | {"data": {"document": []}}), headers=headers | front.bearer, timeout=20)
+    assert (refused.status_code, refused.headers["ce-type"]) == (200, "switchboard.config.refused")
+    taken = eventually_now(lambda: front.client.get("/v1/config/revisions?path=topics/events").json()["items"])
+    assert [one["action"] for one in taken] == ["document.put"]
