@@ -48,6 +48,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _late: asyncio.TimerHandle | None = None
     _refused = False
     _inside = False  # llhttp is in the middle of a request
+    _ended = False  # a request ended in the data that llhttp read last
     _answering: asyncio.Task[None] | None = None  # a request that came whole
     _behind: bytes = b""  # what came while it was answered
     _last = False  # the connection ends with the answer in hand
@@ -74,17 +75,19 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
             if data.find(b"pgrade", 0, end) >= 0 and not self._head and not data.startswith(b"GET "):
                 data = UPGRADE.sub(PASSED_OVER, data[:end]) + data[end:]
+        self._ended = False
         super().data_received(data)
         if self._refused:
             return
-        if self.scope is None or "method" not in self.scope:
-            self._head += len(data)
-            if self._late is None:
-                self._late = self.loop.call_later(HEAD_SECONDS, self._too_late)
-        elif self._late is not None:
+        in_head = self.scope is None or "method" not in self.scope
+        if self._late is not None and (self._ended or not in_head):
             self._head = 0
             self._late.cancel()
             self._late = None
+        if in_head:
+            self._head += 1 if self._ended else len(data)  # where it began, behind the end of another, nobody says
+            if self._late is None:
+                self._late = self.loop.call_later(HEAD_SECONDS, self._too_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in (self._late, self._idle):
@@ -100,7 +103,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_message_complete(self) -> None:
-        self._inside = False
+        self._inside, self._ended = False, True
         super().on_message_complete()
 
     def shutdown(self) -> None:

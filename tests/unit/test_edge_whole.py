@@ -1,6 +1,7 @@
 """Requests that come whole take a short way: it must answer what the ordinary way answers, and nothing else may take it."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator, Callable
 
@@ -176,6 +177,29 @@ async def test_requests_are_answered_in_order_when_they_come_behind_one_another(
     assert {status for status, _, _ in answers} == {202}
     assert [message.event_id for message in served.doorway.submitted] == [f"e{number}" for number in range(40)]
     assert len({json.loads(body)["id"] for _, _, body in answers}) == 40
+
+
+async def test_requests_are_answered_when_each_read_ends_in_the_head_of_the_next(served: Served) -> None:
+    sent = [request(STRUCTURED, json.dumps(event(f"e{number}")).encode(), "x-pad: " + "p" * 6000) for number in range(20)]
+    cuts = [0, *(sum(map(len, sent[:count])) + 3000 for count in range(1, len(sent))), sum(map(len, sent))]
+    stream = b"".join(sent)
+    assert len(stream) > protocol.HEAD_BYTES
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    for start, end in itertools.pairwise(cuts):
+        writer.write(stream[start:end])
+        assert (await read_answer(reader))[0] == 202
+    writer.close()
+    assert [message.event_id for message in served.doorway.submitted] == [f"e{number}" for number in range(20)]
+
+
+async def test_head_is_refused_when_it_is_too_large_behind_another_request(served: Served) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    writer.write(TAKEN["structured"] + b"POST /v1/events HTTP/1.1\r\n")
+    assert (await read_answer(reader))[0] == 202
+    for number in range(protocol.HEAD_BYTES // 8000 + 1):
+        writer.write(f"x-{number}: {'p' * 8000}\r\n".encode())
+    assert (await read_answer(reader))[0] == 431
+    writer.close()
 
 
 async def test_answer_in_hand_is_sent_when_the_server_stops(served: Served) -> None:
