@@ -137,10 +137,11 @@ class BoundedProtocol(HttpToolsProtocol):
         transport = cast(OneWrite, self.transport)
         if transport.is_closing():
             return
-        transport.write_now(response)
-        if self._last:
+        if self._last:  # said, so that nobody sends a next one into the close
+            transport.write_now(response.replace(b"\r\n", b"\r\nconnection: close\r\n", 1))
             transport.close()
             return
+        transport.write_now(response)
         self._used = self.loop.time()
         if self._idle is None:
             self._idle = self.loop.call_later(self.timeout_keep_alive, self._look_idle)

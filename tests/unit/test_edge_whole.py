@@ -211,7 +211,8 @@ async def test_answer_in_hand_is_sent_when_the_server_stops(served: Served) -> N
     await eventually(lambda: any(connection._last for connection in connections(served.server)))
     assert not stopping.done()
     served.doorway.go.set()
-    assert (await read_answer(reader))[0] == 202
+    status, headers, _ = await read_answer(reader)
+    assert (status, headers[b"connection"]) == (202, b"close")
     assert await asyncio.wait_for(reader.read(), 5) == b""
     writer.close()
     await asyncio.wait_for(stopping, 5)
