@@ -13,7 +13,10 @@ import typer
 from infra.cli import output
 from shared.domain.errors import SwitchboardError, Unavailable
 
-MODULES = ("up", "env", "send", "listen", "tail", "query", "why", "key", "deploy", "setup_store", "doctor")  # in the order of --help
+MODULES = (  # in the order of --help
+    *("up", "env", "send", "listen", "tail", "query", "why", "config", "principal", "key", "org"),
+    *("deploy", "setup_store", "doctor"),
+)
 
 
 def build() -> typer.Typer:

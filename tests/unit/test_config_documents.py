@@ -30,8 +30,8 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 )
 async def test_document_is_what_was_put_until_it_is_deleted(api: Api, path: str) -> None:
     admin = await api.key()
-    made = await api.ask(admin, path, "PUT", content=b'{ "max_bytes" : 1000, "buffer": {"messages": 7, "in_flight": 9} }')
-    assert (made.status_code, made.text) == (201, '{"buffer":{"in_flight":9,"messages":7},"max_bytes":1000}')
+    made = await api.ask(admin, path, "PUT", content=b'{ "rate_limits" : [], "max_bytes": 7 }')
+    assert (made.status_code, made.text) == (201, '{"max_bytes":7,"rate_limits":[]}')
     read = await api.ask(admin, path)
     assert (read.status_code, read.content, read.headers["etag"]) == (200, made.content, made.headers["etag"])
     assert read.headers["etag"] == f'"{(await api.config.snapshot()).revision}"'
@@ -44,9 +44,9 @@ async def test_document_is_what_was_put_until_it_is_deleted(api: Api, path: str)
 
 async def test_nothing_becomes_of_a_write_when_the_document_stays_the_same(api: Api) -> None:
     admin = await api.key()
-    first = await api.ask(admin, ORG, "PUT", content=b'{"max_bytes":1000,"retry":{"attempts":3}}')
+    first = await api.ask(admin, ORG, "PUT", content=b'{"max_bytes":1000,"rate_limits":[]}')
     revision = (await api.config.snapshot()).revision
-    again = await api.ask(admin, ORG, "PUT", content=b'{"retry": {"attempts": 3}, "max_bytes": 1000}')
+    again = await api.ask(admin, ORG, "PUT", content=b'{"rate_limits": [], "max_bytes": 1000}')
     patched = await api.ask(admin, ORG, "PATCH", json={"max_bytes": 1000, "schema": None})
     assert [one.status_code for one in (first, again, patched)] == [201, 200, 200]
     assert first.headers["etag"] == again.headers["etag"] == patched.headers["etag"]
@@ -55,11 +55,11 @@ async def test_nothing_becomes_of_a_write_when_the_document_stays_the_same(api: 
 
 async def test_patch_goes_into_what_is_stored(api: Api) -> None:
     admin = await api.key()
-    made = await api.ask(admin, ORG, "PATCH", json={"max_bytes": 5, "retry": {"attempts": 3, "max_ms": 40_000}})
+    made = await api.ask(admin, ORG, "PATCH", json={"max_bytes": 5, "schema": {"type": "object", "required": ["a"]}})
     assert made.status_code == 201
     merge = {"content-type": "application/merge-patch+json"}
-    changed = await api.ask(admin, ORG, "PATCH", json={"max_bytes": None, "retry": {"attempts": 4}}, headers=merge)
-    assert (changed.status_code, changed.json()) == (200, {"retry": {"attempts": 4, "max_ms": 40_000}})
+    changed = await api.ask(admin, ORG, "PATCH", json={"max_bytes": None, "schema": {"required": ["b"]}}, headers=merge)
+    assert (changed.status_code, changed.json()) == (200, {"schema": {"type": "object", "required": ["b"]}})
     assert changed.headers["etag"] != made.headers["etag"]
     json_patch = {"content-type": "application/json-patch+json"}
     problem(await api.ask(admin, ORG, "PATCH", content=b"[]", headers=json_patch), 415)
@@ -105,15 +105,10 @@ async def test_one_of_many_wins_when_all_have_read_the_same(api: Api) -> None:
 
 async def test_every_patch_is_in_when_many_come_at_once(api: Api) -> None:
     admin = await api.key()
-    names = ("attempts", "initial_ms", "max_ms")
-    patches = [{"retry": {name: 9}} for name in names] + [{"buffer": {"messages": 9}}, {"buffer": {"in_flight": 9}}, {"max_bytes": 9}]
-    answers = await asyncio.gather(*(api.ask(admin, ORG, "PATCH", json=patch) for patch in patches))
+    whole: dict[str, Any] = {"max_bytes": 9, "rate_limits": [], "policies": [], "routes": [{"to": ["local"]}]}
+    answers = await asyncio.gather(*(api.ask(admin, ORG, "PATCH", json={name: value}) for name, value in whole.items()))
     assert {answer.status_code for answer in answers} <= {200, 201}
-    assert (await api.ask(admin, ORG)).json() == {
-        "retry": dict.fromkeys(names, 9),
-        "buffer": {"messages": 9, "in_flight": 9},
-        "max_bytes": 9,
-    }
+    assert (await api.ask(admin, ORG)).json() == whole
 
 
 # ---- bad input ------------------------------------------------------------------------------------------------------------------
@@ -220,22 +215,19 @@ async def test_grant_goes_as_far_as_its_topics_and_subjects(api: Api) -> None:
 
 async def test_effective_says_which_document_gave_each_value(api: Api) -> None:
     root, admin = await api.key("root", "default", system=True), await api.key()
-    await api.ask(root, "/v1/config/global", "PUT", json={"max_bytes": 10, "retry": {"attempts": 2}})
+    limit = {"name": "g", "per": ["org"], "rate": 5.0, "burst": 9}
+    await api.ask(root, "/v1/config/global", "PUT", json={"max_bytes": 10, "rate_limits": [limit]})
     await api.ask(admin, TOPIC, "PUT", json={"max_bytes": 20})
-    await api.ask(admin, "/v1/config/subjects/agent-7", "PUT", json={"buffer": {"messages": 3}})
+    await api.ask(admin, "/v1/config/subjects/agent-7", "PUT", json={"routes": [{"to": ["local"]}]})
     found = (await api.ask(admin, "/v1/config/effective?topic=orders.new&subject=agent-7")).json()
     assert (found["topic"], found["subject"]) == ("orders.new", "agent-7")
     assert found["config_revision"] == (await api.config.snapshot()).revision
-    document, origins = found["document"], found["origins"]
-    assert (document["max_bytes"], document["retry"]["attempts"], document["buffer"]["messages"]) == (20, 2, 3)
-    assert (origins["/max_bytes"], origins["/retry/attempts"], origins["/buffer/messages"], origins["/routes"]) == (
-        "topics/orders.>",
-        "global",
-        "subjects/agent-7",
-        "default",
-    )
+    assert (found["document"]["max_bytes"], found["document"]["rate_limits"]) == (20, [limit])
+    origins = found["origins"]
+    assert [origins[at] for at in ("/max_bytes", "/rate_limits/g", "/routes")] == ["topics/orders.>", "global", "subjects/agent-7"]
     elsewhere = (await api.ask(admin, "/v1/config/effective?topic=pay")).json()
     assert (elsewhere["document"]["max_bytes"], elsewhere["origins"]["/max_bytes"]) == (10, "global")
+    assert elsewhere["origins"]["/routes"] == "default"
     problem(await api.ask(admin, "/v1/config/effective"), 400, "/topic")
     limited = await api.key("clerk", "acme", Grant("config:read", ("pay",)))
     assert (await api.ask(limited, "/v1/config/effective?topic=pay")).status_code == 200

@@ -125,7 +125,7 @@ async def test_diff_says_what_differs_between_two_states(api: Api) -> None:
 async def test_rollback_restores_the_very_bytes_in_one_revision_and_no_key(api: Api) -> None:
     admin = await api.key()
     for path in ("org", "topics/a", "topics/b"):
-        await put(api, admin, path, {"max_bytes": 1, "retry": {"attempts": 2}})
+        await put(api, admin, path, {"max_bytes": 1, "rate_limits": []})
     good = await api.config.snapshot()
     await put(api, admin, "topics/a", {"max_bytes": 2})
     await api.ask(admin, "/v1/config/topics/b", "DELETE")
