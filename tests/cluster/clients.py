@@ -1,6 +1,7 @@
 """Pods of the tests' own, in a namespace beside Switchboard's: where load and events come from, and where events go."""
 
 import json
+import os
 import secrets
 import subprocess
 from collections.abc import Iterator
@@ -71,7 +72,9 @@ class Clients:
     @contextmanager
     def running(self, program: str, plan: dict[str, Any]) -> Iterator["subprocess.Popen[str]"]:
         """A program in the toolbox for the time of the block; it ends by itself when its stdin does."""
-        with subprocess.Popen(self._command(program), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        # Over a WebSocket, kubectl gives a stream up for good when one ping of it is late (seen while everything rolled on two cores).
+        env = {**os.environ, "KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false"}
+        with subprocess.Popen(self._command(program), env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdin is not None
             process.stdin.write(json.dumps(plan) + "\n")
             process.stdin.flush()
