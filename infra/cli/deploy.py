@@ -63,14 +63,18 @@ def _undeploy(name: str, context: str | None, dry_run: bool, yes: bool, timeout:
     from infra.cluster import removal
     from infra.cluster.changes import labelled
     from infra.cluster.manifests import namespace_of, render
+    from infra.cluster.plan import is_ours
     from infra.cluster.tools import Cluster
 
-    cluster = Cluster(context, namespace_of(render(name)))
+    cluster = Cluster.named(context, namespace_of(render(name)))
     found = labelled(cluster)
     data = [one["metadata"]["name"] for one in found if one["kind"] == "PersistentVolumeClaim"]
     say(f"in {cluster.title()} go: {removal.counted(found)}")
     if data:
         say(f"all data goes with the volumes {', '.join(data)}")
+    namespace = cluster.find(f"namespace/{cluster.namespace}")
+    if namespace is not None and is_ours(namespace):
+        say(f"the namespace {cluster.namespace} goes too, with whatever else is in it")
     if dry_run:
         return
     if not yes:

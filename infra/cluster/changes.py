@@ -10,7 +10,7 @@ from typing import Literal
 
 import yaml
 
-from infra.cluster.manifests import KNATIVE_SERVICE, SELECTOR, VERSION, Key, key_of, kind_of, secrets_needed
+from infra.cluster.manifests import KNATIVE_SERVICE, MANAGED_BY, OURS, SELECTOR, VERSION, Key, key_of, kind_of, labels_of, secrets_needed
 from infra.cluster.tools import Cluster, Manifest, as_list, listed
 
 Action = Literal["create", "change", "label", "run again", "unchanged"]
@@ -109,13 +109,19 @@ def _marked(job: Manifest, secrets: Mapping[str, str]) -> Manifest:
 
 
 def no_longer_rendered(cluster: Cluster, objects: Iterable[Manifest], keep: Iterable[str]) -> list[Manifest]:
-    """Objects with our label in the namespace that the manifests don't have: neither volumes (data), nor the Secrets to keep."""
+    """Objects that `deploy` made in the namespace and the manifests don't have: neither volumes (data), nor the Secrets to keep.
+
+    An operator's own, an Ingress say, may be part of Switchboard too: by its label somebody else manages it.
+    """
     rendered = {(key.kind, key.group, key.name) for key in map(key_of, objects)}
     kept = {("Secret", "", name) for name in keep}
     return [
         one
         for one in labelled(cluster)
-        if one["kind"] != "PersistentVolumeClaim" and tuple(key_of(one)) not in rendered and tuple(key_of(one)) not in kept
+        if labels_of(one).get(MANAGED_BY) == OURS[MANAGED_BY]
+        and one["kind"] != "PersistentVolumeClaim"
+        and tuple(key_of(one)) not in rendered
+        and tuple(key_of(one)) not in kept
     ]
 
 

@@ -104,7 +104,7 @@ def examine(name: str, context: str | None) -> list[tuple[str, Finding]]:
     """Every check; one that can't be made is a finding, not an error. The servers are asked from within, by a pod that is taken away
     again. Raises what the rendering raises, and what kubectl says where the cluster doesn't answer."""
     objects = render(name)
-    patient = Patient(Cluster(context, namespace_of(objects)), objects)
+    patient = Patient(Cluster.named(context, namespace_of(objects)), objects)
     findings = [("Kubernetes", kubernetes(patient)), *((title, _one(check, patient)) for title, check in CHECKS)]
     secrets_there = next(each for title, each in findings if title == "Secrets").status == "ok"
     function = next((one for one in objects if kind_of(one) == KNATIVE_SERVICE and one["metadata"]["name"] == "ingest"), None)

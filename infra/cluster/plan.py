@@ -32,7 +32,7 @@ def prepare(name: str, context: str | None) -> Plan:
     Raises NotFound for an unknown name, Misconfigured for what an operator must do first, and what the API server refuses with.
     """
     objects = render(name)
-    plan = plan_of(Cluster(context, namespace_of(objects)), objects)
+    plan = plan_of(Cluster.named(context, namespace_of(objects)), objects)
     return replace(plan, left_out=plan.left_out + parts.not_named(name))
 
 

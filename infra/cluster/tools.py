@@ -1,5 +1,6 @@
 """kubectl and kn as subprocesses: argument lists only, secrets by stdin only, and their refusals as errors named by what to do."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -47,6 +48,15 @@ class Cluster:
 
     context: str | None
     namespace: str
+
+    @classmethod
+    def named(cls, context: str | None, namespace: str) -> "Cluster":
+        """The cluster of a context, else of the one that is current now. Every call names it, so that a switch of the current context in
+        another terminal, or between a question and its answer, takes nothing to another cluster."""
+        if context is None:
+            with contextlib.suppress(Misconfigured):  # there is none: kubectl has other ways, as in a pod
+                context = run(["kubectl", "config", "current-context"]).strip() or None
+        return cls(context, namespace)
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl in the namespace and return its stdout. Raises what REFUSALS says; Misconfigured where there is no kubectl."""

@@ -7,6 +7,7 @@ import pytest
 
 from infra.cluster import changes, tools
 from infra.cluster.changes import RUN, change, compare, job_change, mark_jobs, no_longer_rendered
+from infra.cluster.manifests import MANAGED_BY
 from infra.cluster.tools import Cluster, Manifest
 from tests.unit.cluster_objects import function, job, live, thing
 
@@ -100,6 +101,7 @@ def test_only_what_is_ours_alone_is_no_longer_rendered_when_the_namespace_holds_
         thing("PersistentVolumeClaim", "data-valkey-0"),
         thing("Secret", "switchboard-servers"),
         thing("Endpoints", "valkey"),
+        thing("Ingress", "an-operators", "networking.k8s.io/v1", labels={MANAGED_BY: "argocd"}),
         owned,
     ]
     answers: list[Any] = ["configmaps\nsecrets\n", tools.as_list(there)]
