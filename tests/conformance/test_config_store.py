@@ -10,9 +10,9 @@ import pytest
 
 from shared.adapters.memory.config_store import MemoryConfigStore
 from shared.adapters.postgres import PostgresConfigStore
-from shared.adapters.postgres.keys import ensure_admin_key
-from shared.adapters.postgres.migrations import migrate
-from shared.domain.errors import Unavailable
+from shared.adapters.postgres.keys import ensure_admin_key, hash_of
+from shared.adapters.postgres.migrations import FOLDER, migrate, names
+from shared.domain.errors import NotFound, Unavailable
 from shared.domain.principal import Grant, Principal
 from tests.conformance.config_history import ConfigHistoryConformance
 from tests.conformance.config_store import READER, ConfigStoreConformance, coming
@@ -98,3 +98,33 @@ async def test_admin_key_is_made_anew_when_its_file_is_gone_or_of_another_store(
     snapshot = await config.snapshot()
     assert all(snapshot.principal_of(key.strip()) for key in (first, path.read_text()))
     await config.stop()
+
+
+async def test_principals_and_keys_are_in_force_when_they_are_older_than_the_history(plain_database: str) -> None:
+    with psycopg.connect(plain_database) as connection:
+        for name in names()[:3]:
+            connection.execute((FOLDER / f"{name}.sql").read_bytes())
+        connection.execute("UPDATE config_state SET revision = 7")
+        connection.execute("INSERT INTO principals (org, name, grants, system) VALUES ('acme', 'shop', '[{\"action\": \"read\"}]', false)")
+        connection.execute(
+            "INSERT INTO api_keys (id, hash, org, principal, author) VALUES ('k_1', %s, 'acme', 'shop', 'me')", [hash_of("sb_old")]
+        )
+        connection.execute(
+            "INSERT INTO audit (record_id, time, org, principal, action, path, revision_before, revision_after) "
+            "VALUES (gen_random_uuid(), now(), 'acme', 'me', 'key.create', 'principals/shop/keys/k_1', 6, 7)"
+        )
+    migrate(plain_database)
+    config = PostgresConfigStore(plain_database)
+    try:
+        snapshot = await config.snapshot()
+        assert (snapshot.revision, snapshot.principal_of("sb_old")) == (7, Principal("shop", "acme", (Grant("read"),)))
+        assert await config.principal_version("acme", "shop") == (Principal("shop", "acme", (Grant("read"),)), 7)
+        assert [(one.revision, one.path) for one in await config.revisions("acme", 5)] == [(7, "principals/shop/keys/k_1")]
+        assert [one.org for one in await config.orgs()] == ["acme"]
+        with pytest.raises(NotFound):
+            await config.snapshot(6)
+        assert await config.documents("acme", 3) == {}
+        await config.delete_principal("acme", "shop", "me")
+        assert await config.snapshot(7) == snapshot
+    finally:
+        await config.stop()
