@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar, cast, runtime_checkable
 
 from shared.domain.errors import Unavailable
+from shared.domain.rules.limits import Limits
 from shared.edge.flight import Flight
 from shared.edge.metrics import Counters
 from shared.ports import Backbones, ConfigStore, LogQueue, MessageStore
@@ -119,6 +120,11 @@ class Resources:
         """The config store."""
         return await self.once("config", self._open_config)
 
+    async def limits(self) -> Limits:
+        """The rate limits' buckets, asked by time.monotonic(): shared with the other processes of the log's Redis, away or not; this
+        process's own where there is none."""
+        return await self.once("limits", self._open_limits)
+
     # Adapters are imported where they are opened: a process pays at its start for those it uses.
 
     async def _open_log(self) -> tuple[LogQueue, Closing]:
@@ -147,6 +153,14 @@ class Resources:
 
         config = PostgresConfigStore(self.settings.required("database_url"))
         return await _started(config), config.stop
+
+    async def _open_limits(self) -> tuple[Limits, Closing | None]:
+        if self.settings.redis_url is None:
+            return Limits(), None
+        from shared.adapters.redis.limits import SharedLimits
+
+        shared = await _started(SharedLimits(self.settings.redis_url))
+        return shared.limits, shared.stop
 
 
 Startable = TypeVar("Startable", bound="Starts")

@@ -2,6 +2,8 @@
 
 import zlib
 
+LIMITS = "sb:limits:{limits}:"  # what the keys of the rate limits start with, in one slot as well
+
 
 def prefix(shard: int) -> str:
     """What every key of the shard starts with."""
