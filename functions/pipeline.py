@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -15,6 +16,7 @@ from shared.domain.message import Message
 from shared.domain.principal import Principal
 from shared.domain.record import Accepted, Attempt
 from shared.domain.routing import resolve
+from shared.domain.rules.limits import Limits
 from shared.domain.same import same_event
 from shared.domain.snapshot import Snapshot
 from shared.domain.uuid7 import uuid7
@@ -47,6 +49,12 @@ class Check(Protocol):
     """The check stage: a direct call, or the check-constraints Service."""
 
     async def __call__(self, messages: Sequence[Message], principal: Principal, snapshot: Snapshot) -> list[SwitchboardError | None]: ...
+
+
+class GiveBack(Protocol):
+    """What the check stage took for messages that turned out to be duplicates: their rate tokens go back."""
+
+    def __call__(self, messages: Sequence[Message], principal: Principal, snapshot: Snapshot) -> None: ...
 
 
 class Sending(Protocol):
@@ -83,19 +91,25 @@ class Pipeline:
     route: Send
     state: State
     store: Bodies
+    give_back: GiveBack
 
     @classmethod
-    def inline(cls, log: LogQueue, backbones: Backbones, state: State, store: Bodies) -> "Pipeline":
-        """Every stage a direct call: the default, and the fastest."""
-        return cls.wired(log, backbones, state, store)
+    def inline(cls, log: LogQueue, backbones: Backbones, state: State, store: Bodies, limits: Limits | None = None) -> "Pipeline":
+        """Every stage a direct call: the default, and the fastest. `limits` are the process's buckets, its own where none are given."""
+        return cls.wired(log, backbones, state, store, limits or Limits())
 
     @classmethod
-    def wired(cls, log: LogQueue, backbones: Backbones, state: State, store: Bodies, check: Check | None = None) -> "Pipeline":
-        """Stages that may be calls to their Services (shared/stages): `check`, and `backbones` where route publishes for this process.
+    def wired(cls, log: LogQueue, backbones: Backbones, state: State, store: Bodies, check: Limits | Check) -> "Pipeline":
+        """Stages that may be calls to their Services (shared/stages): `check`, which is a direct call where it is given its buckets, and
+        `backbones` where route publishes for this process.
 
         The lanes are the door's own either way: one group in flight a stream, in log order, and what is lost is the relay's.
         """
-        return cls(check or check_constraints.handle, log, Route(backbones, log).handle, state, store)
+        give_back: GiveBack = keep
+        if isinstance(check, Limits):
+            limits = check
+            check, give_back = partial(check_constraints.handle, limits=limits), partial(check_constraints.give_back, limits=limits)
+        return cls(check, log, Route(backbones, log).handle, state, store, give_back)
 
     async def submit(self, messages: Sequence[Message], principal: Principal) -> list[Outcome]:
         """Judge, write down, deliver: an outcome for each message of one principal, in order.
@@ -107,13 +121,14 @@ class Pipeline:
         records = [
             Accepted(
                 message if message.revision == snapshot.revision else _stamped(message, snapshot.revision),
-                targets := resolve(message, snapshot),
-                None if targets else "no-route",
+                *resolve(message, principal, snapshot),
             )
             for message, verdict in zip(messages, verdicts, strict=True)
             if verdict is None
         ]
         accepted = await self._accept(records) if records else []
+        if repeated := [one.message for one in accepted if type(one) is Receipt and one.duplicate]:
+            self.give_back(repeated, principal, snapshot)
         if len(accepted) == len(messages):
             return accepted
         blocked = [(message, verdict) for message, verdict in zip(messages, verdicts, strict=True) if verdict is not None]
@@ -188,6 +203,10 @@ class Pipeline:
         attempt = Attempt(uuid7(), _stamped(message, revision), False, error.status, error.rule or error.kind, error.detail)
         (recorded,) = self.log.refuse([attempt])
         return Refusal(error, message.id, revision, recorded)
+
+
+def keep(messages: Sequence[Message], principal: Principal, snapshot: Snapshot) -> None:
+    """The tokens of a check Service stay taken: a duplicate costs there what a message does."""
 
 
 def _receipts(entries: Sequence[Entry], deliveries: Sequence[tuple[Delivery, ...]]) -> list[Outcome]:

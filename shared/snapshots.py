@@ -60,6 +60,8 @@ class SnapshotFollower:
             waiter: asyncio.Future[None] = loop.create_future()
             self._newer.append(waiter)
             await asyncio.wait((waiter,), timeout=remaining)
+            if waiter in self._newer:  # it was not told
+                self._newer.remove(waiter)
         return found
 
     async def until(self, wanted: Callable[[int], bool], within: float) -> Snapshot:
@@ -70,6 +72,8 @@ class SnapshotFollower:
             waiter: asyncio.Future[None] = loop.create_future()
             self._newer.append(waiter)
             await asyncio.wait((waiter,), timeout=remaining)
+            if waiter in self._newer:  # it was not told
+                self._newer.remove(waiter)
             if not waiter.done():
                 self._newer.remove(waiter)
         return self.current
@@ -130,7 +134,7 @@ class SnapshotFollower:
 
     def _hold(self, snapshot: Snapshot) -> None:
         """In force from now on; the last ones stay at hand for at()."""
-        self._current = snapshot
+        self._current = snapshot.after(self._current)
         self._recent.pop(snapshot.revision, None)
         self._recent[snapshot.revision] = snapshot
         while len(self._recent) > KEPT:

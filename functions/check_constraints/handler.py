@@ -1,23 +1,35 @@
-"""Check: a message in, a verdict out. The rules are shared/domain/constraints.py's, in its order; the first that blocks is the reason."""
+"""Check: a message in, a verdict out. The rules and their order are shared/domain/rules/check.py's; the first that blocks is the reason."""
 
 from collections.abc import Sequence
+from time import monotonic
 
-from shared.domain.constraints import ORDER
 from shared.domain.errors import SwitchboardError
 from shared.domain.message import Message
 from shared.domain.principal import Principal
+from shared.domain.rules import check
+from shared.domain.rules.limits import Limits
 from shared.domain.snapshot import Snapshot
 
 
-async def handle(messages: Sequence[Message], principal: Principal, snapshot: Snapshot) -> list[SwitchboardError | None]:
-    """A verdict for each message of one principal, in order: None for accepted, else the error of the rule that blocks."""
-    return [verdict(message, principal, snapshot) for message in messages]
+async def handle(messages: Sequence[Message], principal: Principal, snapshot: Snapshot, limits: Limits) -> list[SwitchboardError | None]:
+    """A verdict for each message of one principal, in order: None for accepted, else the error of the rule that blocks.
+
+    Raises nothing for a bad message: a rule that can't be evaluated blocks under its own name.
+    """
+    now = monotonic()
+    return [verdict(message, principal, snapshot, limits, now) for message in messages]
 
 
-def verdict(message: Message, principal: Principal, snapshot: Snapshot) -> SwitchboardError | None:
-    """What the constraints say of one message. Raises nothing for a bad one."""
-    for constraint in ORDER:
-        blocked = constraint(message, principal, snapshot)
-        if blocked is not None:
-            return blocked
-    return None
+def verdict(message: Message, principal: Principal, snapshot: Snapshot, limits: Limits, now: float) -> SwitchboardError | None:
+    """What the rules say of one message; `now` is in seconds, of the clock of `limits`."""
+    scope = snapshot.rules.scope(message.org, message.topic, message.subject)
+    return check.judge(message, principal, scope, limits, now).blocked
+
+
+def give_back(messages: Sequence[Message], principal: Principal, snapshot: Snapshot, limits: Limits) -> None:
+    """Return the tokens of messages that turned out to be duplicates: the first copy has paid."""
+    now = monotonic()
+    for message in messages:
+        scope = snapshot.rules.scope(message.org, message.topic, message.subject)
+        if scope.limits:
+            check.give_back(message, principal, scope, limits, now)

@@ -6,6 +6,7 @@
 
 import sys
 from collections.abc import Sequence
+from time import monotonic
 
 import functions_framework.aio
 import msgspec
@@ -22,7 +23,7 @@ from shared.edge.framework import framework_app
 from shared.edge.server import run
 from shared.edge.stock import served
 from shared.resources import Resources
-from shared.snapshots import KEPT, SnapshotFollower
+from shared.snapshots import KEPT
 from shared.stages.events import ACCEPTED, RECEIVED, REJECTED, Said, refused
 from shared.stages.hop import Asked, Hop, Replied
 
@@ -30,8 +31,9 @@ from shared.stages.hop import Asked, Hop, Replied
 class Judge:
     """Gives verdicts on messages at the revisions that their doors stamped."""
 
-    def __init__(self, snapshots: SnapshotFollower) -> None:
-        self._snapshots = snapshots
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._snapshots = resources.snapshots
         self._named: dict[int, tuple[Snapshot, dict[tuple[str, str], Principal]]] = {}
 
     async def __call__(self, asked: Sequence[Asked]) -> list[Replied]:
@@ -44,7 +46,7 @@ class Judge:
         if principal is None:
             fault = Fault("/topic", "not granted")
             return Forbidden("no grant to publish: the principal is not there in this config revision", rule="grant", faults=[fault])
-        return verdict(message, principal, snapshot)
+        return verdict(message, principal, snapshot, await self._resources.limits(), monotonic())
 
     def _principals(self, snapshot: Snapshot) -> dict[tuple[str, str], Principal]:
         """The snapshot's principals by org and name."""
@@ -64,7 +66,7 @@ def _replied(said: Said, blocked: SwitchboardError | None) -> Replied:
 
 def stage(resources: Resources) -> Hop:
     """The stage on a process's resources. Raises Misconfigured where there is no secret to prove with."""
-    return Hop("check-constraints", RECEIVED, Judge(resources.snapshots), resources)
+    return Hop("check-constraints", RECEIVED, Judge(resources), resources)
 
 
 @functions_framework.aio.http  # type: ignore[arg-type]  # an ASGI app is as good as a Response

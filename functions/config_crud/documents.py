@@ -18,10 +18,10 @@ TRIES = 20  # of a write that others come before
 class Admit(Protocol):
     """Says whether a document may be published. Raises NotProcessable with a pointer to every fault.
 
-    Without `trial` its rules are compiled and no more: they were tried when they were new.
+    Without `trial` its rules are compiled and no more: they were tried when they were new. Without `publish` it is only asked about.
     """
 
-    async def __call__(self, path: str, value: Any, *, trial: bool = True) -> None: ...
+    async def __call__(self, path: str, value: Any, *, trial: bool = True, publish: bool = True) -> None: ...
 
 
 class Guard(NamedTuple):

@@ -74,7 +74,7 @@ async def check(store: ConfigStore, admit: Admit, caller: Principal, org: str | 
     if asked.proposal is not None:
         path = path_of(asked.proposal.path)
         if asked.proposal.value is not None:
-            await admit(path.text, asked.proposal.value)
+            await admit(path.text, asked.proposal.value, publish=False)
         if path.layer == "global":
             everybodys = _with(everybodys, path.text, asked.proposal.value)
         else:

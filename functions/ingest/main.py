@@ -18,6 +18,7 @@ from functions.pipeline import Check, Pipeline
 from shared.domain.errors import NotFound, Unavailable
 from shared.domain.message import Message
 from shared.domain.principal import Principal
+from shared.domain.rules.limits import Limits
 from shared.domain.verdict import Outcome
 from shared.edge.app import EVENTS_PATHS, Edge, WithEvents
 from shared.edge.asgi import ASGIApp, Receive, Scope, Send
@@ -40,7 +41,7 @@ async def pipeline_of(resources: Resources) -> Pipeline:
     async def make() -> tuple[Pipeline, None]:
         backbones = resources.backbones() if settings.route_url is None else remote_route(resources)
         log, publishing = await asyncio.gather(resources.log(), backbones)
-        check = None if settings.check_url is None else await remote_check(resources)
+        check: Limits | Check = await resources.limits() if settings.check_url is None else await remote_check(resources)
         return Pipeline.wired(log, publishing, resources.snapshots, Bodies(resources), check), None
 
     return await resources.once("pipeline", make)
@@ -87,7 +88,7 @@ def door_of(resources: Resources) -> Door:
     settings = resources.settings
     return Door(
         submit,
-        Principals(resources.snapshots, resources.cookies),
+        Principals(resources.snapshots, resources.cookies, basic=True),
         resources.counters,
         resources.flight,
         cluster=settings.cluster,

@@ -23,7 +23,7 @@ SHOP = Principal("shop", "acme", (Grant("publish", ("orders.>",)),))
 
 
 class State:
-    current = Snapshot(revision=42, keys={}, max_bytes=1000)
+    current = Snapshot(revision=42, keys={}, documents={"": {"global": b'{"max_bytes":1000}'}})
 
 
 class Stream:

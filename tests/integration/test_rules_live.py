@@ -1,0 +1,131 @@
+"""Config in force: documents written over REST decide in running fronts, and rate limits hold across processes."""
+
+import asyncio
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.integration.fronts import FrontProcess, environment, fronting
+from tests.waiting import eventually_now
+
+EVENT = {"ce-specversion": "1.0", "ce-source": "/live", "content-type": "application/json"}
+
+
+@pytest.fixture
+def fronts(tmp_path: Path, redis_url: str, nats_url: str, database: str, org: str) -> Iterator[list[FrontProcess]]:
+    """Three fronts of one install."""
+    with ExitStack() as stack:
+        started: list[FrontProcess] = []
+        for number in range(3):
+            directory = tmp_path / str(number)
+            directory.mkdir()
+            settings = environment(directory, redis_url, nats_url, database)
+            started.append(stack.enter_context(fronting(directory, settings, org, started[0].key if started else None)))
+        yield started
+
+
+def put(front: FrontProcess, path: str, document: dict[str, Any]) -> int:
+    """The revision that the document is of."""
+    answer = front.client.put(f"/v1/config/{path}", json=document)
+    assert answer.status_code in (200, 201), answer.text
+    return int(answer.headers["etag"].strip('"'))
+
+
+def send(front: FrontProcess, id: str, type: str = "orders.new", data: object = None) -> httpx.Response:
+    return front.client.post("/v1/events", headers={**EVENT, "ce-id": id, "ce-type": type}, content=json.dumps(data or {"n": 1}))
+
+
+def test_rules_decide_everywhere_and_name_themselves_when_they_were_written(fronts: list[FrontProcess]) -> None:
+    first, second, _ = fronts
+    assert send(second, "before", "pay").status_code == 202
+    revision = put(first, "org", {"policies": [{"name": "no-pay", "when": 'message.topic == "pay"', "reason": "closed"}]})
+    revision = put(first, "topics/orders.%3E", {"schema": {"required": ["n"]}, "max_bytes": 100})
+    tries = iter(range(1_000))
+    eventually_now(lambda: send(second, f"wait-{next(tries)}", data={"m": 1}).status_code == 422, within=5)
+    refused = send(second, "after", "pay").json()
+    assert (refused["status"], refused["rule"], refused["detail"], refused["config_revision"]) == (422, "policy:no-pay", "closed", revision)
+    assert send(second, "schema", data={"m": 1}).json()["rule"] == "schema"
+    assert send(second, "large", data={"n": "x" * 100}).json()["rule"] == "max_bytes"
+    good = send(second, "good").json()
+    assert (good["status"], good["config_revision"]) == ("accepted", revision)
+    again = send(second, "before", "pay").json()  # accepted under the rules of its time
+    assert (again["status"], again["duplicate"]) == ("accepted", True)
+
+
+def test_verdicts_are_of_one_revision_when_config_changes_under_load(fronts: list[FrontProcess]) -> None:
+    """Two documents change together, with the same number in both: a verdict that mixed two revisions would see two numbers."""
+    first = fronts[0]
+    numbers: dict[int, int] = {}
+
+    def publish(number: int) -> None:
+        policies = [{"name": "number", "when": f"data.n != {number}", "reason": str(number)}]
+        numbers[put(first, "org", {"policies": policies})] = number
+
+    async def load(stop: asyncio.Event) -> list[dict[str, Any]]:
+        told: list[dict[str, Any]] = []
+        async with httpx.AsyncClient(headers=first.bearer, timeout=20) as client:
+            while not stop.is_set():
+                front = fronts[len(told) % 3]
+                headers = {**EVENT, "ce-id": f"mix-{len(told)}", "ce-type": "mix"}
+                answer = await client.post(f"{front.url}/v1/events", headers=headers, content=b'{"n":-1}')
+                told.append(answer.json())
+        return told
+
+    async def run() -> list[dict[str, Any]]:
+        stop = asyncio.Event()
+        loading = [asyncio.create_task(load(stop)) for _ in range(1)]
+        for number in range(60):
+            await asyncio.to_thread(publish, number)
+        stop.set()
+        return [one for told in await asyncio.gather(*loading) for one in told]
+
+    told = asyncio.run(run())
+    judged = [(one["config_revision"], int(one["detail"])) for one in told if one.get("rule") == "policy:number"]
+    assert judged
+    assert {(revision, numbers[revision]) for revision, _ in judged} == set(judged)
+
+
+def test_limit_admits_its_rate_and_burst_when_three_processes_share_it(fronts: list[FrontProcess]) -> None:
+    """100 a second and 10 at once, for 10 s: 1,010 within 5 %."""
+    revision = put(fronts[0], "topics/limited", {"rate_limits": [{"name": "all", "per": ["topic"], "rate": 100, "burst": 10}]})
+    for front in fronts:
+        eventually_now(partial(_knows, front, revision), within=10)
+    counts: Counter[int] = Counter()
+    problems: list[dict[str, Any]] = []
+
+    async def ask(front: FrontProcess, worker: int, until: float) -> None:
+        async with httpx.AsyncClient(headers=front.bearer, timeout=20) as client:
+            number = 0
+            while time.monotonic() < until:
+                number += 1
+                headers = {**EVENT, "ce-id": f"{front.port}-{worker}-{number}", "ce-type": "limited"}
+                answer = await client.post(f"{front.url}/v1/events", headers=headers, content=b"{}")
+                counts[answer.status_code] += 1
+                if answer.status_code == 429:
+                    problems.append({**answer.json(), "retry-after": answer.headers["retry-after"]})
+
+    async def run() -> float:
+        started = time.monotonic()
+        await asyncio.gather(*(ask(front, worker, started + 10) for front in fronts for worker in range(4)))
+        return time.monotonic() - started
+
+    took = asyncio.run(run())
+    wanted = 10 + 100 * took
+    assert set(counts) == {202, 429}
+    assert abs(counts[202] - wanted) <= 0.05 * wanted, (counts, took)
+    assert {one["rule"] for one in problems} == {"rate:all"}
+    assert all(int(one["retry-after"]) == max(1, math.ceil(one["retry_after_ms"] / 1000)) for one in problems)
+
+
+def _knows(front: FrontProcess, revision: int) -> bool:
+    """Whether the front judges by that revision."""
+    return bool(send(front, f"ask-{front.port}-{time.monotonic_ns()}", "other").json()["config_revision"] == revision)

@@ -1,0 +1,33 @@
+"""Which documents may be published: what isn't in force yet is refused by name, rather than taken and forgotten."""
+
+from typing import Any
+
+import pytest
+
+from functions.config_crud.admission import admission
+from shared.domain.errors import NotProcessable
+
+NOT_YET: list[tuple[dict[str, Any], str]] = [
+    ({"retention": "30d"}, "/retention"),
+    ({"retry": {"attempts": 3}}, "/retry"),
+    ({"buffer": {"messages": 10}}, "/buffer"),
+    ({"policies": [{"name": "a", "when": "true", "mode": "shadow"}]}, "/policies/0/mode"),
+    ({"policies": [{"name": "a", "when": "true", "effect": "route", "to": ["global"]}]}, "/policies/0/to"),
+    ({"routes": [{"to": ["local", "cluster:eu"]}]}, "/routes/0/to"),
+]
+
+
+@pytest.mark.parametrize(("document", "pointer"), NOT_YET)
+async def test_document_is_refused_when_nothing_would_act_on_it(document: dict[str, Any], pointer: str) -> None:
+    with pytest.raises(NotProcessable) as refused:
+        await admission()("org", document, trial=False)
+    assert [fault.pointer for fault in refused.value.faults] == [pointer]
+    await admission()("org", document, trial=False, publish=False)
+
+
+async def test_document_is_admitted_when_all_of_it_is_in_force() -> None:
+    rules = {
+        "policies": [{"name": "a", "when": "message.size > 5"}],
+        "routes": [{"when": "data.n == 1", "to": ["local"]}, {"to": ["local"]}],
+    }
+    await admission()("topics/orders.>", rules | {"max_bytes": 9, "schema": {"type": "object"}})
