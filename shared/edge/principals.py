@@ -1,7 +1,8 @@
 """Who asks: the bearer key of a request (RFC 6750, 2.1), or a browser's session cookie, to its principal under the snapshot in force.
 
 A key may also be the password of HTTP's Basic scheme (RFC 7617; the user is not looked at): a Knative Trigger or source can send no header
-of its own, but what its subscriber's URI says before the `@`. We ask nobody for it, so no browser comes to keep one.
+of its own, but what its subscriber's URI says before the `@`. We ask nobody for it, so no browser comes to keep one. Knative doesn't keep
+that URI secret, so it is taken at the events door only, and of principals that may publish and nothing else.
 """
 
 import binascii
@@ -28,11 +29,11 @@ class Snapshots(Protocol):
 class Principals:
     """Finds principals by the raw `Authorization` header; what was found is kept while its snapshot is in force.
 
-    With `cookies`, of_request() takes a browser's session where that header is absent.
+    With `cookies`, of_request() takes a browser's session where that header is absent. `basic`: this is the events door.
     """
 
-    def __init__(self, snapshots: Snapshots, cookies: Cookies | None = None) -> None:
-        self._snapshots, self._cookies = snapshots, cookies
+    def __init__(self, snapshots: Snapshots, cookies: Cookies | None = None, basic: bool = False) -> None:
+        self._snapshots, self._cookies, self._basic = snapshots, cookies, basic
         self._of: Snapshot | None = None
         self._known: dict[bytes, Principal] = {}
 
@@ -76,17 +77,19 @@ class Principals:
             self._of, self._known = snapshot, {}
         return session.principal(snapshot)
 
-    @staticmethod
-    def _find(authorization: bytes, snapshot: Snapshot) -> Principal:
+    def _find(self, authorization: bytes, snapshot: Snapshot) -> Principal:
         scheme, _, key = authorization.partition(b" ")
         try:
-            if scheme.lower() == b"basic":
+            basic = self._basic and scheme.lower() == b"basic"
+            if basic:
                 _, _, key = binascii.a2b_base64(key.strip(), strict_mode=True).partition(b":")
             elif scheme.lower() != b"bearer":
-                raise Unauthenticated("the Authorization header's scheme is neither Bearer nor Basic")
+                raise Unauthenticated("the Authorization header's scheme is not Bearer")
             found = snapshot.principal_of(key.strip().decode("ascii"))
         except ValueError:  # neither base64 nor ASCII
             found = None
         if found is None:
             raise Unauthenticated("the key is not known, or no longer valid")
+        if basic and (found.system or {grant.action for grant in found.grants} != {"publish"}):
+            raise Unauthenticated("only the key of a principal that may publish and nothing else is taken by the Basic scheme")
         return found

@@ -6,7 +6,7 @@ from hashlib import sha256
 import pytest
 
 from shared.domain.errors import Forbidden, Unauthenticated
-from shared.domain.principal import Principal
+from shared.domain.principal import Grant, Principal
 from shared.domain.snapshot import Snapshot
 from shared.edge.asgi import Scope
 from shared.edge.principals import Principals
@@ -91,14 +91,33 @@ def test_cookie_counts_only_when_there_is_no_authorization(principals: Principal
         principals.of_request(asked("GET", cookie, authorization="Bearer wrong"))
 
 
+class TriggerState:
+    current = Snapshot(
+        revision=7,
+        keys={
+            sha256(b"sb_key").digest(): Principal("trigger", "acme", (Grant("publish", ("orders.>",)),)),
+            sha256(b"sb_more").digest(): Principal("more", "acme", (Grant("publish"), Grant("read"))),
+            sha256(b"sb_none").digest(): Principal("none", "acme", ()),
+            sha256(b"sb_system").digest(): Principal("root", "acme", (Grant("publish"),), system=True),
+        },
+    )
+
+
 @pytest.mark.parametrize("said", ["trigger:sb_key", ":sb_key"])
-def test_key_is_taken_as_the_password_of_basic_whoever_the_user_is(principals: Principals, said: str) -> None:
-    assert principals.of(b"Basic " + b64encode(said.encode())).name == "tester"
+def test_key_is_taken_as_the_password_of_basic_whoever_the_user_is(said: str) -> None:
+    assert Principals(TriggerState(), basic=True).of(b"Basic " + b64encode(said.encode())).name == "trigger"
 
 
-@pytest.mark.parametrize("said", [b"sb_key:", b"sb_key", b"u:sb_key:", b"u:\xff", b"", b"u:other"])
-def test_basic_is_refused_when_its_password_is_no_key(principals: Principals, said: bytes) -> None:
+@pytest.mark.parametrize(
+    "said", [b"sb_key:", b"sb_key", b"u:sb_key:", b"u:\xff", b"", b"u:other", b"u:sb_more", b"u:sb_none", b"u:sb_system"]
+)
+def test_basic_is_refused_when_its_password_is_no_key_that_only_publishes(said: bytes) -> None:
+    door = Principals(TriggerState(), basic=True)
+    for given in (b"Basic " + b64encode(said), b"Basic not base64"):
+        with pytest.raises(Unauthenticated):
+            door.of(given)
+
+
+def test_basic_is_refused_anywhere_but_at_the_events_door() -> None:
     with pytest.raises(Unauthenticated):
-        principals.of(b"Basic " + b64encode(said))
-    with pytest.raises(Unauthenticated):
-        principals.of(b"Basic not base64")
+        Principals(TriggerState()).of(b"Basic " + b64encode(b"trigger:sb_key"))
