@@ -169,14 +169,16 @@ async def test_a_message_never_waits_and_the_end_comes_when_the_server_answers_n
     assert monotonic() - began < 5
 
 
-async def test_limits_are_shared_again_when_a_key_was_something_else(redis_url: str, server: Any) -> None:
+async def test_limits_are_shared_again_when_a_key_was_something_else(redis_url: str, server: Any, caplog: pytest.LogCaptureFixture) -> None:
     server.set(LEVELS, "not a hash")
     async with sharing(redis_url, 2) as (one, other):
         assert take_all(one) == 10
         await eventually(lambda: not take(one))
+        await eventually(lambda: sum("own for now" in record.message for record in caplog.records) == 1)
         server.delete(LEVELS)
         take(other)
         await eventually(lambda: not take(other))
+        assert len(caplog.records) <= 2
 
 
 async def test_a_process_keeps_its_own_buckets_when_there_is_no_redis() -> None:

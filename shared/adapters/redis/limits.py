@@ -5,14 +5,17 @@ What it has is an aid, never a promise: while it is away every process goes on w
 
 import asyncio
 import logging
+import struct
 from collections.abc import Callable, Sequence
-from math import nan
 from time import monotonic
 
+import msgspec
+from redis.exceptions import NoScriptError, ResponseError
+
 from shared.adapters.redis.keys import LIMITS
-from shared.adapters.redis.link import Argument, Link
+from shared.adapters.redis.link import Link
 from shared.adapters.redis.scripts import script
-from shared.domain.errors import SwitchboardError
+from shared.domain.errors import SwitchboardError, Unavailable
 from shared.domain.rules.limits import Limits, Report
 
 log = logging.getLogger(__name__)
@@ -22,7 +25,7 @@ SLOWEST = 0.25  # seconds between two that the shared buckets make up for
 AWAY = 0.5  # seconds between two tries while the Redis doesn't answer
 DEADLINE = 1.0  # seconds it has to answer
 SWEEP = 1.0  # seconds between two looks for buckets that say nothing any more
-AT_ONCE = 250  # buckets a call: the server runs it in about a millisecond, and the log's flushes wait meanwhile
+AT_ONCE = 200  # buckets a call: the server runs it in about a millisecond, and the log's flushes wait meanwhile
 MAX_BUCKETS = 100_000  # in the Redis, for all processes; what comes beyond is limited by each process on its own
 
 
@@ -109,11 +112,17 @@ async def levels(link: Link, reports: Sequence[Report], between: float, max_buck
 
     Raises Unavailable when nobody knows whether it was done.
     """
-    arguments: list[Argument] = [max_buckets]
+    packed: list[str | float] = []
     for key, rate, burst, taken in reports:
-        arguments += (key.encode("utf-8", "surrogatepass"), repr(float(rate)), repr(burst + rate * between), taken)
-    (answers,) = await link.run(script("limits"), LIMITS, *arguments)
-    return [nan if answer is None else float(answer) for answer in answers]
+        packed += (key.encode("utf-8", "backslashreplace").decode(), rate, burst + rate * between, taken)
+    lua, arguments = script("limits"), (1, LIMITS, max_buckets, msgspec.msgpack.encode(packed))
+    (answer,) = await link.call((b"EVALSHA", lua.sha, *arguments))
+    if isinstance(answer, NoScriptError):
+        (answer,) = await link.call((b"EVAL", lua.text, *arguments))
+    if isinstance(answer, ResponseError):  # Link.run would log each, and this is tried twice a second
+        await link.close()
+        raise Unavailable(f"the log's Redis refused the reports: {answer}")
+    return list(struct.unpack(f">{len(reports)}d", answer))
 
 
 def _at_most_full(report: Report) -> Report:

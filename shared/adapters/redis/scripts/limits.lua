@@ -1,7 +1,9 @@
 -- What one process took from rate limits' buckets since its last report; answers what is left in each. A bucket's sums are those of
 -- `shared_level` in shared/domain/rules/limits.py.
--- KEYS[1] the limits' prefix; ARGV[1] buckets kept at most; then four for each bucket: its key, rate, size, taken. Each bucket once
--- Answers a level each, as text; false for one that isn't kept because there is no room.
+-- KEYS[1] the limits' prefix; ARGV[1] buckets kept at most; ARGV[2] MessagePack: four for each bucket, which is there once: its key, rate,
+-- size, taken
+-- Answers a level each, big-endian doubles; NaN for one that isn't kept because there is no room. Packed both ways: as arguments and
+-- replies of their own they cost the door twice as much.
 --
 -- levels   hash: bucket -> its level, and when that was (two doubles, big-endian; seconds by Redis TIME)
 -- full     zset: bucket -> when it will be full. Then it need not be kept: one that isn't there is full
@@ -14,8 +16,8 @@ local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 local LONGEST = 31536000 -- seconds that a bucket is kept: a tiny rate fills none before the end of time
 
-local keys = {}
-for i = 2, #ARGV, 4 do keys[#keys + 1] = ARGV[i] end
+local reports, keys = cmsgpack.unpack(ARGV[2]), {}
+for i = 1, #reports, 4 do keys[#keys + 1] = reports[i] end
 
 -- More go than can come, so that what is full doesn't pile up.
 local gone = redis.call('ZRANGE', full, '-inf', string.format('%.17g', now), 'BYSCORE', 'LIMIT', 0, 2 * #keys + 100)
@@ -28,11 +30,11 @@ local room = tonumber(ARGV[1]) - redis.call('HLEN', levels)
 local known = redis.call('HMGET', levels, unpack(keys))
 local answers, kept, due, emptied = {}, {}, {}, {}
 for i, key in ipairs(keys) do
-  local rate, size, taken = tonumber(ARGV[4 * i - 1]), tonumber(ARGV[4 * i]), tonumber(ARGV[4 * i + 1])
+  local rate, size, taken = reports[4 * i - 2], reports[4 * i - 1], reports[4 * i]
   local level, at = size, now
   if known[i] then level, at = struct.unpack('>dd', known[i]) end
   level = math.min(size, math.min(size, level + math.max(0, now - at) * rate) - taken)
-  answers[i] = string.format('%.17g', level)
+  answers[i] = struct.pack('>d', level)
   if level >= size then
     if known[i] then emptied[#emptied + 1] = key end
   elseif known[i] or room > 0 then
@@ -40,7 +42,7 @@ for i, key in ipairs(keys) do
     kept[#kept + 1], kept[#kept + 2] = key, struct.pack('>dd', level, now)
     due[#due + 1], due[#due + 2] = string.format('%.17g', now + math.min(LONGEST, (size - level) / rate)), key
   else
-    answers[i] = false
+    answers[i] = struct.pack('>d', 0 / 0)
   end
 end
 
@@ -56,4 +58,4 @@ if #kept > 0 then
   redis.call('PEXPIREAT', levels, ms)
   redis.call('PEXPIREAT', full, ms)
 end
-return answers
+return table.concat(answers)
