@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -95,12 +96,14 @@ def test_verdicts_are_of_one_revision_when_config_changes_under_load(fronts: lis
 
 
 def test_limit_admits_its_rate_and_burst_when_three_processes_share_it(fronts: list[FrontProcess]) -> None:
-    """100 a second and 10 at once, for 10 s: 1,010 within 5 %."""
+    """100 a second and 10 at once, for 10 s: 1,010 within 5 %. Where nobody asked for longer than a burst takes to come back, because this
+    machine had other things to do, what would have come in that time is not expected."""
     revision = put(fronts[0], "topics/limited", {"rate_limits": [{"name": "all", "per": ["topic"], "rate": 100, "burst": 10}]})
     for front in fronts:
         eventually_now(partial(_knows, front, revision), within=10)
     counts: Counter[int] = Counter()
     problems: list[dict[str, Any]] = []
+    asked: list[float] = []
 
     async def ask(front: FrontProcess, worker: int, until: float) -> None:
         async with httpx.AsyncClient(headers=front.bearer, timeout=20) as client:
@@ -109,6 +112,7 @@ def test_limit_admits_its_rate_and_burst_when_three_processes_share_it(fronts: l
                 number += 1
                 headers = {**EVENT, "ce-id": f"{front.port}-{worker}-{number}", "ce-type": "limited"}
                 answer = await client.post(f"{front.url}/v1/events", headers=headers, content=b"{}")
+                asked.append(time.monotonic())
                 counts[answer.status_code] += 1
                 if answer.status_code == 429:
                     problems.append({**answer.json(), "retry-after": answer.headers["retry-after"]})
@@ -119,9 +123,11 @@ def test_limit_admits_its_rate_and_burst_when_three_processes_share_it(fronts: l
         return time.monotonic() - started
 
     took = asyncio.run(run())
-    wanted = 10 + 100 * took
+    most = 10 + 100 * took
+    idle = sum(max(0.0, later - earlier - 0.1) for earlier, later in pairwise(asked))
     assert set(counts) == {202, 429}
-    assert abs(counts[202] - wanted) <= 0.05 * wanted, (counts, took)
+    assert 0.95 * (most - 100 * idle) <= counts[202] <= 1.05 * most, (counts, took, idle)
+    assert idle < took / 5, "too little was asked to tell"
     assert {one["rule"] for one in problems} == {"rate:all"}
     assert all(int(one["retry-after"]) == max(1, math.ceil(one["retry_after_ms"] / 1000)) for one in problems)
 
