@@ -96,7 +96,7 @@ class Pipeline:
     @classmethod
     def inline(cls, log: LogQueue, backbones: Backbones, state: State, store: Bodies, limits: Limits | None = None) -> "Pipeline":
         """Every stage a direct call: the default, and the fastest. `limits` are the process's buckets, its own where none are given."""
-        return cls.wired(log, backbones, state, store, limits or Limits())
+        return cls.wired(log, backbones, state, store, Limits() if limits is None else limits)
 
     @classmethod
     def wired(cls, log: LogQueue, backbones: Backbones, state: State, store: Bodies, check: Limits | Check) -> "Pipeline":

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar, cast, runtime_checkable
+from typing import Protocol, Self, TypeVar, cast, runtime_checkable
 
 from shared.domain.errors import Unavailable
 from shared.domain.rules.limits import Limits
@@ -40,10 +40,15 @@ class Resources:
         self._closing: dict[str, Closing] = {}
         self._lost: set[str] = set()
 
+    @classmethod
+    def from_env(cls) -> Self:
+        """By the environment's settings. Raises Misconfigured, also where nobody says where the config is."""
+        settings = Settings.from_env()
+        settings.required("database_url")
+        return cls(settings)
+
     async def start(self) -> None:
-        """Wait for the first snapshot, and follow the config from then on. Raises Misconfigured where nobody said from where."""
-        if "config" not in self._held:
-            self.settings.required("database_url")
+        """Wait for the first snapshot, and follow the config from then on."""
         await self.snapshots.start(FIRST_SNAPSHOT)
 
     async def stop(self) -> None:

@@ -16,7 +16,6 @@ from shared.edge.logs import log_request
 from shared.edge.problems import answer_problem, problem_document, problem_headers
 from shared.edge.whole import Whole
 from shared.resources import Resources
-from shared.settings import Settings
 
 log = logging.getLogger("switchboard.request")
 
@@ -75,7 +74,7 @@ class Edge:
 
     async def start(self) -> None:
         """Get the first snapshot, then build the function's app and run its own start. Raises Misconfigured."""
-        resources = self.resources = self.resources or Resources(Settings.from_env())
+        resources = self.resources = self.resources or Resources.from_env()
         self._stack.push_async_callback(resources.stop)
         await resources.start()
         app = self._build(resources)

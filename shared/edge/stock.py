@@ -8,7 +8,6 @@ from starlette.applications import Starlette
 
 from shared.edge.asgi import ASGIApp
 from shared.resources import Resources
-from shared.settings import Settings
 
 _starting = asyncio.Lock()
 Made = TypeVar("Made", bound=ASGIApp)
@@ -21,7 +20,7 @@ async def served(app: Starlette, make: Callable[[Resources], Made]) -> Made:
     """
     async with _starting:
         if not hasattr(app.state, "served"):
-            resources = Resources(Settings.from_env())
+            resources = Resources.from_env()
             await resources.start()
             app.state.served = make(resources)
     made: Made = app.state.served
