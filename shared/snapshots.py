@@ -60,7 +60,7 @@ class SnapshotFollower:
             waiter: asyncio.Future[None] = loop.create_future()
             self._newer.append(waiter)
             await asyncio.wait((waiter,), timeout=remaining)
-            if waiter in self._newer:  # it was not told
+            if not waiter.done():
                 self._newer.remove(waiter)
         return found
 
@@ -72,8 +72,6 @@ class SnapshotFollower:
             waiter: asyncio.Future[None] = loop.create_future()
             self._newer.append(waiter)
             await asyncio.wait((waiter,), timeout=remaining)
-            if waiter in self._newer:  # it was not told
-                self._newer.remove(waiter)
             if not waiter.done():
                 self._newer.remove(waiter)
         return self.current

@@ -164,7 +164,11 @@ def test_change_through_one_process_ends_the_long_poll_at_another_within_a_secon
         return httpx.get(f"{crud.url}{target}", headers=proof | headers, timeout=30)
 
     async def poll_and_change() -> tuple[httpx.Response, float]:
-        etag = ask("").headers["etag"]
+        before = await asyncio.to_thread(lambda: front.client.put("/v1/config/subjects/before", json={"max_bytes": 9}).headers["etag"])
+        known = await asyncio.to_thread(ask, "")
+        while msgspec.msgpack.decode(known.content, type=Snapshot).revision < int(before.strip('"')):  # what came earlier ends no poll
+            known = await asyncio.to_thread(ask, "?wait=5", **{"if-none-match": known.headers["etag"]})
+        etag = known.headers["etag"]
         poll = asyncio.create_task(asyncio.to_thread(ask, "?wait=20", **{"if-none-match": etag}))
         await asyncio.wait([poll], timeout=0.2)
         made = await asyncio.to_thread(lambda: front.client.put("/v1/config/org", json={"max_bytes": int(time.time()) % 100_000 + 1}))
