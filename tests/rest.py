@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from shared.adapters.postgres import PostgresConfigStore, PostgresMessageStore
 from shared.domain.principal import Grant, Principal
 from shared.edge.app import Edge
 from shared.edge.asgi import ASGIApp
@@ -60,6 +61,20 @@ async def serving(build: Build, directory: Path, store: MessageStore, config: Co
             yield Api(resources, client, store, config)
     finally:
         await edge.stop()
+
+
+@asynccontextmanager
+async def serving_on(database: str, build: Build, directory: Path) -> AsyncIterator[Api]:
+    """The same on a real database, which is migrated already."""
+    store, config = PostgresMessageStore(database), PostgresConfigStore(database)
+    await store.start()
+    await config.start()
+    try:
+        async with serving(build, directory, store, config) as served:
+            yield served
+    finally:
+        await config.stop()
+        await store.stop()
 
 
 def problem(response: httpx.Response, status: int, pointer: str | None = None) -> dict[str, Any]:

@@ -14,13 +14,12 @@ import pytest
 import pytest_asyncio
 
 from functions.config_crud.main import build
-from shared.adapters.postgres import PostgresConfigStore, PostgresMessageStore
 from shared.domain.request_proof import HEADER, prove_request
 from shared.domain.revisions import MAX_DOCUMENTS, Write
 from shared.domain.snapshot import Snapshot
 from tests.integration.fronts import FrontProcess, environment, fronting
 from tests.integration.services import Service
-from tests.rest import Api, problem, serving
+from tests.rest import Api, problem, serving_on
 from tests.servers import Databases, RedisDatabases
 from tests.waiting import eventually_now
 
@@ -30,14 +29,8 @@ RULES = {"policies": [{"name": "no-night", "when": 'message.topic == "pay" && no
 
 @pytest_asyncio.fixture
 async def api(database: str, tmp_path: Path) -> AsyncIterator[Api]:
-    store, config = PostgresMessageStore(database), PostgresConfigStore(database)
-    await store.start()
-    try:
-        async with serving(build, tmp_path, store, config) as served:
-            yield served
-    finally:
-        await config.stop()
-        await store.stop()
+    async with serving_on(database, build, tmp_path) as served:
+        yield served
 
 
 # ---- on PostgreSQL, in this process ---------------------------------------------------------------------------------------------

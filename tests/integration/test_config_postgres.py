@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest_asyncio
 
 from functions.config_crud.main import build
-from shared.adapters.postgres import PostgresConfigStore, PostgresMessageStore
-from tests.rest import Api, problem, serving
+from tests.rest import Api, problem, serving_on
 from tests.waiting import eventually
 
 PRINCIPALS = "/v1/config/principals"
@@ -16,15 +15,8 @@ PRINCIPALS = "/v1/config/principals"
 
 @pytest_asyncio.fixture
 async def api(database: str, tmp_path: Path) -> AsyncIterator[Api]:
-    store, config = PostgresMessageStore(database), PostgresConfigStore(database)
-    await store.start()
-    await config.start()
-    try:
-        async with serving(build, tmp_path, store, config) as served:
-            yield served
-    finally:
-        await config.stop()
-        await store.stop()
+    async with serving_on(database, build, tmp_path) as served:
+        yield served
 
 
 async def test_key_is_in_force_within_a_second_and_until_its_principal_goes(api: Api) -> None:

@@ -8,10 +8,9 @@ from uuid import UUID
 import pytest_asyncio
 
 from functions.query.main import build
-from shared.adapters.postgres import PostgresConfigStore, PostgresMessageStore
 from shared.domain.names import matches
 from shared.domain.principal import Grant
-from tests.rest import Api, problem, serving
+from tests.rest import Api, problem, serving_on
 from tests.stored import NOON, accepted, attempt, flush, taken
 
 HOSTILE = [
@@ -37,15 +36,8 @@ EXACT = ("subject", "source", "event_id", "type")
 
 @pytest_asyncio.fixture
 async def api(database: str, tmp_path: Path) -> AsyncIterator[Api]:
-    store, config = PostgresMessageStore(database), PostgresConfigStore(database)
-    await store.start()
-    await config.start()
-    try:
-        async with serving(build, tmp_path, store, config) as served:
-            yield served
-    finally:
-        await config.stop()
-        await store.stop()
+    async with serving_on(database, build, tmp_path) as served:
+        yield served
 
 
 async def found(api: Api, key: str, **params: str) -> list[str]:
