@@ -36,6 +36,11 @@ def essence(output: str) -> str:
     return " ".join(VARIES.sub(" ", output).split())
 
 
+def _heed_interrupts() -> None:
+    """As in a terminal: where these tests were begun with `&`, their children would ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminals:
     """Runs commands in one directory, as a person would in terminals, with what they print in files."""
 
@@ -51,7 +56,13 @@ class Terminals:
         self._logs.append(log := open(path, "wb"))  # noqa: SIM115  # closed by end()
         self._running.append(
             subprocess.Popen(
-                ["bash", "-c", command], cwd=self._directory, env=self._environment(), stdout=log, stderr=log, start_new_session=True
+                ["bash", "-c", command],
+                cwd=self._directory,
+                env=self._environment(),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_heed_interrupts,
             )
         )
         return path
@@ -70,12 +81,17 @@ class Terminals:
 
     def end(self) -> None:
         """Ctrl-C in every terminal, the last one first."""
-        for process in reversed(self._running):
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGINT)
-            process.wait(60)
-        for log in self._logs:
-            log.close()
+        try:
+            for process in reversed(self._running):
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGINT)
+                process.wait(60)
+        finally:
+            for process in self._running:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+            for log in self._logs:
+                log.close()
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("SWITCHBOARD_", "VIRTUAL_ENV", "PYTHONPATH"))}
