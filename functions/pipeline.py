@@ -20,7 +20,7 @@ from shared.domain.rules.limits import Limits
 from shared.domain.same import same_event
 from shared.domain.snapshot import Snapshot
 from shared.domain.uuid7 import uuid7
-from shared.domain.verdict import Delivery, Outcome, Receipt, Refusal
+from shared.domain.verdict import Delivery, Outcome, Receipt, Refusal, Shadow, Verdict, blocked_by, shadows_of
 from shared.ports import Backbones, LogQueue
 from shared.stages.events import ACCEPTED, DELIVERED, RECEIVED, REJECTED, UNDELIVERABLE
 
@@ -48,7 +48,7 @@ TAKEN = frozenset(("new", "duplicate"))  # what the log says of messages that ar
 class Check(Protocol):
     """The check stage: a direct call, or the check-constraints Service."""
 
-    async def __call__(self, messages: Sequence[Message], principal: Principal, snapshot: Snapshot) -> list[SwitchboardError | None]: ...
+    async def __call__(self, messages: Sequence[Message], principal: Principal, snapshot: Snapshot) -> list[Verdict]: ...
 
 
 class GiveBack(Protocol):
@@ -122,19 +122,26 @@ class Pipeline:
             Accepted(
                 message if message.revision == snapshot.revision else _stamped(message, snapshot.revision),
                 *resolve(message, principal, snapshot),
+                False,
+                () if verdict is None else shadows_of(verdict),
             )
             for message, verdict in zip(messages, verdicts, strict=True)
-            if verdict is None
+            if verdict is None or blocked_by(verdict) is None
         ]
         accepted = await self._accept(records) if records else []
         if repeated := [one.message for one in accepted if type(one) is Receipt and one.duplicate]:
             self.give_back(repeated, principal, snapshot)
         if len(accepted) == len(messages):
             return accepted
-        blocked = [(message, verdict) for message, verdict in zip(messages, verdicts, strict=True) if verdict is not None]
+        errors = list(map(blocked_by, verdicts))
+        blocked = [
+            (message, error, shadows_of(verdict))
+            for message, error, verdict in zip(messages, errors, verdicts, strict=True)
+            if error is not None
+        ]
         refused = iter(await self._refuse(blocked, snapshot.revision))
         answers = iter(accepted)
-        return [next(answers) if verdict is None else next(refused) for verdict in verdicts]
+        return [next(answers) if error is None else next(refused) for error in errors]
 
     async def _accept(self, records: Sequence[Accepted]) -> list[Outcome]:
         """Write accepted messages down; the log hands them to their lanes as soon as they are there: published is a part of logged."""
@@ -185,22 +192,22 @@ class Pipeline:
         """Publish a duplicate again: had its first sender crashed between log and publish, this heals it."""
         return _receipts([entry], await self.route([entry]).deliveries())[0]
 
-    async def _refuse(self, blocked: Sequence[tuple[Message, SwitchboardError]], revision: int) -> list[Outcome]:
+    async def _refuse(self, blocked: Sequence[tuple[Message, SwitchboardError, tuple[Shadow, ...]]], revision: int) -> list[Outcome]:
         """What check refuses is looked up first: a duplicate of an accepted message keeps the first verdict."""
         try:
-            seen = await self.log.seen([message for message, _ in blocked])
+            seen = await self.log.seen([message for message, _, _ in blocked])
         except Unavailable as error:
-            return [Refusal(error, message.id, revision) for message, _ in blocked]
+            return [Refusal(error, message.id, revision) for message, _, _ in blocked]
         outcomes: list[Outcome] = []
-        for (message, verdict), entry in zip(blocked, seen, strict=True):
+        for (message, blocking, shadows), entry in zip(blocked, seen, strict=True):
             if entry is None:
-                outcomes.append(self._recorded(message, verdict, revision))
+                outcomes.append(self._recorded(message, blocking, revision, shadows))
             else:
                 outcomes.append(await (self._settle_conflict(entry) if entry.outcome == "conflict" else self._again(entry)))
         return outcomes
 
-    def _recorded(self, message: Message, error: SwitchboardError, revision: int) -> Refusal:
-        attempt = Attempt(uuid7(), _stamped(message, revision), False, error.status, error.rule or error.kind, error.detail)
+    def _recorded(self, message: Message, error: SwitchboardError, revision: int, shadows: tuple[Shadow, ...] = ()) -> Refusal:
+        attempt = Attempt(uuid7(), _stamped(message, revision), False, error.status, error.rule or error.kind, error.detail, shadows)
         (recorded,) = self.log.refuse([attempt])
         return Refusal(error, message.id, revision, recorded)
 

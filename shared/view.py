@@ -30,7 +30,8 @@ def message_view(row: StoredMessage) -> dict[str, object]:
 
     `data` is the body itself where that is JSON, as msgspec.Raw, `data_base64` any other body, and neither where the event has none.
     `cut` is there where the body isn't whole. An attempt has `record_id` and `detail` besides, an accepted message that no backbone
-    takes `undeliverable`, and one whose identity was accepted before with another body `conflict`.
+    takes `undeliverable`, one whose identity was accepted before with another body `conflict`, and one that shadow policies would have
+    done something to `shadows`.
     """
     message = row.message
     view: dict[str, object] = {
@@ -67,6 +68,8 @@ def message_view(row: StoredMessage) -> dict[str, object]:
         view["conflict"] = True
     if row.undeliverable is not None:
         view["undeliverable"] = row.undeliverable
+    if row.shadows:
+        view["shadows"] = row.shadows
     return view
 
 

@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from time import monotonic
 
-from shared.domain.errors import SwitchboardError
 from shared.domain.message import Message
 from shared.domain.principal import Principal
 from shared.domain.rules import check
 from shared.domain.rules.limits import Limits
 from shared.domain.snapshot import Snapshot
+from shared.domain.verdict import Shadowed, Verdict
 
 
-async def handle(messages: Sequence[Message], principal: Principal, snapshot: Snapshot, limits: Limits) -> list[SwitchboardError | None]:
-    """A verdict for each message of one principal, in order: None for accepted, else the error of the rule that blocks.
+async def handle(messages: Sequence[Message], principal: Principal, snapshot: Snapshot, limits: Limits) -> list[Verdict]:
+    """A verdict for each message of one principal, in order: None for accepted, else the error of the rule that blocks; Shadowed where
+    shadow policies would have done something.
 
     Raises nothing for a bad message: a rule that can't be evaluated blocks under its own name.
     """
@@ -20,10 +21,11 @@ async def handle(messages: Sequence[Message], principal: Principal, snapshot: Sn
     return [verdict(message, principal, snapshot, limits, now) for message in messages]
 
 
-def verdict(message: Message, principal: Principal, snapshot: Snapshot, limits: Limits, now: float) -> SwitchboardError | None:
+def verdict(message: Message, principal: Principal, snapshot: Snapshot, limits: Limits, now: float) -> Verdict:
     """What the rules say of one message; `now` is in seconds, of the clock of `limits`."""
     scope = snapshot.rules.scope(message.org, message.topic, message.subject)
-    return check.judge(message, principal, scope, limits, now).blocked
+    judged = check.judge(message, principal, scope, limits, now)
+    return Shadowed(judged.blocked, judged.shadows) if judged.shadows else judged.blocked
 
 
 def give_back(messages: Sequence[Message], principal: Principal, snapshot: Snapshot, limits: Limits) -> None:

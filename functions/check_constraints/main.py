@@ -13,10 +13,11 @@ import msgspec
 from starlette.requests import Request
 
 from functions.check_constraints.handler import verdict
-from shared.domain.errors import Fault, Forbidden, SwitchboardError
+from shared.domain.errors import Fault, Forbidden
 from shared.domain.message import Message
 from shared.domain.principal import Principal
 from shared.domain.snapshot import Snapshot
+from shared.domain.verdict import Verdict, blocked_by, shadows_of
 from shared.edge.app import Edge, WithEvents
 from shared.edge.asgi import ASGIApp
 from shared.edge.framework import framework_app
@@ -40,7 +41,7 @@ class Judge:
         """An answer for each. Raises Unavailable where a stamped revision isn't to be had: a retry harms none of the others."""
         return [_replied(said, await self._verdict(message, said)) for message, said in asked]
 
-    async def _verdict(self, message: Message, said: Said) -> SwitchboardError | None:
+    async def _verdict(self, message: Message, said: Said) -> Verdict:
         snapshot = await self._snapshots.at(said.config_revision)
         principal = self._principals(snapshot).get((said.org, said.principal))
         if principal is None:
@@ -58,10 +59,11 @@ class Judge:
         return known[1]
 
 
-def _replied(said: Said, blocked: SwitchboardError | None) -> Replied:
-    if blocked is None:
-        return ACCEPTED, said
-    return REJECTED, msgspec.structs.replace(said, refusal=refused(blocked))
+def _replied(said: Said, verdict: Verdict) -> Replied:
+    blocked, shadows = blocked_by(verdict), shadows_of(verdict)
+    if shadows:
+        said = msgspec.structs.replace(said, shadows=shadows)
+    return (ACCEPTED, said) if blocked is None else (REJECTED, msgspec.structs.replace(said, refusal=refused(blocked)))
 
 
 def stage(resources: Resources) -> Hop:

@@ -49,8 +49,6 @@ def _not_in_force(document: Document) -> list[Fault]:
         if getattr(document, field) is not UNSET
     ]
     for index, policy in enumerate(document.policies or ()):
-        if policy.mode == "shadow":
-            faults.append(Fault(pointer("policies", index, "mode"), "shadow isn't in force yet: its outcomes aren't kept"))
         faults += _unknown_targets(pointer("policies", index, "to"), policy.to)
     for index, route in enumerate(document.routes or ()):
         faults += _unknown_targets(pointer("routes", index, "to"), route.to)

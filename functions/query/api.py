@@ -10,10 +10,12 @@ from fastapi import Depends, FastAPI, Request, Response
 from functions.query import handler, parameters
 from functions.query.cursor import Cursor, seal, unseal
 from functions.query.explain import steps
-from shared.domain.errors import Malformed
+from functions.query.judged_by import Judged, scopes
+from shared.domain.errors import Malformed, Unavailable
 from shared.domain.message import uuid_text
 from shared.domain.names import check_pattern
 from shared.domain.principal import Principal
+from shared.domain.rules.scope import Scope
 from shared.domain.stored import Search, StoredMessage
 from shared.edge.rest import caller, rest_app
 from shared.resources import Resources
@@ -63,9 +65,17 @@ def api(resources: Resources) -> FastAPI:
     async def explain_message(id: str, request: Request, caller: Caller) -> Response:
         asked = _asked(request, ORG)
         found = await handler.find(await resources.store(), caller, asked.get("org"), parameters.message_uuid(id))
-        return _json({"id": uuid_text(found.newest.message.id), "message": message_view(found.newest), "steps": steps(found)})
+        told = steps(found, await _judged_by(resources, found))
+        return _json({"id": uuid_text(found.newest.message.id), "message": message_view(found.newest), "steps": told})
 
     return app
+
+
+async def _judged_by(resources: Resources, found: handler.Found) -> dict[Judged, Scope]:
+    try:
+        return await scopes(await resources.config(), reversed(found.rows))
+    except Unavailable:  # what happened is told without the rules' texts
+        return {}
 
 
 async def _search(resources: Resources, caller: Principal, asked: dict[str, str]) -> Response:

@@ -1,35 +1,39 @@
 """Why a message is where it is: every step of its way that was written down, in order (contracts.md, "Query")."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from functions.query.constraints import constraints, shadows
 from functions.query.handler import Found
+from functions.query.judged_by import Judged, judged
 from shared.domain.message import uuid_text
 from shared.domain.record import DeadLetter
+from shared.domain.rules.scope import Scope
 from shared.domain.stored import StoredDelivery, StoredMessage
 from shared.view import delivery_view, time_text
 
 Step = dict[str, object]
 
-RULES = ("max_bytes", "org", "grant")  # those that every message meets, whatever the config
 
-
-def steps(found: Found) -> list[Step]:
+def steps(found: Found, scopes: Mapping[Judged, Scope]) -> list[Step]:
     """`{step, time, outcome, ...}` each: what happened to the rows of this id, the oldest row first, then its dead letters.
 
-    `step` is `received`, `constraint`, `verdict`, `logged`, `delivery` or `dead-letter`. `record_id` says which row a step belongs to:
-    refused attempts have their own, an accepted message has its message id. A step that is still to come has no `time`.
+    `step` is `received`, `constraint`, `shadow`, `verdict`, `logged`, `delivery` or `dead-letter`. `record_id` says which row a step
+    belongs to: refused attempts have their own, an accepted message has its message id. A step that is still to come has no `time`.
+    `scopes` are the rules that rows were judged by, as far as they are known.
     """
-    told = [step for row in found.rows for step in (*_decided(row), *_put_on_backbones(row, found.dead_letters))]
+    told = [step for row in found.rows for step in (*_decided(row, scopes), *_put_on_backbones(row, found.dead_letters))]
     return told + [_dead_letter(letter) for letter in found.dead_letters]
 
 
-def _decided(row: StoredMessage) -> Iterator[Step]:
+def _decided(row: StoredMessage, scopes: Mapping[Judged, Scope]) -> Iterator[Step]:
     message, record = row.message, {"record_id": uuid_text(row.record_id)}
     received = time_text(message.received_at)
     yield {"step": "received", "time": received, "outcome": "received", "door": message.door, "principal": message.principal, **record}
-    for rule, outcome in _constraints(row):
-        detail = {"detail": row.detail} if outcome == "blocked" else {}
-        yield {"step": "constraint", "time": received, "outcome": outcome, "rule": rule, **detail, **record}
+    scope = scopes.get(judged(message))
+    for step in constraints(row, scope):
+        yield {"step": "constraint", "time": received, **step, **record}
+    for step in shadows(row, scope):
+        yield {"step": "shadow", "time": received, **step, **record}
     yield {
         "step": "verdict",
         "time": received,
@@ -43,16 +47,6 @@ def _decided(row: StoredMessage) -> Iterator[Step]:
     if row.verdict == "accepted":
         logged |= {"targets": list(row.targets), "redelivered": row.redelivered}
     yield logged | record
-
-
-def _constraints(row: StoredMessage) -> Iterator[tuple[str, str]]:
-    """Each rule that looked at the message, up to the one that blocked it; that one may be none of the constraints, as `identity` is."""
-    for rule in RULES:
-        if rule == row.rule:
-            break
-        yield rule, "passed"
-    if row.rule is not None:
-        yield row.rule, row.verdict
 
 
 def _put_on_backbones(row: StoredMessage, dead: tuple[DeadLetter, ...]) -> Iterator[Step]:

@@ -53,14 +53,35 @@ def items_of(flush: Flush) -> list[Item]:
 def _accepted(record: Accepted, logged_at: int) -> Item:
     message = record.message
     row = StoredMessage(
-        message.id, message, ACCEPTED, None, None, 202, logged_at, record.targets, cut=record.cut, undeliverable=record.undeliverable
+        message.id,
+        message,
+        ACCEPTED,
+        None,
+        None,
+        202,
+        logged_at,
+        record.targets,
+        cut=record.cut,
+        undeliverable=record.undeliverable,
+        shadows=record.shadows,
     )
     return Item(row, message.org, message.topic, message.subject)
 
 
 def _attempt(record: Attempt, logged_at: int) -> Item:
     message = record.message
-    row = StoredMessage(record.record_id, message, BLOCKED, record.rule, record.detail, record.status, logged_at, (), cut=record.cut)
+    row = StoredMessage(
+        record.record_id,
+        message,
+        BLOCKED,
+        record.rule,
+        record.detail,
+        record.status,
+        logged_at,
+        (),
+        cut=record.cut,
+        shadows=record.shadows,
+    )
     return Item(row, message.org, message.topic, message.subject, BLOCKED)
 
 

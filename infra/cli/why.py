@@ -37,5 +37,6 @@ def why(
 
 
 def _table_row(step: dict[str, Any]) -> dict[str, object]:
-    details = (f"{name} {output.cell(value)}" for name, value in step.items() if name not in FIXED and value)
+    hidden = (*FIXED, "document", "text") if step.get("document") == "default" else FIXED  # nobody wrote a default
+    details = (f"{name} {output.cell(value)}" for name, value in step.items() if name not in hidden and value)
     return {"time": step["time"], "step": step["step"], "outcome": step["outcome"], "details": ", ".join(details)}

@@ -6,18 +6,21 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from shared.domain.message import Message
+from shared.domain.verdict import Shadow
 
 
 class Accepted(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="m"):
     """A message whose verdict is `accepted`, and the backbones it goes to. No targets: `undeliverable` says why (`no-route`).
 
-    `cut`: the body isn't whole. That is so in the feed only (bodies over 16 KiB), never in the log.
+    `cut`: the body isn't whole. That is so in the feed only (bodies over 16 KiB), never in the log. `shadows`: what shadow policies
+    would have done.
     """
 
     message: Message
     targets: tuple[str, ...]
     undeliverable: str | None = None
     cut: bool = False
+    shadows: tuple[Shadow, ...] = ()
 
 
 class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="a"):
@@ -29,6 +32,7 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="a"):
     status: int
     rule: str
     detail: str
+    shadows: tuple[Shadow, ...] = ()
 
 
 class RefusalCount(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="c"):

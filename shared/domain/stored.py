@@ -5,6 +5,7 @@ import msgspec
 from shared.domain.message import Message
 from shared.domain.principal import Grant
 from shared.domain.record import DeadLetter
+from shared.domain.verdict import Shadow
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +51,7 @@ class StoredMessage(msgspec.Struct, frozen=True):
     undeliverable: str | None = None
     redelivered: int = 0
     deliveries: tuple[StoredDelivery, ...] = ()
+    shadows: tuple[Shadow, ...] = ()
 
 
 class History(msgspec.Struct, frozen=True):

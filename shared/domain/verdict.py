@@ -1,9 +1,43 @@
 """Verdicts and receipts: what was decided, and what the sender is told."""
 
+from typing import Literal
+
 import msgspec
 
 from shared.domain.errors import SwitchboardError
 from shared.domain.message import Message
+
+
+class Shadow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a policy in mode `shadow` would have done to a message, had it been enforced; `error`: it can't be evaluated.
+
+    Those that would have done nothing aren't listed. Part of log records, as a MessagePack map.
+    """
+
+    name: str
+    outcome: Literal["block", "route", "error"]
+    detail: str = ""
+    to: tuple[str, ...] = ()
+
+
+class Shadowed(msgspec.Struct, frozen=True):
+    """A verdict beside which shadow policies have something to say. `blocked` is None for accepted."""
+
+    blocked: SwitchboardError | None
+    shadows: tuple[Shadow, ...]
+
+
+Verdict = SwitchboardError | Shadowed | None  # None for accepted, with nothing more to say: nearly all are
+
+
+def blocked_by(verdict: Verdict) -> SwitchboardError | None:
+    """The error of the rule that blocks; None for accepted."""
+    return verdict.blocked if isinstance(verdict, Shadowed) else verdict
+
+
+def shadows_of(verdict: Verdict) -> tuple[Shadow, ...]:
+    """What shadow policies would have done."""
+    return verdict.shadows if isinstance(verdict, Shadowed) else ()
 
 
 class Delivery(msgspec.Struct, frozen=True, omit_defaults=True):

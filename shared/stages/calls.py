@@ -133,5 +133,5 @@ class EventCalls:
             raise SwitchboardError(f"it answered with a {answer.type}")
         wire.check(self._keys, answer, question.message)
         asked = msgspec.structs.replace(question.said, message=None)
-        if msgspec.structs.replace(answer.data, message=None, refusal=None, deliveries=()) != asked:
+        if msgspec.structs.replace(answer.data, message=None, refusal=None, deliveries=(), shadows=()) != asked:
             raise SwitchboardError("it answered another question")

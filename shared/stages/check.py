@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from shared.domain.errors import SwitchboardError, Unavailable
+from shared.domain.errors import Unavailable
 from shared.domain.message import Message
 from shared.domain.principal import Principal
 from shared.domain.snapshot import Snapshot
+from shared.domain.verdict import Shadowed, Verdict
 from shared.resources import Closing, Resources
 from shared.stages import events as wire
 from shared.stages.calls import Calls, EventCalls, Question
@@ -23,7 +24,7 @@ class RemoteCheck:
 
     def __init__(self, events: EventCalls) -> None:
         self._events = events
-        self._groups: Groups[Question, SwitchboardError | None] = Groups(
+        self._groups: Groups[Question, Verdict] = Groups(
             self._send, lambda question: question.size, in_flight=IN_FLIGHT, items=wire.MAX_EVENTS, size=wire.MAX_BYTES
         )
 
@@ -34,7 +35,7 @@ class RemoteCheck:
         """Whether the last call was answered."""
         return self._events.reachable()
 
-    async def __call__(self, messages: Sequence[Message], principal: Principal, snapshot: Snapshot) -> list[SwitchboardError | None]:
+    async def __call__(self, messages: Sequence[Message], principal: Principal, snapshot: Snapshot) -> list[Verdict]:
         """A verdict for each message of one principal under the snapshot's revision, in order. Raises Unavailable."""
         saying = wire.Said(b"", principal.org, principal.name, snapshot.revision)
         questions: list[Question] = []
@@ -43,17 +44,17 @@ class RemoteCheck:
             questions.append(self._events.question(said, message))
         return await self._groups.ask(questions)
 
-    async def _send(self, questions: list[Question]) -> list[SwitchboardError | None]:
+    async def _send(self, questions: list[Question]) -> list[Verdict]:
         answers = await self._events.ask(questions)
         return [_verdict(answer) for answer in answers]
 
 
-def _verdict(answer: wire.Event) -> SwitchboardError | None:
-    if answer.type == wire.ACCEPTED:
-        return None
-    if answer.data.refusal is None:
+def _verdict(answer: wire.Event) -> Verdict:
+    refusal, shadows = answer.data.refusal, answer.data.shadows
+    if answer.type != wire.ACCEPTED and refusal is None:
         raise Unavailable("check-constraints refused and did not say why; retry with the same id")
-    return wire.error_of(answer.data.refusal)
+    blocked = None if answer.type == wire.ACCEPTED or refusal is None else wire.error_of(refusal)
+    return Shadowed(blocked, shadows) if shadows else blocked
 
 
 async def open_check(resources: Resources) -> RemoteCheck:

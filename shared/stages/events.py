@@ -16,6 +16,7 @@ from shared.domain.errors import Fault, Malformed, SwitchboardError, Unauthentic
 from shared.domain.message import Message, uuid_text
 from shared.domain.proof import Claim, prove, verify
 from shared.domain.uuid7 import uuid7
+from shared.domain.verdict import Shadow
 
 RECEIVED, ACCEPTED, REJECTED = "switchboard.message.received", "switchboard.message.accepted", "switchboard.message.rejected"
 DELIVERED, UNDELIVERABLE = "switchboard.message.delivered", "switchboard.message.undeliverable"
@@ -58,6 +59,7 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `message` is left out of answers to who has it already (`Prefer: return=minimal`). To route: `known` is a duplicate that the log
     knew, `nats_id` a Nats-Msg-Id other than the message id, and nothing is published after `until` (microseconds since 1970).
+    From check: `refusal` for a message that a rule blocks, `shadows` what shadow policies would have done.
     """
 
     record_id: bytes
@@ -71,6 +73,7 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
     until: int = 0
     refusal: Refused | None = None
     deliveries: tuple[Made, ...] = ()
+    shadows: tuple[Shadow, ...] = ()
 
 
 class Event(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from shared.domain.message import message_id
 from shared.domain.principal import Grant
 from shared.domain.record import NEW, DeadLetter, Deliveries, Flush
 from shared.domain.stored import Search, StoredMessage
+from shared.domain.verdict import Shadow
 from shared.ports import MessageStore
 from tests.stored import NOON, accepted, attempt, flush, taken
 
@@ -45,10 +46,12 @@ class WritingConformance:
             received_at=NOON + 123_456,
             revision=7,
         )
+        sent = msgspec.structs.replace(sent, shadows=(Shadow("new", "error", "a\0b"), Shadow("far", "route", to=("local",))))
         await store.write(0, [flush(1, sent, logged_at=NOON + 999_999)])
         (row,) = await rows_of(store, org)
+        targets = ("local", "global")
         assert row == StoredMessage(
-            sent.message.id, sent.message, "accepted", None, None, 202, NOON + 999_999, ("local", "global"), deliveries=()
+            sent.message.id, sent.message, "accepted", None, None, 202, NOON + 999_999, targets, shadows=sent.shadows
         )
 
     @pytest.mark.parametrize("body", [None, b"", b"x" * 1_000_000])

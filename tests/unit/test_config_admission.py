@@ -11,7 +11,6 @@ NOT_YET: list[tuple[dict[str, Any], str]] = [
     ({"retention": "30d"}, "/retention"),
     ({"retry": {"attempts": 3}}, "/retry"),
     ({"buffer": {"messages": 10}}, "/buffer"),
-    ({"policies": [{"name": "a", "when": "true", "mode": "shadow"}]}, "/policies/0/mode"),
     ({"policies": [{"name": "a", "when": "true", "effect": "route", "to": ["global"]}]}, "/policies/0/to"),
     ({"routes": [{"to": ["local", "cluster:eu"]}]}, "/routes/0/to"),
 ]
@@ -27,7 +26,7 @@ async def test_document_is_refused_when_nothing_would_act_on_it(document: dict[s
 
 async def test_document_is_admitted_when_all_of_it_is_in_force() -> None:
     rules = {
-        "policies": [{"name": "a", "when": "message.size > 5"}],
+        "policies": [{"name": "a", "when": "message.size > 5"}, {"name": "b", "when": "true", "mode": "shadow"}],
         "routes": [{"when": "data.n == 1", "to": ["local"]}, {"to": ["local"]}],
     }
     await admission()("topics/orders.>", rules | {"max_bytes": 9, "schema": {"type": "object"}})

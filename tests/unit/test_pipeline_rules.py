@@ -8,6 +8,7 @@ import pytest
 from shared.domain.record import Accepted
 from shared.domain.routing import Resolved, resolve
 from shared.domain.snapshot import Snapshot
+from shared.domain.verdict import Shadow
 from tests.events import message
 from tests.unit.test_pipeline import ADMIN, Product, receipt, refusal
 
@@ -48,6 +49,27 @@ async def test_schema_names_the_field_when_data_does_not_fit() -> None:
     receipt(good)
     error = refusal(bad).error
     assert (error.status, error.rule, [fault.pointer for fault in error.faults]) == (422, "schema", ["/data/sku"])
+
+
+SHADOW = [{"name": "new", "when": "data.n > 1", "mode": "shadow", "reason": "too many"}]
+
+
+async def test_shadow_policy_changes_no_verdict_and_what_it_would_have_done_is_recorded() -> None:
+    product = Ruled(org={"policies": [*SHADOW, {"name": "no-pay", "when": 'message.topic == "pay"'}]})
+    quiet, fired, failed, blocked = await product.submit(
+        message("e1", body=b'{"n":1}'),
+        message("e2", body=b'{"n":2}'),
+        message("e3", body=b"{}"),
+        message("e4", topic="pay", body=b'{"n":3}'),
+    )
+    assert [receipt(outcome).status for outcome in (quiet, fired, failed)] == ["accepted"] * 3
+    assert refusal(blocked).error.rule == "policy:no-pay"
+    accepted = [record for flush in product.log.flushes for _, record in flush.new() if isinstance(record, Accepted)]
+    told = {record.message.event_id: record.shadows for record in (*accepted, *product.log.attempts)}
+    assert told["e1"] == ()
+    assert told["e2"] == (Shadow("new", "block", "too many"),)
+    assert [(shadow.name, shadow.outcome) for shadow in told["e3"]] == [("new", "error")]
+    assert told["e4"] == (Shadow("new", "block", "too many"),)
 
 
 async def test_limit_says_when_to_come_back_and_the_retry_is_judged_afresh() -> None:

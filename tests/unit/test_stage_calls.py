@@ -6,10 +6,11 @@ import httpx
 import msgspec
 import pytest
 
-from shared.domain.errors import Forbidden, SwitchboardError, Unavailable
+from shared.domain.errors import Forbidden, Unavailable
 from shared.domain.principal import Grant, Principal
 from shared.domain.publishing import Outgoing
 from shared.domain.snapshot import Snapshot
+from shared.domain.verdict import Shadow, Shadowed, Verdict, blocked_by, shadows_of
 from shared.edge.asgi import Receive, Scope, Send, answer
 from shared.stages import events as wire
 from shared.stages.calls import Calls, EventCalls
@@ -88,8 +89,18 @@ LIES: dict[str, Answers] = {
 }
 
 
-async def verdicts(check: RemoteCheck, *ids: str) -> list[SwitchboardError | None]:
+async def verdicts(check: RemoteCheck, *ids: str) -> list[Verdict]:
     return await check([message(id, principal="shop") for id in ids], SHOP, SNAPSHOT)
+
+
+async def test_shadows_come_with_their_verdict_when_the_stage_has_some() -> None:
+    shadows = (Shadow("new", "block", "too many"),)
+    check = Stage(lambda events: [signed(one, shadows=shadows) for one in events]).check()
+    assert await verdicts(check, "e1") == [Shadowed(None, shadows)]
+    check = Stage(lambda events: [signed(one, wire.REJECTED, refusal=NO, shadows=shadows) for one in events]).check()
+    (verdict,) = await verdicts(check, "e1")
+    assert isinstance(blocked_by(verdict), Forbidden)
+    assert shadows_of(verdict) == shadows
 
 
 async def test_verdicts_are_the_stage_s_in_order() -> None:

@@ -76,8 +76,9 @@ class MemoryMessageStore:
         match record:
             case Accepted():
                 self._keep_accepted(record, logged_at)
-            case Attempt(record_id, message, cut, status, rule, detail):
-                self.rows.append(StoredMessage(record_id, message, "blocked", rule, detail, status, logged_at, (), cut=cut))
+            case Attempt(record_id, message, cut, status, rule, detail, shadows):
+                row = StoredMessage(record_id, message, "blocked", rule, detail, status, logged_at, (), cut=cut, shadows=shadows)
+                self.rows.append(row)
             case Deliveries():
                 self.deliveries.append(record)
             case DeadLetter():
@@ -98,7 +99,7 @@ class MemoryMessageStore:
             return
         if record.undeliverable is not None:
             self.dead_letters.append(DeadLetter(message.org, message.id, "", record.undeliverable, 0, logged_at))
-        row = StoredMessage(message.id, message, "accepted", None, None, 202, logged_at, record.targets)
+        row = StoredMessage(message.id, message, "accepted", None, None, 202, logged_at, record.targets, shadows=record.shadows)
         self.rows.append(msgspec.structs.replace(row, conflict=owner is not None, undeliverable=record.undeliverable))
 
     def _with_deliveries(self, row: StoredMessage) -> StoredMessage:

@@ -74,7 +74,7 @@ def message_rows(rows: Iterable[Row]) -> Iterator[bytes]:
         yield b"".join(
             (
                 _message(
-                    27, 16, record_id, 16, message.id, 8, message.received_at - EPOCH, 8, row.logged_at - EPOCH,
+                    28, 16, record_id, 16, message.id, 8, message.received_at - EPOCH, 8, row.logged_at - EPOCH,
                     8, message.revision, 2, status, 1, cut, 1, row.conflict, len(digest),
                 ),
                 digest,
@@ -86,6 +86,7 @@ def message_rows(rows: Iterable[Row]) -> Iterator[bytes]:
                 _extensions(extensions) if extensions else _NULL,
                 _NULL if body is None else _length(len(body)),
                 body or b"",
+                _json_text(record.shadows) if record.shadows else _NULL,
             )
         )  # fmt: skip
 
@@ -138,6 +139,11 @@ def _extensions(extensions: dict[str, str | int | bool]) -> bytes:
     """A jsonb: its version, 1, and the text."""
     encoded = _json(extensions)
     return b"%b\x01%b" % (_length(len(encoded) + 1), encoded)
+
+
+def _json_text(value: object) -> bytes:
+    encoded = _json(value)
+    return _length(len(encoded)) + encoded
 
 
 def _cached_labels(message: Message, record: Accepted) -> bytes:

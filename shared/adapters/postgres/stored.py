@@ -7,15 +7,17 @@ import msgspec
 
 from shared.domain.message import Extension, Message
 from shared.domain.stored import StoredDelivery, StoredMessage
+from shared.domain.verdict import Shadow
 
 _extensions = msgspec.json.Decoder(dict[str, Extension]).decode
+_shadows = msgspec.json.Decoder(tuple[Shadow, ...]).decode
 
 
 def stored_message(row: Sequence[Any]) -> StoredMessage:
     """One row, without its deliveries."""
     record_id, message_id, digest, org, topic, subject, source, event_id, kind, time, datacontenttype, dataschema = row[:12]
     extensions, body, received_at, door, principal, revision = row[12:18]
-    verdict, rule, detail, status, logged_at, targets, conflict, cut, undeliverable, redelivered = row[18:]
+    verdict, rule, detail, status, logged_at, targets, conflict, cut, undeliverable, shadows, redelivered = row[18:]
     message = Message(
         id=message_id.bytes,
         digest=digest,
@@ -48,6 +50,7 @@ def stored_message(row: Sequence[Any]) -> StoredMessage:
         cut=cut,
         undeliverable=undeliverable,
         redelivered=redelivered,
+        shadows=() if shadows is None else _shadows(shadows),
     )
 
 

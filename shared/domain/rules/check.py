@@ -20,9 +20,10 @@ from shared.domain.message import Message
 from shared.domain.principal import Principal
 from shared.domain.rules.facts import NOT_JSON, Facts
 from shared.domain.rules.limits import Limits
-from shared.domain.rules.policies import Fired, Shadow, answer, fired, shadow_of
+from shared.domain.rules.policies import Fired, answer, fired, shadow_of
 from shared.domain.rules.schema import SchemaFault
 from shared.domain.rules.scope import Scope
+from shared.domain.verdict import Shadow
 
 
 class Judgement(msgspec.Struct, frozen=True, omit_defaults=True):

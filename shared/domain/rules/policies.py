@@ -7,7 +7,7 @@ order of the merged list. A policy that can't be evaluated blocks, whatever its 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -15,19 +15,9 @@ from shared.domain.config.document import Policy
 from shared.domain.rules.admission import Shape, affordable
 from shared.domain.rules.cel import Program, any_of, compile_rule
 from shared.domain.rules.facts import Facts
+from shared.domain.verdict import Shadow
 
 TIME_BUDGET_S = 0.25  # for all of a message's rules that are asked one by one; what comes after fails closed
-
-Outcome = Literal["block", "route", "error"]
-
-
-class Shadow(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a policy in mode `shadow` would have done to a message. Those that would have done nothing aren't listed."""
-
-    name: str
-    outcome: Outcome
-    detail: str = ""
-    to: tuple[str, ...] = ()
 
 
 class Fired(msgspec.Struct, frozen=True):
@@ -90,9 +80,9 @@ def answer(program: Program | None, facts: Facts) -> bool | str:
 
 
 def shadow_of(found: Fired) -> Shadow:
-    """What a shadow policy that fired is recorded as."""
+    """What a shadow policy that fired is recorded as. An error may quote data, half a surrogate pair too, which can't be recorded."""
     if found.error is not None:
-        return Shadow(found.policy.name, "error", found.error[:200])
+        return Shadow(found.policy.name, "error", found.error[:200].encode(errors="replace").decode())
     if found.policy.effect == "route":
         return Shadow(found.policy.name, "route", to=found.policy.to or ())
     return Shadow(found.policy.name, "block", found.policy.reason)
