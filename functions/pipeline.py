@@ -1,7 +1,7 @@
 """The way of a message: check, resolve, log, publish, receipt. Every door calls submit(); nothing else decides the order."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from functions.check_constraints import handler as check_constraints
 from functions.log_batch import handler as log_batch
 from functions.route.handler import Route
 from shared.domain.errors import NotProcessable, SwitchboardError, Unavailable
+from shared.domain.in_flight import InFlight
 from shared.domain.logged import Entry
 from shared.domain.message import Message
 from shared.domain.principal import Principal
@@ -92,6 +93,7 @@ class Pipeline:
     state: State
     store: Bodies
     give_back: GiveBack
+    in_flight: InFlight = field(default_factory=InFlight)
 
     @classmethod
     def inline(cls, log: LogQueue, backbones: Backbones, state: State, store: Bodies, limits: Limits | None = None) -> "Pipeline":
@@ -109,7 +111,7 @@ class Pipeline:
         if isinstance(check, Limits):
             limits = check
             check, give_back = partial(check_constraints.handle, limits=limits), partial(check_constraints.give_back, limits=limits)
-        return cls(check, log, Route(backbones, log).handle, state, store, give_back)
+        return cls(check, log, Route(backbones, log, partial(_first_retry, state)).handle, state, store, give_back)
 
     async def submit(self, messages: Sequence[Message], principal: Principal) -> list[Outcome]:
         """Judge, write down, deliver: an outcome for each message of one principal, in order.
@@ -117,6 +119,20 @@ class Pipeline:
         Returns when every message is durable or refused. One whose outcome is unknown is refused as Unavailable: retry with the same id.
         """
         snapshot = self.state.current
+        entered = self.in_flight.enter(messages, snapshot)
+        if entered is None:  # nearly always
+            return await self._judge(messages, principal, snapshot)
+        try:
+            within = [message for message, refused in zip(messages, entered, strict=True) if refused is None]
+            outcomes = iter(await self._judge(within, principal, snapshot) if within else ())
+            return [
+                next(outcomes) if refused is None else Refusal(refused, message.id, snapshot.revision)
+                for message, refused in zip(messages, entered, strict=True)
+            ]
+        finally:
+            self.in_flight.leave(messages, entered, snapshot)
+
+    async def _judge(self, messages: Sequence[Message], principal: Principal, snapshot: Snapshot) -> list[Outcome]:
         verdicts = await self.check(messages, principal, snapshot)
         records = [
             Accepted(
@@ -214,6 +230,12 @@ class Pipeline:
 
 def keep(messages: Sequence[Message], principal: Principal, snapshot: Snapshot) -> None:
     """The tokens of a check Service stay taken: a duplicate costs there what a message does."""
+
+
+def _first_retry(state: State, message: Message) -> int:
+    """After how many ms a message that its backbone refused is tried again; at once where it isn't to be: the relay buries it."""
+    way = state.current.rules.delivering(message)
+    return 0 if way.attempts <= 1 else way.initial_ms
 
 
 def _receipts(entries: Sequence[Entry], deliveries: Sequence[tuple[Delivery, ...]]) -> list[Outcome]:

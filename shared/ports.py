@@ -10,6 +10,7 @@ from shared.domain.principal import Principal
 from shared.domain.publishing import Outgoing, PublishedGroup
 from shared.domain.record import Accepted, Attempt, Deliveries, Flush
 from shared.domain.relaying import Gate, Oldest, Relayed, Retry
+from shared.domain.retention import Retention
 from shared.domain.revisions import Document, NewOrg, OrgState, Revision, Write
 from shared.domain.snapshot import Snapshot
 from shared.domain.stored import History, Search, StoredMessage
@@ -55,8 +56,9 @@ class LogQueue(Protocol):
     def hold(self, shard: int, backbone: str, reason: str) -> None:
         """Stop this and every other door publishing to the backbone: a PubAck is missing. The relay takes over. Never blocks."""
 
-    def refused(self, entries: Sequence[Entry], deliveries: Deliveries) -> None:
-        """A reachable backbone refused these (deliveries.error says why): they move to its retry schedule. Never blocks."""
+    def refused(self, entries: Sequence[Entry], deliveries: Deliveries, retry_ms: int) -> None:
+        """A reachable backbone refused these (deliveries.error says why): they move to its retry schedule, due in `retry_ms`. Never
+        blocks."""
 
 
 # ---- backbones ----------------------------------------------------------------------------------------------------------------
@@ -181,6 +183,10 @@ class MessageStore(Protocol):
         An id may have several: a conflict is a message too. One that was logged again later has the row of its first copy, so the one
         logged last until then is meant. None for logged_at: the newest that is no conflict.
         """
+
+    async def expire(self, retention: Retention, now: int, limit: int) -> int:
+        """Remove what is kept no longer at `now` (microseconds since 1970): whole days, and about `limit` messages with what was written
+        of them. How much went: 0 when all is done, or while another process is at it. Raises Unavailable."""
 
 
 # ---- config -------------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from shared.domain.errors import Unavailable
+from shared.domain.errors import SwitchboardError, Unavailable
 from shared.domain.snapshot import Snapshot
 from shared.ports import ConfigStore
 
@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 _PAUSE = 0.5  # seconds between two tries to reach the store
 KEPT = 16  # snapshots: a stage judges at the revision that a door stamped, which may be one that is no longer in force
+ASKED_S = 5.0  # how long the store may take to give one
 NEWER_S = 1.0  # how long a stage waits for a stamped revision that it hasn't heard of: twice what a poll takes
 
 encode = msgspec.msgpack.Encoder().encode  # a snapshot as it is kept, and as it goes to an edge
@@ -33,6 +34,7 @@ class SnapshotFollower:
         self._current: Snapshot | None = None
         self._recent: dict[int, Snapshot] = {}
         self._newer: list[asyncio.Future[None]] = []
+        self._asking: dict[int, asyncio.Task[Snapshot]] = {}
         self._first = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.lost = False  # the store could not be reached when last tried
@@ -50,18 +52,41 @@ class SnapshotFollower:
         return self._current is not None
 
     async def at(self, revision: int) -> Snapshot:
-        """The snapshot of a revision. One newer than ours is waited for. Raises Unavailable where it isn't to be had."""
+        """The snapshot of a revision. One newer than ours is waited for; one that was never ours, because config changed twice between two
+        looks, is asked for. Raises Unavailable where it isn't to be had."""
         loop = asyncio.get_running_loop()
         limit = loop.time() + NEWER_S
-        while (found := self._recent.get(revision)) is None:
+        while (found := self.recent(revision)) is None:
             remaining = limit - loop.time()
             if remaining <= 0 or (self._current is not None and self._current.revision > revision):
-                raise Unavailable(f"config revision {revision} is not known here; retry with the same id", retry_after_ms=1000)
+                return await self._asked_for(revision)
             waiter: asyncio.Future[None] = loop.create_future()
             self._newer.append(waiter)
             await asyncio.wait((waiter,), timeout=remaining)
             if not waiter.done():
                 self._newer.remove(waiter)
+        return found
+
+    async def _asked_for(self, revision: int) -> Snapshot:
+        """A snapshot from the store, once for all who want it now."""
+        asking = self._asking.get(revision)
+        if asking is None:
+            asking = self._asking[revision] = asyncio.create_task(self._ask(revision), name=f"config revision {revision}")
+            asking.add_done_callback(_seen)
+        try:
+            async with asyncio.timeout(ASKED_S):
+                return await asyncio.shield(asking)
+        except (SwitchboardError, TimeoutError) as error:
+            why = error.detail if isinstance(error, SwitchboardError) else "the store does not answer"
+            detail = f"config revision {revision} can't be had: {why}; retry with the same id"
+            raise Unavailable(detail, retry_after_ms=1000) from None
+
+    async def _ask(self, revision: int) -> Snapshot:
+        try:
+            found = await (await self._config()).snapshot(revision)
+        finally:
+            self._asking.pop(revision, None)
+        self._remember(found)
         return found
 
     async def until(self, wanted: Callable[[int], bool], within: float) -> Snapshot:
@@ -78,6 +103,8 @@ class SnapshotFollower:
 
     def recent(self, revision: int) -> Snapshot | None:
         """The snapshot of a revision, where it is one of the last."""
+        if self._current is not None and self._current.revision == revision:
+            return self._current
         return self._recent.get(revision)
 
     async def start(self, within: float) -> None:
@@ -99,6 +126,8 @@ class SnapshotFollower:
 
     async def stop(self) -> None:
         """Stop following; the snapshot stays in force."""
+        for asking in self._asking.values():
+            asking.cancel()
         task, self._task = self._task, None
         while task is not None and not task.done():
             task.cancel()  # more than once: on Python 3.11 wait_for() can swallow a cancel that comes as it ends
@@ -133,14 +162,23 @@ class SnapshotFollower:
     def _hold(self, snapshot: Snapshot) -> None:
         """In force from now on; the last ones stay at hand for at()."""
         self._current = snapshot.after(self._current)
-        self._recent.pop(snapshot.revision, None)
-        self._recent[snapshot.revision] = snapshot
-        while len(self._recent) > KEPT:
-            del self._recent[next(iter(self._recent))]
+        self._remember(snapshot)
         waiting, self._newer = self._newer, []
         for waiter in waiting:
             if not waiter.done():
                 waiter.set_result(None)
+
+    def _remember(self, snapshot: Snapshot) -> None:
+        self._recent.pop(snapshot.revision, None)
+        self._recent[snapshot.revision] = snapshot
+        while len(self._recent) > KEPT:
+            del self._recent[next(iter(self._recent))]
+
+
+def _seen(asked: asyncio.Task[Snapshot]) -> None:
+    """What a task failed with was told to those who waited, if anybody still did."""
+    if not asked.cancelled():
+        asked.exception()
 
 
 def write(path: Path, snapshot: Snapshot) -> None:

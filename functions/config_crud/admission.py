@@ -1,9 +1,7 @@
-"""Which documents may be published: those that compile, that a trial in a child process finds harmless, and that are in force whole."""
+"""Which documents may be published: those that compile, that a trial in a child process finds harmless, and whose targets are there."""
 
 import asyncio
 from typing import Any
-
-from msgspec import UNSET
 
 from functions.config_crud.documents import Admit
 from shared.domain.config.compiling import compile_document
@@ -11,13 +9,6 @@ from shared.domain.config.document import Document
 from shared.domain.config.reading import pointer, refused
 from shared.domain.errors import Fault
 from shared.trial import try_out
-
-# What the model knows and nothing acts on yet: to take it and do nothing would mislead whoever wrote it.
-NOT_IN_FORCE = {
-    "buffer": "the logger's batches and what is in flight have fixed bounds",
-    "retry": "the relay's schedule is fixed",
-    "retention": "nothing is removed by age",
-}
 
 TRIALS = 2  # child processes at a time: each may take a gigabyte of address space, and a core
 
@@ -32,7 +23,7 @@ def admission() -> Admit:
         `trial`: rules and schema are tried out; not so for what was published before. `publish`: it is to be in force, not only asked of.
         """
         compiled = await asyncio.to_thread(compile_document, path, value)  # the worst takes over a second, and the loop has others to serve
-        faults = _not_in_force(compiled.document) if publish else []
+        faults = _unknown(compiled.document) if publish else []
         if not faults and trial:
             async with trying:
                 faults = await try_out(compiled)
@@ -42,12 +33,9 @@ def admission() -> Admit:
     return admit
 
 
-def _not_in_force(document: Document) -> list[Fault]:
-    faults = [
-        Fault(pointer(field), f"isn't in force yet, leave it out: {instead}")
-        for field, instead in NOT_IN_FORCE.items()
-        if getattr(document, field) is not UNSET
-    ]
+def _unknown(document: Document) -> list[Fault]:
+    """Targets that are nowhere: to take them and deliver nothing would mislead whoever wrote them."""
+    faults: list[Fault] = []
     for index, policy in enumerate(document.policies or ()):
         faults += _unknown_targets(pointer("policies", index, "to"), policy.to)
     for index, route in enumerate(document.routes or ()):

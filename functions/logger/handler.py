@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from functions.logger.batches import Most, batches
 from functions.logger.pause import set_within
 from shared.domain.errors import SwitchboardError, Unavailable
 from shared.domain.logged import Taken
@@ -28,15 +29,19 @@ log = logging.getLogger(__name__)
 
 
 class Logger:
-    """One worker on one shard. While one batch is written the next is taken; nothing beyond that."""
+    """One worker on one shard. While one batch is written the next is taken; nothing beyond that.
 
-    def __init__(self, shard: int, reader: LogReader, write: Write) -> None:
+    `most` says how many messages of a topic one batch may have; without it nothing is bounded.
+    """
+
+    def __init__(self, shard: int, reader: LogReader, write: Write, most: Callable[[], Most | None] = lambda: None) -> None:
         self.written = 0  # flushes
         self.failures = 0  # attempts that did not work, of whatever kind
         self.behind = False  # the store or the log can't be reached now
         self._shard = shard
         self._reader = reader
         self._write = write
+        self._most = most
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set: then the batch in flight is finished, and what was taken besides is given back.
@@ -71,7 +76,10 @@ class Logger:
             self.written += len(batch)
 
     async def _written(self, batch: list[Taken]) -> bool:
-        await self._write(self._shard, batch)
+        """All of it, in the store. What was written before another part failed is written again with it, which the store skips."""
+        most = self._most()
+        for part in (batch,) if most is None else batches(batch, most):
+            await self._write(self._shard, part)
         return True
 
     async def _retried(self, attempt: Callable[[], Awaitable[Answer]], stop: asyncio.Event) -> Answer | None:

@@ -8,19 +8,24 @@ import logging
 import secrets
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 
+from functions.logger.batches import Most
 from functions.logger.handler import Logger
+from functions.logger.outcome import Schedule, schedule_of
 from functions.logger.relay import Relay
+from functions.logger.retention import Sweeper
 from functions.pipeline import write_rows
 from shared.adapters.redis.log_reader import RedisLogReader
 from shared.adapters.redis.relay_log import RedisRelayLog
 from shared.domain.errors import Unavailable
 from shared.domain.logged import Taken
 from shared.domain.message import Message
+from shared.domain.retention import Retention
 from shared.edge.app import Edge
 from shared.edge.asgi import ASGIApp
 from shared.edge.server import run
@@ -42,7 +47,9 @@ class Pod:
         self._running: list[asyncio.Task[None]] = []
         self._loggers: list[Logger] = []
         self._relays: list[Relay] = []
+        self._sweeper = Sweeper(self._retention, self._expire, lambda: time.time_ns() // 1000)
         gauges = resources.counters.gauges
+        gauges["retention_removed"] = lambda: float(self._sweeper.removed)
         gauges["logger_flushes_written"] = lambda: float(sum(logger.written for logger in self._loggers))
         gauges["logger_failures"] = lambda: float(sum(logger.failures for logger in self._loggers))
         gauges["logger_waits"] = lambda: float(any(logger.behind for logger in self._loggers))
@@ -56,6 +63,8 @@ class Pod:
         for shard in range(self._resources.settings.log_shards):
             self._go(self._log(shard), f"logger-{shard}")
             self._go(self._relay(shard), f"relay-{shard}")
+        if self._resources.settings.log_batch_url is None:  # else the store is theirs who write to it
+            self._go(self._sweeper.run(self._stop), "retention")
 
     async def stop(self) -> None:
         """Finish what is in flight and give the rest back. Raises what a task died of."""
@@ -76,12 +85,26 @@ class Pod:
     async def _log(self, shard: int) -> None:
         settings = self._resources.settings
         reader = RedisLogReader(settings.required("redis_url"), shard, limit_bytes=settings.log_bytes, worker=self._worker)
-        logger = Logger(shard, reader, self._write)
+        logger = Logger(shard, reader, self._write, self._most)
         self._loggers.append(logger)
         try:
             await logger.run(self._stop)
         finally:
             await reader.close()
+
+    def _most(self) -> Most | None:
+        """What config bounds a batch by; None where it bounds nothing, or isn't known yet."""
+        snapshots = self._resources.snapshots
+        return snapshots.current.rules.batched if snapshots.ready and snapshots.current.rules.buffered else None
+
+    def _retention(self) -> Retention:
+        return self._resources.snapshots.current.rules.retention
+
+    async def _expire(self, retention: Retention, now: int, limit: int) -> int:
+        return await (await self._resources.store()).expire(retention, now, limit)
+
+    def _schedule(self, message: Message) -> Schedule:
+        return schedule_of(self._resources.snapshots.current.rules.delivering(message))
 
     async def _write(self, shard: int, taken: Sequence[Taken]) -> None:
         if self._resources.settings.log_batch_url is not None:
@@ -101,7 +124,7 @@ class Pod:
         else:
             return
         relay_log = RedisRelayLog(settings.required("redis_url"), shard, home, limit_bytes=settings.log_bytes, worker=self._worker)
-        relay = Relay(relay_log, home, backbones, Store(self._resources))
+        relay = Relay(relay_log, home, backbones, Store(self._resources), schedules=self._schedule)
         self._relays.append(relay)
         try:
             await relay.run(self._stop)

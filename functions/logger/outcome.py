@@ -1,8 +1,10 @@
 """What a publish group's results mean for the log: delivered, to be tried again, a dead letter, or still pending. No I/O."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
+from shared.domain.config.merge import Delivering
 from shared.domain.message import Message
 from shared.domain.publishing import Outgoing, Published, PublishedGroup
 from shared.domain.record import DeadLetter, Deliveries
@@ -11,7 +13,8 @@ from shared.domain.relaying import Pending, Relayed, Retry
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`attempts`, `initial_ms` and `max_ms` are of what a reachable backbone refuses, `give_up_after_s` of an unreachable one."""
+    """`attempts`, `initial_ms` and `max_ms` are of what a reachable backbone refuses, `give_up_after_s` of an unreachable one. Config says
+    these of each topic; `look_s` and `longest_pause_s` are the relay's own."""
 
     attempts: int = 8
     initial_ms: int = 100
@@ -23,6 +26,15 @@ class Schedule:
     def delay_ms(self, refusals: int) -> int:
         """How long to wait after that many refusals."""
         return min(self.initial_ms << min(refusals - 1, 20), self.max_ms)
+
+
+Schedules = Callable[[Message], Schedule]
+
+
+@lru_cache(maxsize=1024)
+def schedule_of(way: Delivering) -> Schedule:
+    """What config says of a topic, as a schedule."""
+    return Schedule(way.attempts, way.initial_ms, way.max_ms, way.give_up_after_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +55,7 @@ class Round:
     """What is done with some pending entries or retries of one backbone, to be told to the log in one step."""
 
     backbone: str
-    schedule: Schedule
+    schedules: Schedules
     now: int  # microseconds since 1970
     relayed: Relayed = field(default_factory=Relayed)
     lost: str | None = None  # why something got no PubAck
@@ -96,11 +108,12 @@ class Round:
 
     def _refused(self, item: Item, attempts: int, result: Published) -> None:
         message = item.message
-        if attempts >= self.schedule.attempts:
+        schedule = self.schedules(message)
+        if attempts >= schedule.attempts:
             self.bury(message.org, message.id, result.refused or "", attempts)
         else:
             again = Retry(item.flush, item.index, attempts, message.id, message.org)
-            self.relayed.again.append((again, self.schedule.delay_ms(attempts)))
+            self.relayed.again.append((again, schedule.delay_ms(attempts)))
 
     def _deliveries(
         self, org: str, items: Sequence[Item], published: PublishedGroup, places: Sequence[int], refused: str | None, attempts: int

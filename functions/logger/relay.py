@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from functions.logger.outcome import Item, Round, Schedule
+from functions.logger.outcome import Item, Round, Schedule, Schedules
 from functions.logger.pause import set_within
 from shared.domain.errors import Conflict, SwitchboardError, Unavailable
 from shared.domain.message import Message
@@ -38,9 +38,20 @@ class Known(Protocol):
 
 
 class Relay:
-    """One worker's relay for one backbone of one shard. Only the holder of the lease publishes."""
+    """One worker's relay for one backbone of one shard. Only the holder of the lease publishes.
 
-    def __init__(self, relay_log: RelayLog, backbone: str, backbones: Backbones, store: Known, schedule: Schedule | None = None) -> None:
+    `schedules` says of a message what config says of its topic; without it `schedule` holds for all, and for what nobody can read.
+    """
+
+    def __init__(
+        self,
+        relay_log: RelayLog,
+        backbone: str,
+        backbones: Backbones,
+        store: Known,
+        schedule: Schedule | None = None,
+        schedules: Schedules | None = None,
+    ) -> None:
         self.backbone = backbone
         self.delivered = 0  # messages
         self.state = ""  # of the gate, as last seen
@@ -49,6 +60,7 @@ class Relay:
         self._backbones = backbones
         self._store = store
         self._schedule = schedule or Schedule()
+        self._schedules = schedules or (lambda _: self._schedule)
         self._failures = 0  # in a row: rounds that lost something, or could not be done
         self._expired_at = 0.0  # when to look for expired entries again, by time.monotonic()
         self._leased_until = 0.0  # by time.monotonic()
@@ -166,7 +178,7 @@ class Relay:
 
     async def _deliver(self, entries: Sequence[Pending], gate: Gate, most: int) -> bool:
         """Publish what the entries wait for, each org's in order, and note it. False where something got no PubAck: it stays pending."""
-        made = Round(self.backbone, self._schedule, self._now())
+        made = Round(self.backbone, self._schedules, self._now())
         bodies = await self._bodies(
             [(waiting.id, entry.logged_at) for entry in entries for waiting in entry.waiting if waiting.message is None]
         )
@@ -180,6 +192,9 @@ class Relay:
                     made.finish_pending(entry.flush, waiting.index)
                 elif message is None:
                     made.bury(waiting.org, waiting.id, GONE)
+                    made.finish_pending(entry.flush, waiting.index)
+                elif self._too_late(message, entry, gate):
+                    made.bury(waiting.org, waiting.id, self._waited(message))
                     made.finish_pending(entry.flush, waiting.index)
                 else:
                     groups.setdefault(waiting.org, []).append(Item(entry.flush, waiting.index, message))
@@ -210,12 +225,15 @@ class Relay:
         except Unavailable as error:
             log.info("the retries of %s wait for the store: %s", self.backbone, error.detail)
             retries, bodies = [retry for retry in retries if retry.message is not None], {}
-        made = Round(self.backbone, self._schedule, self._now())
+        made = Round(self.backbone, self._schedules, self._now())
         groups: dict[str, list[Item]] = {}
         for retry in retries:
             message = retry.message or bodies.get((retry.id, None))
             if message is None:
                 made.bury(retry.org, retry.id, GONE, retry.attempts)
+                made.relayed.tried.append(retry)
+            elif retry.attempts >= self._schedules(message).attempts:
+                made.bury(message.org, message.id, f"refused {retry.attempts} times", retry.attempts)
                 made.relayed.tried.append(retry)
             else:
                 groups.setdefault(message.org, []).append(Item(retry.flush, retry.index, message, retry))
@@ -223,25 +241,40 @@ class Relay:
             await self._publish(made, groups)
 
     async def _give_up(self, gate: Gate) -> None:
-        """What waited for an unreachable backbone longer than `give_up_after` becomes a dead letter; looked for once a minute."""
+        """What waited longer than `give_up_after` for an unreachable backbone is a dead letter; the oldest are looked at once a minute."""
         clock = time.monotonic()
         if clock < self._expired_at:
             return
-        oldest_kept = gate.now - int(self._schedule.give_up_after_s * 1e6)
-        expired: list[Pending] = []
-        if any(entry.logged_at < oldest_kept for entry in (await self._log.oldest(1)).entries):
-            expired = [entry for entry in (await self._log.oldest(GROUP)).entries if entry.logged_at < oldest_kept]
-        if not expired:
+        entries = (await self._log.oldest(GROUP)).entries
+        unread = [(waiting.id, entry.logged_at) for entry in entries for waiting in entry.waiting if waiting.message is None]
+        try:
+            bodies = await self._bodies(unread)
+        except Unavailable:  # then the schedule of all holds for them
+            bodies = {}
+        made = Round(self.backbone, self._schedules, self._now())
+        buried = 0
+        for entry in entries:
+            for waiting in entry.waiting:
+                message = waiting.message or bodies.get((waiting.id, entry.logged_at))
+                if self._too_late(message, entry, gate):
+                    made.bury(waiting.org, waiting.id, self._waited(message))
+                    made.finish_pending(entry.flush, waiting.index)
+                    buried += 1
+        if not buried:
             self._expired_at = clock + min(LOOK_FOR_EXPIRED_S, self._schedule.give_up_after_s / 4)
             return
-        self._say_stuck(expired)
-        made = Round(self.backbone, self._schedule, self._now())
-        for entry in expired:
-            for waiting in entry.waiting:
-                made.bury(waiting.org, waiting.id, f"not reachable for {self._schedule.give_up_after_s / 3600:g} h")
-                made.finish_pending(entry.flush, waiting.index)
-        log.error("giving up on %d flushes for %s: it was not reachable for too long", len(expired), self.backbone)
-        await self._log.done(made.settle(expired))
+        log.error("giving up on %d messages for %s: it was not reachable for too long", buried, self.backbone)
+        await self._log.done(made.settle([entry for entry in entries if entry.stuck is None]))
+
+    def _too_late(self, message: Message | None, entry: Pending, gate: Gate) -> bool:
+        """Whether a message has waited longer than its topic's `give_up_after`."""
+        schedule = self._schedule if message is None else self._schedules(message)
+        return entry.logged_at < gate.now - int(schedule.give_up_after_s * 1e6)
+
+    def _waited(self, message: Message | None) -> str:
+        schedule = self._schedule if message is None else self._schedules(message)
+        seconds = schedule.give_up_after_s
+        return f"not reachable for {seconds / 3600:g} h" if seconds >= 3600 else f"not reachable for {seconds:g} s"
 
     def _say_stuck(self, entries: Sequence[Pending]) -> None:
         for entry in entries:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from functions.route.lane import Lane
+from functions.route.lane import FIRST_RETRY_MS, FirstRetry, Lane
 from shared.domain.logged import Entry
 from shared.domain.verdict import Delivery
 from shared.ports import Backbones, LogQueue
@@ -12,11 +12,12 @@ MAX_LANES = 4_096  # an idle lane costs nothing but its place
 
 
 class Route:
-    """The lanes of one process, one a stream."""
+    """The lanes of one process, one a stream. `first_retry` says when what a backbone refuses is tried again."""
 
-    def __init__(self, backbones: Backbones, log: LogQueue) -> None:
+    def __init__(self, backbones: Backbones, log: LogQueue, first_retry: FirstRetry = lambda _: FIRST_RETRY_MS) -> None:
         self._backbones = backbones
         self._log = log
+        self._first_retry = first_retry
         self._lanes: dict[tuple[str, str], Lane] = {}
 
     def handle(self, entries: Sequence[Entry]) -> "Sending":
@@ -40,7 +41,7 @@ class Route:
         if lane is None:
             if len(self._lanes) >= MAX_LANES:
                 self._lanes = {key: lane for key, lane in self._lanes.items() if not lane.idle}
-            lane = self._lanes[key] = Lane(self._backbones, self._log, backbone, org)
+            lane = self._lanes[key] = Lane(self._backbones, self._log, backbone, org, self._first_retry)
         return lane
 
 

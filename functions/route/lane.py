@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from shared.domain.logged import Entry
+from shared.domain.message import Message
 from shared.domain.publishing import Outgoing, Published, PublishedGroup
 from shared.domain.record import Deliveries
 from shared.domain.verdict import Delivery
@@ -13,16 +14,20 @@ from shared.ports import Backbones, LogQueue
 log = logging.getLogger(__name__)
 
 MAX_GROUP = 1_000  # messages: what one atomic batch may have
+FIRST_RETRY_MS = 100  # where config says nothing
+
+FirstRetry = Callable[[Message], int]  # after how many ms a refused message is tried again
 
 
 class Lane:
     """Publishes one org's entries to its stream on one backbone."""
 
-    def __init__(self, backbones: Backbones, log: LogQueue, backbone: str, org: str) -> None:
+    def __init__(self, backbones: Backbones, log: LogQueue, backbone: str, org: str, first_retry: FirstRetry) -> None:
         self._backbones = backbones
         self._log = log
         self._backbone = backbone
         self._org = org
+        self._first_retry = first_retry
         self._pending = Delivery(backbone, status="pending")
         self._waiting: list[tuple[Sequence[Entry], asyncio.Future[list[Delivery]]]] = []
         self._task: asyncio.Task[None] | None = None
@@ -124,7 +129,7 @@ class Lane:
             if refused is None:
                 self._log.delivered(some, deliveries)
             else:
-                self._log.refused(some, deliveries)
+                self._log.refused(some, deliveries, max(self._first_retry(entry.message) for entry in some))
 
     def _record(
         self, entries: Sequence[Entry], subjects: Sequence[str], results: Sequence[Published], published: PublishedGroup, now: int

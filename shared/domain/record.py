@@ -120,6 +120,17 @@ class Flush(msgspec.Struct, frozen=True, gc=False):
                 yield index, record
 
 
+SKIPPED = b"-"[0]  # in a mask: not this record, it is in another part
+FILLER = RefusalCount(b"", "", "", "", 0, 0)  # in the place of such a record
+
+
+def part_of(flush: Flush, wanted: frozenset[int]) -> Flush:
+    """A flush with only the records of these indexes; fillers stand for the others, so that all keep their places."""
+    records: list[Record] = [record if index in wanted else FILLER for index, record in enumerate(flush.records)]
+    mask = bytes(NEW if index in wanted else SKIPPED for index in range(len(records)))
+    return Flush(flush.number, flush.logged_at, mask, records)
+
+
 def pack_records(records: Sequence[Record]) -> bytes:
     """The records of a flush as MessagePack; the flush script puts header and mask before them."""
     return _encode(records)

@@ -7,14 +7,11 @@ from typing import NamedTuple
 
 from shared.domain.errors import Malformed, Unauthenticated
 from shared.domain.logged import Taken, Unreadable
-from shared.domain.record import NEW, Flush, Record, RefusalCount, pack_flush, pack_records, unpack_flush
+from shared.domain.record import Flush, pack_flush, pack_records, part_of, unpack_flush
 
 EVENT_TYPE = "switchboard.log.batch"
 PROOF, SHARD = "ce-sbproof", "ce-sbshard"  # headers
 MAX_BYTES = 48 * 1024 * 1024  # of a body
-
-SKIPPED = b"-"[0]  # in a mask: not this record, it is in another part
-FILLER = RefusalCount(b"", "", "", "", 0, 0)  # in the place of such a record
 
 _entry = struct.Struct(">QI")  # flush number, bytes that follow
 
@@ -48,13 +45,7 @@ def split(entry: Packed) -> list[Packed]:
         return [entry._replace(packed=entry.packed[: len(entry.packed) // 2])]
     new = [index for index, _ in entry.flush.new()]
     middle = len(new) // 2
-    return [packed(_part(entry.flush, frozenset(half))) for half in (new[:middle], new[middle:])] if middle else [entry]
-
-
-def _part(flush: Flush, wanted: frozenset[int]) -> Flush:
-    records: list[Record] = [record if index in wanted else FILLER for index, record in enumerate(flush.records)]
-    mask = bytes(NEW if index in wanted else SKIPPED for index in range(len(records)))
-    return Flush(flush.number, flush.logged_at, mask, records)
+    return [packed(part_of(entry.flush, frozenset(half))) for half in (new[:middle], new[middle:])] if middle else [entry]
 
 
 def unpack_batch(body: bytes) -> list[Taken]:

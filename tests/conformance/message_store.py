@@ -9,6 +9,7 @@ from shared.domain.errors import NotProcessable
 from shared.domain.message import message_id
 from shared.domain.principal import Grant
 from shared.domain.record import NEW, DeadLetter, Deliveries, Flush
+from shared.domain.retention import Retention
 from shared.domain.stored import Search, StoredMessage
 from shared.domain.verdict import Shadow
 from shared.ports import MessageStore
@@ -206,6 +207,28 @@ class WritingConformance:
     async def test_quarantined_record_is_taken_when_it_comes_twice(self, store: MessageStore) -> None:
         for _ in range(2):
             await store.quarantine(0, 1, 2, b"\x00packed", "text with \0 and \ud800")
+
+    async def test_only_what_is_too_old_goes_when_an_org_keeps_less_than_others(self, store: MessageStore, org: str) -> None:
+        """The org keeps a day, the other ten years: rows, deliveries and dead letters of the one go, in bounded steps."""
+        old = [accepted(str(number), org, received_at=NOON + number) for number in range(5)]
+        young, others = accepted("young", org, received_at=NOON + DAY), accepted("others", f"{org}-b")
+        buried = DeadLetter(org, old[0].message.id, "local", "refused", 8, NOON + 10)
+        await store.write(0, [flush(1, *old, young, others, attempt("6", org, received_at=NOON), taken(old[0].message), buried)])
+        retention = Retention({org: 86_400}, 3_650 * 86_400)
+        gone = []
+        while step := await store.expire(retention, NOON + DAY + MINUTE, 4):
+            gone.append(step)
+        assert (sum(gone), len(gone) > 1) == (7, True)
+        assert await found(store, org) == ["young"]
+        assert await found(store, f"{org}-b") == ["others"]
+        assert await store.history(org, old[0].message.id) is None
+
+    async def test_identity_is_known_still_when_its_message_is_kept_no_longer(self, store: MessageStore, org: str) -> None:
+        sent = accepted(org=org)
+        await store.write(0, [flush(1, sent)])
+        retention = Retention({org: 3_600}, 3_650 * 86_400)
+        assert await store.expire(retention, NOON + 2 * 3_600_000_000, 100) == 1
+        assert await found(store, org) == []
 
 
 class ReadingConformance:

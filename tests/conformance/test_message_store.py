@@ -14,6 +14,7 @@ from shared.adapters.postgres import PostgresMessageStore
 from shared.adapters.postgres.migrations import migrate
 from shared.domain.errors import Unavailable
 from shared.domain.record import Flush
+from shared.domain.retention import Retention
 from tests.conformance.message_store import DAY, ReadingConformance, WritingConformance, found, rows_of
 from tests.missing import missing
 from tests.servers import Databases, add_timescaledb
@@ -208,3 +209,25 @@ async def losing_commits(database_url: str) -> AsyncIterator[str]:
     finally:
         listening.close()
         await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize("kind", ["timescaledb", "plain"])
+async def test_days_go_whole_when_nobody_keeps_them(databases: Databases, kind: str) -> None:
+    """A day past the longest retention is dropped as a chunk or partition; keys stay three days at least."""
+    with databases.temporary() as url:
+        if kind == "timescaledb" and not add_timescaledb(url):
+            missing("no TimescaleDB on this machine: it comes from Debian's packages")
+        migrate(url)
+        store = PostgresMessageStore(url)
+        await store.write(0, [flush(1, *(accepted(str(day), "acme", received_at=NOON + day * DAY) for day in range(6)))])
+        retention = Retention({"acme": 86_400}, 86_400)
+        gone = 0
+        while step := await store.expire(retention, NOON + 5 * DAY, 1_000):
+            gone += step
+        assert gone >= 4
+        assert await found(store, "acme") == ["5", "4"]
+        with psycopg.connect(url) as connection:
+            keys = connection.execute("SELECT count(*) FROM message_keys").fetchone()
+            days = connection.execute("SELECT count(*) FROM pg_class WHERE relname ~ '^message_keys_2026010[1-6]$'").fetchone()
+        assert (keys, days) == ((4,), (4,))
+        await store.stop()

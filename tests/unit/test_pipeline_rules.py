@@ -65,7 +65,8 @@ async def test_shadow_policy_changes_no_verdict_and_what_it_would_have_done_is_r
     assert [receipt(outcome).status for outcome in (quiet, fired, failed)] == ["accepted"] * 3
     assert refusal(blocked).error.rule == "policy:no-pay"
     accepted = [record for flush in product.log.flushes for _, record in flush.new() if isinstance(record, Accepted)]
-    told = {record.message.event_id: record.shadows for record in (*accepted, *product.log.attempts)}
+    told = {record.message.event_id: record.shadows for record in accepted}
+    told |= {record.message.event_id: record.shadows for record in product.log.attempts}
     assert told["e1"] == ()
     assert told["e2"] == (Shadow("new", "block", "too many"),)
     assert [(shadow.name, shadow.outcome) for shadow in told["e3"]] == [("new", "error")]

@@ -329,3 +329,65 @@ async def test_a_relay_ends_when_a_cancellation_would_be_lost_while_it_renews_it
     answered.set()
     async with asyncio.timeout(5):
         await running
+
+
+async def test_a_topic_has_its_own_patience_when_config_says_so(scene: Scene) -> None:
+    with_own(scene, Schedule(give_up_after_s=60))
+    await scene.queue.append([accepted("1", topic="short"), accepted("2", topic="long")])
+    scene.backbones.down.add("local")
+    scene.now += 90
+    await scene.step()
+    (dead,) = scene.records(DeadLetter)
+    assert isinstance(dead, DeadLetter)
+    assert (dead.id, dead.reason) == (accepted("1").message.id, "not reachable for 60 s")
+    scene.backbones.down.clear()
+    await scene.work()
+    assert scene.stored() == ["2"]
+
+
+async def test_what_waited_too_long_is_not_delivered_when_the_backbone_is_back_first(scene: Scene) -> None:
+    with_own(scene, Schedule(give_up_after_s=60))
+    await scene.queue.append([accepted("1", topic="long"), accepted("2", topic="short")])
+    scene.now += 90
+    await scene.work()
+    assert scene.stored() == ["1"]
+    assert [record.id for record in scene.records(DeadLetter) if isinstance(record, DeadLetter)] == [accepted("2").message.id]
+    assert scene.state == "open"
+
+
+async def test_a_topic_has_its_own_attempts_and_pauses_when_config_says_so(scene: Scene) -> None:
+    with_own(scene, Schedule(attempts=2, initial_ms=700))
+    await scene.queue.append([accepted("bad", topic="short")])
+    scene.backbones.refuse["bad"] = "no"
+    scene.now += 6
+    await scene.work()
+    (due,) = scene.relays.schedule.values()
+    assert round(due / 1e6 - scene.now, 1) == 0.7
+    scene.now += 1
+    await scene.step()
+    (dead,) = scene.records(DeadLetter)
+    assert isinstance(dead, DeadLetter)
+    assert (dead.reason, dead.attempts) == ("no", 2)
+    assert scene.relays.schedule == {}
+
+
+async def test_a_retry_is_buried_when_config_allows_fewer_attempts_by_now(scene: Scene) -> None:
+    await scene.queue.append([accepted("bad", topic="short")])
+    scene.backbones.refuse["bad"] = "no"
+    scene.now += 6
+    await scene.work()
+    with_own(scene, Schedule(attempts=1))
+    scene.backbones.refuse.clear()
+    scene.now += 1
+    await scene.step()
+    (dead,) = scene.records(DeadLetter)
+    assert isinstance(dead, DeadLetter)
+    assert (dead.reason, dead.attempts, scene.stored(), scene.relays.schedule) == ("refused 1 times", 1, [], {})
+
+
+def with_own(scene: Scene, short: Schedule) -> None:
+    """A relay for which topic `short` has a schedule of its own, and everything else the default."""
+    usual = Schedule()
+    scene.relay = Relay(
+        scene.log, "local", scene.backbones, scene.store, usual, lambda message: short if message.topic == "short" else usual
+    )

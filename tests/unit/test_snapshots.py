@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.domain.errors import Unavailable
+from shared.domain.errors import NotFound, Unavailable
 from shared.domain.principal import Grant, Principal
 from shared.domain.snapshot import Snapshot
 from shared.ports import ConfigStore
@@ -19,11 +19,22 @@ def snapshot(revision: int) -> Snapshot:
 
 
 class Store:
-    """A config store; None: it is away."""
+    """A config store; None: it is away. `kept` are the old revisions it gives, while `answers` is set."""
 
     def __init__(self, state: Snapshot | None) -> None:
         self.state = state
         self.changed: asyncio.Queue[Snapshot] = asyncio.Queue()
+        self.kept: dict[int, Snapshot] = {}
+        self.asked: list[int] = []
+        self.answers = asyncio.Event()
+        self.answers.set()
+
+    async def snapshot(self, revision: int) -> Snapshot:
+        self.asked.append(revision)
+        await self.answers.wait()
+        if revision not in self.kept:
+            raise NotFound(f"no revision {revision}")
+        return self.kept[revision]
 
     async def opened(self) -> ConfigStore:
         return self  # type: ignore[return-value]  # what the follower asks of it
@@ -80,6 +91,33 @@ async def test_stamped_revision_is_found_when_it_is_one_of_the_last_sixteen(tmp_
     assert [(await follower.at(revision)).revision for revision in range(2, 18)] == list(range(2, 18))
     with pytest.raises(Unavailable):
         await follower.at(1)
+    await follower.stop()
+
+
+async def test_revision_is_asked_for_once_when_it_was_never_ours(tmp_path: Path) -> None:
+    store = Store(snapshot(9))
+    follower = SnapshotFollower(store.opened, tmp_path / "snapshot")
+    await follower.start(5)
+    store.kept[4] = snapshot(4)
+    found = await asyncio.gather(*(follower.at(4) for _ in range(5)))
+    assert ({one.revision for one in found}, store.asked) == ({4}, [4])
+    assert (await follower.at(4)).revision == 4
+    assert (store.asked, follower.current.revision) == ([4], 9)
+    with pytest.raises(Unavailable, match="revision 3"):
+        await follower.at(3)
+    await follower.stop()
+
+
+async def test_stage_answers_unavailable_in_time_when_the_store_does_not_give_a_revision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.snapshots.ASKED_S", 0.05)
+    store = Store(snapshot(9))
+    follower = SnapshotFollower(store.opened, tmp_path / "snapshot")
+    await follower.start(5)
+    store.answers.clear()
+    with pytest.raises(Unavailable, match="does not answer"):
+        await follower.at(4)
     await follower.stop()
 
 

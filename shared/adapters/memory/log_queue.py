@@ -72,7 +72,7 @@ class MemoryLogQueue:
         waiting -= {(entry.flush, entry.index) for entry in entries}
         self.flushes.append(Flush(len(self.flushes) + 1, int(self._clock() * 1_000_000), b"", [deliveries]))
 
-    def refused(self, entries: Sequence[Entry], deliveries: Deliveries) -> None:
+    def refused(self, entries: Sequence[Entry], deliveries: Deliveries, retry_ms: int) -> None:
         """See LogQueue.refused."""
         self.retries.append(deliveries)
         self.delivered(entries, deliveries)

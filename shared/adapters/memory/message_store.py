@@ -9,6 +9,7 @@ from shared.domain.message import Message
 from shared.domain.names import matches
 from shared.domain.principal import Grant, Principal
 from shared.domain.record import Accepted, Attempt, Audit, DeadLetter, Deliveries, Flush, Record, RefusalCount
+from shared.domain.retention import Retention
 from shared.domain.stored import History, Search, StoredDelivery, StoredMessage
 
 DAY = 86_400_000_000  # microseconds
@@ -68,6 +69,14 @@ class MemoryMessageStore:
                 before = [row for row in rows if logged_at is not None and row.logged_at <= logged_at]
                 found[id, logged_at] = max(before or rows, key=lambda row: row.logged_at).message
         return found
+
+    async def expire(self, retention: Retention, now: int, limit: int) -> int:
+        """See MessageStore.expire."""
+        old = [row for row in self.rows if row.message.received_at < now - retention.of(row.message.org) * 1_000_000][:limit]
+        letters = [letter for letter in self.dead_letters if letter.time < now - retention.of(letter.org) * 1_000_000]
+        self.rows = [row for row in self.rows if row not in old]
+        self.dead_letters = [letter for letter in self.dead_letters if letter not in letters]
+        return len(old) + len(letters)
 
     def _accepted(self, id: bytes) -> list[StoredMessage]:
         return [row for row in self.rows if row.verdict == "accepted" and row.message.id == id]

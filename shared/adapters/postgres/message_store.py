@@ -5,12 +5,14 @@ from typing import Any
 
 from shared.adapters.postgres.connections import Connection, Connections
 from shared.adapters.postgres.patterns import is_exact, readable, topic_regex
+from shared.adapters.postgres.retention import expire
 from shared.adapters.postgres.statements import statement
 from shared.adapters.postgres.stored import deliveries_by_id, stored_message, with_deliveries
 from shared.adapters.postgres.times import moment, uuids
 from shared.adapters.postgres.writer import ShardWriter
 from shared.domain.message import Message, message_id
 from shared.domain.record import DeadLetter, Flush
+from shared.domain.retention import Retention
 from shared.domain.stored import History, Search, StoredDelivery, StoredMessage
 
 SEARCH = statement("search", columns="message_columns", rows="all_messages", key="key_of_message")
@@ -81,6 +83,10 @@ class PostgresMessageStore:
         logged = [None if logged_at is None else moment(logged_at) for _, logged_at in wanted]
         rows = await self._fetch(BODIES, {"ids": uuids([id for id, _ in wanted]), "logged": logged})
         return {wanted[place - 1]: stored_message(row).message for place, *row in rows}
+
+    async def expire(self, retention: Retention, now: int, limit: int) -> int:
+        """See MessageStore.expire."""
+        return await self._reads.run(lambda connection: expire(connection, retention, now, limit))
 
     async def ready(self) -> bool:
         """Whether the store answers and has its tables. Raises Unavailable when it doesn't answer."""

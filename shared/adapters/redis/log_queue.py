@@ -17,7 +17,6 @@ from shared.domain.record import Accepted, Attempt, Deliveries, unpack_flush
 from shared.ports import Publish
 
 RELAYS_AFTER_S = 4.0  # the relay takes what is 5 s old: a door that was stopped for a while must not publish it too
-FIRST_RETRY_MS = 100
 UNKNOWN = "unknown"
 
 
@@ -143,10 +142,10 @@ class RedisLogQueue:
         flusher.told.delivered(entries, deliveries)
         flusher.carry_soon()
 
-    def refused(self, entries: Sequence[Entry], deliveries: Deliveries) -> None:
+    def refused(self, entries: Sequence[Entry], deliveries: Deliveries, retry_ms: int) -> None:
         """See LogQueue.refused."""
         flusher = self._flushers[entries[0].shard]
-        flusher.told.refused(entries, deliveries, FIRST_RETRY_MS)
+        flusher.told.refused(entries, deliveries, retry_ms)
         flusher.carry_soon()
 
     def now(self) -> int:

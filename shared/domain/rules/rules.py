@@ -1,18 +1,23 @@
 """The rules of one config revision: which scope a message falls into. Fixed but for what it remembers, which is bounded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 
 from shared.domain.config.document import Document
+from shared.domain.config.merge import DEFAULT, Delivering, merge
 from shared.domain.config.paths import Path, parse_path, specificity
 from shared.domain.errors import NotProcessable
+from shared.domain.message import Message
 from shared.domain.names import subject_matches
+from shared.domain.retention import Retention
 from shared.domain.rules.scope import Scope, scope_of
 from shared.domain.rules.topics import Topics
 
 MAX_SCOPES = 1_024  # compiled sets of documents, at up to 70 KB for ten policies
+LONGEST_KEPT = 3_650 * 86_400  # seconds: the longest retention there is
 MAX_KNOWN = 16_384  # (org, topic, subject) whose scope is remembered
 
 _read = msgspec.json.Decoder(Document).decode
@@ -75,6 +80,41 @@ class Rules:
                 self._known.clear()
             self._known[key] = scope
         return scope
+
+    def delivering(self, message: Message) -> Delivering:
+        """How much of such messages is under way, and how a refused delivery of one is tried again."""
+        return self.scope(message.org, message.topic, message.subject).effective.delivering
+
+    def in_flight(self, message: Message) -> int | None:
+        """How many of such messages one process may have under way; None where no document says."""
+        effective = self.scope(message.org, message.topic, message.subject).effective
+        return None if effective.origins["/buffer/in_flight"] == DEFAULT else effective.delivering.in_flight
+
+    def batched(self, message: Message) -> int | None:
+        """How many of such messages one batch of the logger may have; None where no document says."""
+        effective = self.scope(message.org, message.topic, message.subject).effective
+        return None if effective.origins["/buffer/messages"] == DEFAULT else effective.delivering.messages
+
+    @cached_property
+    def retention(self) -> Retention:
+        """How long messages are kept: by the orgs that say so, and by all others. Of a document that can't be read: as long as can be."""
+        everybody = self._kept(self._of("").documents)
+        by_org = {name: self._kept((*self._of("").documents, *self._org_wide(name))) for name in self._documents if name}
+        return Retention({name: kept for name, kept in by_org.items() if kept != everybody}, everybody)
+
+    def _org_wide(self, name: str) -> list[Stored]:
+        return [one for one in self._of(name).documents if one.path.layer == "org"]
+
+    def _kept(self, stored: Sequence[Stored]) -> int:
+        try:
+            return merge([(one.path, _read(one.text)) for one in stored]).retention_s
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+            return LONGEST_KEPT
+
+    @cached_property
+    def buffered(self) -> bool:
+        """Whether any document may bound how much of something is under way: where none does, nobody has to look."""
+        return any(b'"buffer"' in text for documents in self._documents.values() for text in documents.values())
 
     def matching(self, org: str, topic: str, subject: str | None) -> tuple[Stored, ...]:
         """The documents for these messages, general first."""
