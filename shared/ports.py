@@ -170,6 +170,10 @@ class MessageStore(Protocol):
     async def search(self, wanted: Search) -> list[StoredMessage]:
         """Newest first, at most `limit`."""
 
+    async def scan(self, wanted: Search, after: tuple[int, bytes] | None) -> list[StoredMessage]:
+        """Oldest first, at most `limit`, from behind (received_at, record id) on, without deliveries. Of `wanted` only org, topic, subject,
+        since, until, limit and readable count."""
+
     async def delivered(self, backbone: str, wanted: Sequence[tuple[bytes, bytes]]) -> set[tuple[bytes, bytes]]:
         """Which of these messages (id, digest) the backbone is recorded to have taken.
 

@@ -4,6 +4,7 @@ import msgspec
 from fastapi import FastAPI
 
 from functions.config_crud import (
+    backtest_api,
     commands_api,
     documents_api,
     effective_api,
@@ -27,6 +28,7 @@ def api(resources: Resources, admit: Admit) -> FastAPI:
     documents_api.add(app, resources, admit)
     history_api.add(app, resources, admit)
     effective_api.add(app, resources, admit)
+    backtest_api.add(app, resources, admit)
     snapshot_api.add(app, resources)
     orgs_api.add(app, resources)
     principals_api.add(app, resources)

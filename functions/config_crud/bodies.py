@@ -97,6 +97,19 @@ class CheckBody(BaseModel):
     principal: str | None = Field(default=None, max_length=64)
 
 
+class BacktestBody(BaseModel):
+    """Which logged messages would flip with the document at the path (null: with none). Times are RFC 3339 or ages (`15m`, `7d`)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    path: str = Field(max_length=600)
+    document: Any = None
+    since: str = Field(default="24h", max_length=64)
+    until: str | None = Field(default=None, max_length=64)
+    limit: int = Field(default=1_000_000, ge=1, le=1_000_000)
+    cursor: str | None = Field(default=None, pattern=r"^[0-9]{1,18}-[0-9a-f]{32}$")
+
+
 class CommandBody(BaseModel):
     """What a command's event carries. `document` and `patch` may be anything: whether they hold is said of them, not of the body."""
 

@@ -11,7 +11,7 @@ from functions.config_crud.json_text import canonical
 from shared.codec import Context, decode_structured
 from shared.domain.config.document import Document as ConfigDocument
 from shared.domain.config.merge import merge, shown
-from shared.domain.config.paths import applies, parse_path
+from shared.domain.config.paths import Path, applies, parse_path
 from shared.domain.errors import Malformed, NotFound, SwitchboardError
 from shared.domain.message import uuid_text
 from shared.domain.principal import Principal
@@ -70,18 +70,33 @@ async def check(store: ConfigStore, admit: Admit, caller: Principal, org: str | 
     principal = caller if asked.principal is None else await store.principal(whose, asked.principal)
     if principal is None:
         raise NotFound(f"no principal {asked.principal}")
-    _, everybodys, own = await _in_force(store, whose)
-    if asked.proposal is not None:
-        path = path_of(asked.proposal.path)
-        if asked.proposal.value is not None:
-            await admit(path.text, asked.proposal.value, publish=False)
-        if path.layer == "global":
-            everybodys = _with(everybodys, path.text, asked.proposal.value)
-        else:
-            own = _with(own, path.text, asked.proposal.value)
-    rules = Rules({GLOBAL_ORG: everybodys, whose: own})
+    rules = Rules((await _documents(store, admit, whose, asked.proposal))[1])
     context = Context(whose, "http", principal.name, now)
     return [_verdict(event, context, principal, rules, now) for event in asked.events]
+
+
+async def proposed(
+    store: ConfigStore, admit: Admit, caller: Principal, org: str | None, proposal: Proposal
+) -> tuple[str, Path, Mapping[str, Texts]]:
+    """The org that is meant, the path, and all documents by org and path as they would be. Raises Forbidden, NotProcessable."""
+    whose = reach_all(caller, org, READ)
+    path, documents = await _documents(store, admit, whose, proposal)
+    assert path is not None
+    return whose, path, documents
+
+
+async def _documents(store: ConfigStore, admit: Admit, whose: str, proposal: Proposal | None) -> tuple[Path | None, Mapping[str, Texts]]:
+    """The documents in force, by org and path, with the proposal among them, once it is found to hold."""
+    _, everybodys, own = await _in_force(store, whose)
+    path = None if proposal is None else path_of(proposal.path)
+    if proposal is not None and path is not None:
+        if proposal.value is not None:
+            await admit(path.text, proposal.value, publish=False)
+        if path.layer == "global":
+            everybodys = _with(everybodys, path.text, proposal.value)
+        else:
+            own = _with(own, path.text, proposal.value)
+    return path, {GLOBAL_ORG: everybodys, whose: own}
 
 
 def _verdict(event: Any, context: Context, principal: Principal, rules: Rules, now: int) -> dict[str, object]:

@@ -1,1 +1,1 @@
-"""| logger | pod | log queue; a held backbone; retention | log queue, store, config snapshot | store (through log_batch), backbones, log queue |"""
+"""| logger | pod | log queue; held backbone; age | log queue, store, config snapshot | store (through log_batch), backbones, log queue |"""

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import httpx
 import typer
 
-from infra.cli import config_check, config_edit, config_history, config_text, output
+from infra.cli import config_backtest, config_check, config_edit, config_history, config_text, output
 from infra.cli.config_requests import ONLY_NEW, Headers, because, only_if, scope, url_of
 from infra.cli.connection import checked, connect
 from shared.domain.errors import NotFound
@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
         *(("get", get), ("set", put), ("patch", patch), ("edit", config_edit.edit), ("rm", remove)),
         *(("diff", config_history.diff), ("history", config_history.history), ("rollback", config_history.rollback)),
         ("check", config_check.check),
+        ("backtest", config_backtest.backtest),
     )
     for name, command in commands:
         config.command(name)(command)

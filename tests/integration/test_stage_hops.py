@@ -110,9 +110,14 @@ def test_message_is_refused_when_its_principal_is_not_in_the_stamped_revision(st
     assert (found.type, found.data.refusal and found.data.refusal.rule) == (wire.REJECTED, "grant")
 
 
-@pytest.mark.parametrize("revision", [10**6, -1])
+def test_stamped_revision_is_asked_for_when_it_came_and_went_unseen(stages: Stages) -> None:
+    (found,) = answers(post(stages.check, event(wire.RECEIVED, about(stages, "old", revision=stages.revision - 1), targets=())))
+    assert found.data.config_revision == stages.revision - 1
+
+
+@pytest.mark.parametrize("revision", [10**6, 0])
 def test_answer_is_503_when_the_stamped_revision_is_not_to_be_had(stages: Stages, revision: int) -> None:
-    one = about(stages, "e1", revision=revision if revision > 0 else stages.revision - 1)
+    one = about(stages, "e1", revision=revision)
     response = post(stages.check, event(wire.RECEIVED, one, targets=()), headers=HOP)
     assert response.status_code == 503
     assert "retry-after" in response.headers

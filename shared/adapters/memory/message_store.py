@@ -56,6 +56,11 @@ class MemoryMessageStore:
         found = sorted((row for row in self.rows if _is_wanted(row, wanted)), key=_newest, reverse=True)
         return [self._with_deliveries(row) for row in found[: wanted.limit]]
 
+    async def scan(self, wanted: Search, after: tuple[int, bytes] | None) -> list[StoredMessage]:
+        """See MessageStore.scan."""
+        rows = sorted((row for row in self.rows if _is_wanted(row, wanted)), key=_newest)
+        return [row for row in rows if after is None or _newest(row) > after][: wanted.limit]
+
     async def delivered(self, backbone: str, wanted: Sequence[tuple[bytes, bytes]]) -> set[tuple[bytes, bytes]]:
         taken = {each for group in self.deliveries if group.backbone == backbone and group.error is None for each in _ids(group)}
         digests = {id: [row.message.digest for row in self._accepted(id)] for id, _ in wanted}

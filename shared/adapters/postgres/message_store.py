@@ -18,7 +18,7 @@ from shared.domain.stored import History, Search, StoredDelivery, StoredMessage
 SEARCH = statement("search", columns="message_columns", rows="all_messages", key="key_of_message")
 SEARCH_IDS = statement("search", columns="message_columns", rows="messages_of_ids", key="key_of_message")
 HISTORY = statement("history", columns="message_columns", rows="messages_of_ids", key="key_of_message")
-BODIES = statement("bodies", columns="message_columns")
+BODIES, SCAN = statement("bodies", columns="message_columns"), statement("scan", columns="message_columns")
 COUNT_ATTEMPTS, DELIVERIES_OF, DEAD_LETTERS_OF = statement("count_attempts"), statement("deliveries_of"), statement("dead_letters_of")
 DELIVERED, INSERT_QUARANTINE, SESSION = statement("delivered"), statement("insert_quarantine"), statement("reader_session")
 
@@ -74,6 +74,12 @@ class PostgresMessageStore:
         rows = [stored_message(row) for row in found]
         deliveries = await self._deliveries(wanted.org, rows)
         return [with_deliveries(row, deliveries) for row in rows]
+
+    async def scan(self, wanted: Search, after: tuple[int, bytes] | None) -> list[StoredMessage]:
+        """See MessageStore.scan."""
+        time, record = after or (None, None)
+        more = {"after": None if time is None else moment(time), "after_record": None if record is None else record.hex()}
+        return [stored_message(row) for row in await self._fetch(SCAN, _conditions(wanted) | more)]
 
     async def delivered(self, backbone: str, wanted: Sequence[tuple[bytes, bytes]]) -> set[tuple[bytes, bytes]]:
         values = {"backbone": backbone, "ids": uuids([id for id, _ in wanted]), "digests": [digest for _, digest in wanted]}
