@@ -15,8 +15,6 @@ from starlette.requests import Request
 from functions.check_constraints.handler import verdict
 from shared.domain.errors import Fault, Forbidden
 from shared.domain.message import Message
-from shared.domain.principal import Principal
-from shared.domain.snapshot import Snapshot
 from shared.domain.verdict import Verdict, blocked_by, shadows_of
 from shared.edge.app import Edge, WithEvents
 from shared.edge.asgi import ASGIApp
@@ -24,7 +22,6 @@ from shared.edge.framework import framework_app
 from shared.edge.server import run
 from shared.edge.stock import served
 from shared.resources import Resources
-from shared.snapshots import KEPT
 from shared.stages.events import ACCEPTED, RECEIVED, REJECTED, Said, refused
 from shared.stages.hop import Asked, Hop, Replied
 
@@ -35,7 +32,6 @@ class Judge:
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
         self._snapshots = resources.snapshots
-        self._named: dict[int, tuple[Snapshot, dict[tuple[str, str], Principal]]] = {}
 
     async def __call__(self, asked: Sequence[Asked]) -> list[Replied]:
         """An answer for each. Raises Unavailable where a stamped revision isn't to be had: a retry harms none of the others."""
@@ -43,20 +39,11 @@ class Judge:
 
     async def _verdict(self, message: Message, said: Said) -> Verdict:
         snapshot = await self._snapshots.at(said.config_revision)
-        principal = self._principals(snapshot).get((said.org, said.principal))
+        principal = snapshot.principal_named(said.org, said.principal)
         if principal is None:
             fault = Fault("/topic", "not granted")
             return Forbidden("no grant to publish: the principal is not there in this config revision", rule="grant", faults=[fault])
         return verdict(message, principal, snapshot, await self._resources.limits(), monotonic())
-
-    def _principals(self, snapshot: Snapshot) -> dict[tuple[str, str], Principal]:
-        """The snapshot's principals by org and name."""
-        known = self._named.get(snapshot.revision)
-        if known is None or known[0] is not snapshot:
-            if len(self._named) >= KEPT:
-                self._named.clear()
-            known = self._named[snapshot.revision] = (snapshot, {(one.org, one.name): one for one in snapshot.keys.values()})
-        return known[1]
 
 
 def _replied(said: Said, verdict: Verdict) -> Replied:

@@ -7,6 +7,7 @@ import msgspec
 from shared.domain.names import matches, subject_matches
 
 ACTIONS = ("publish", "read", "config:read", "config:write", "registry:read", "registry:write", "redrive", "admin")
+DOORS = ("redis", "nats")  # where no key is shown: the principal is `<door>:<org>`
 
 
 class Grant(msgspec.Struct, frozen=True, cache_hash=True):

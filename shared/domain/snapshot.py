@@ -1,12 +1,12 @@
 """What a function knows of config and registry at one revision: immutable, replaced whole."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from hashlib import sha256
 
 import msgspec
 
-from shared.domain.principal import Principal
+from shared.domain.principal import DOORS, Grant, Principal
 from shared.domain.rules.rules import Rules
 
 
@@ -14,12 +14,16 @@ class Snapshot(msgspec.Struct, frozen=True, dict=True):
     """One config state. `keys` maps the SHA-256 of an API key to its principal; `home` is the backbone of this cluster.
 
     `documents` maps an org to its documents: path (`org`, `topics/orders.>`) to canonical JSON. The org `""` has `global`.
+    `orgs` are those with a principal, in order: what a source serves. `doors` has the principals that doors without keys speak as and
+    that config says something of, by name (`redis:acme`).
     """
 
     revision: int
     keys: Mapping[bytes, Principal]
     home: str = "local"
     documents: Mapping[str, Mapping[str, bytes]] = {}
+    orgs: tuple[str, ...] = ()
+    doors: Mapping[str, Principal] = {}
 
     @cached_property
     def rules(self) -> Rules:
@@ -35,3 +39,31 @@ class Snapshot(msgspec.Struct, frozen=True, dict=True):
     def principal_of(self, key: str) -> Principal | None:
         """The principal an API key belongs to. The look-up is by hash, so that timing tells nothing of a stored key."""
         return self.keys.get(sha256(key.encode()).digest())
+
+    def door_principal(self, door: str, org: str) -> Principal:
+        """Who speaks where a server's own access list stands for a key: `redis:<org>`, `nats:<org>`.
+
+        With the grants that config gives the principal of that name; where there is none, it may publish whatever its org may.
+        """
+        name = f"{door}:{org}"
+        return self.doors.get(name) or Principal(name, org, _PUBLISH)
+
+    def principal_named(self, org: str, name: str) -> Principal | None:
+        """The principal of that name in the org, where it has a key or is a door's."""
+        found = self._named.get((org, name))
+        door, _, whose = name.partition(":")
+        return self.door_principal(door, org) if found is None and door in DOORS and whose == org else found
+
+    @cached_property
+    def _named(self) -> dict[tuple[str, str], Principal]:
+        return {(one.org, one.name): one for one in self.keys.values()}
+
+
+_PUBLISH = (Grant("publish"),)
+
+
+def standing(principals: Iterable[Principal]) -> tuple[tuple[str, ...], dict[str, Principal]]:
+    """`orgs` and `doors` of a snapshot, given all principals there are."""
+    known = list(principals)
+    doors = {one.name: one for one in known if one.name in {f"{door}:{one.org}" for door in DOORS}}
+    return tuple(sorted({one.org for one in known})), doors

@@ -93,6 +93,26 @@ class ConfigStoreConformance:
         made = await asyncio.gather(*(config.put_principal(Principal(f"p{n}", org, ()), "me") for n in range(10)))
         assert sorted(made) == list(range(before + 1, before + 11))
 
+    async def test_door_speaks_as_its_principal_when_config_has_one_without_a_key(self, config: ConfigStore, org: str) -> None:
+        await config.put_principal(Principal("shop", org, READER), "me")
+        assert (await config.snapshot()).door_principal("redis", org) == Principal(f"redis:{org}", org, (Grant("publish"),))
+        wanted = Principal(f"redis:{org}", org, (Grant("publish", ("orders.>",)),))
+        await config.put_principal(wanted, "me")
+        await config.put_principal(Principal(f"nats:{org}", f"{org}2", READER), "me")  # another org's, whatever its name
+        snapshot = await config.snapshot()
+        assert snapshot.door_principal("redis", org) == wanted
+        assert snapshot.door_principal("nats", org) == Principal(f"nats:{org}", org, (Grant("publish"),))
+        await config.delete_principal(org, wanted.name, "me")
+        assert (await config.snapshot()).door_principal("redis", org).grants == (Grant("publish"),)
+
+    async def test_orgs_are_those_with_a_principal_when_a_source_asks(self, config: ConfigStore, org: str) -> None:
+        assert org not in (await config.snapshot()).orgs
+        for whose in (f"{org}2", org):
+            await config.put_principal(Principal("shop", whose, ()), "me")
+        assert (await config.snapshot()).orgs == (org, f"{org}2")
+        await config.delete_org(org, "me")
+        assert (await config.snapshot()).orgs == (f"{org}2",)
+
     async def test_snapshots_come_when_config_changes(self, config: ConfigStore, org: str) -> None:
         changes = config.changes()
         try:

@@ -97,6 +97,12 @@ def test_verdicts_come_in_order_under_proofs_when_a_batch_is_checked(stages: Sta
         assert (answer.data.message and wire.plain(answer.data.message)) == one
 
 
+def test_message_is_judged_when_its_principal_is_a_doors(stages: Stages) -> None:
+    doors = [msgspec.structs.replace(about(stages, name), principal=name) for name in (f"redis:{ORG}", f"nats:{ORG}", "redis:globex")]
+    found = answers(post(stages.check, *(event(wire.RECEIVED, one, targets=()) for one in doors)))
+    assert [one.type for one in found] == [wire.ACCEPTED, wire.ACCEPTED, wire.REJECTED]
+
+
 def test_message_is_not_sent_back_when_the_caller_prefers_the_minimum(stages: Stages) -> None:
     one = about(stages, "e1")
     (found,) = answers(post(stages.check, event(wire.RECEIVED, one, targets=()), headers={"prefer": "return=minimal"}))

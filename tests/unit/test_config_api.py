@@ -56,6 +56,13 @@ async def test_key_works_until_it_is_deleted_and_is_shown_once(api: Api) -> None
     problem(await api.ask(admin, f"{SHOP}/keys/{key_id}", "DELETE"), 404)
 
 
+async def test_door_is_held_to_its_grants_when_its_principal_is_put(api: Api) -> None:
+    admin = await api.key()
+    assert (await api.ask(admin, f"{PRINCIPALS}/redis:acme", "PUT", json=PUBLISH)).status_code == 201
+    granted = (Grant("publish", ("orders.>",)),)
+    assert await eventually(lambda: api.resources.snapshots.current.door_principal("redis", "acme").grants == granted)
+
+
 async def test_keys_stop_working_when_their_principal_is_deleted(api: Api) -> None:
     key = await api.key("shop", "acme", Grant("config:read"))
     assert (await api.ask(await api.key(), SHOP, "DELETE")).status_code == 204

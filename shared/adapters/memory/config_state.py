@@ -11,7 +11,7 @@ import msgspec
 from shared.domain.authority import rules_all
 from shared.domain.principal import Principal
 from shared.domain.revisions import Change, Document, OrgState
-from shared.domain.snapshot import Snapshot
+from shared.domain.snapshot import Snapshot, standing
 
 
 class Key(NamedTuple):
@@ -41,7 +41,8 @@ class State(NamedTuple):
         for (org, path), document in self.documents.items():
             documents.setdefault(org, {})[path] = document.text
         keys = {key.hash: self.principals[key.org, key.name][0] for key in self.keys.values()}
-        return Snapshot(revision, keys, home, documents=documents)
+        orgs, doors = standing(principal for principal, _ in self.principals.values())
+        return Snapshot(revision, keys, home, documents, orgs, doors)
 
     def is_ruled(self) -> bool:
         """Whether a system admin that may do everything can sign in."""

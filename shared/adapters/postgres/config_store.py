@@ -16,7 +16,7 @@ from shared.adapters.postgres.connections import Connection, connect
 from shared.adapters.postgres.statements import statement
 from shared.domain.errors import NotFound
 from shared.domain.principal import Grant, Principal
-from shared.domain.snapshot import Snapshot
+from shared.domain.snapshot import Snapshot, standing
 
 SNAPSHOT, REVISION, KEPT_REVISION = statement("snapshot"), statement("revision"), statement("kept_revision")
 
@@ -114,7 +114,8 @@ def _snapshot(rows: Iterable[Sequence[Any]], home: str) -> Snapshot:
             principals[org, path] = _principal(org, path, value)
         elif kind == "key":
             hashes.append((bytes.fromhex(value), org, path.partition("/keys/")[0]))
-    return Snapshot(number, {key: principals[org, path] for key, org, path in hashes}, home, documents=documents)
+    orgs, doors = standing(principals.values())
+    return Snapshot(number, {key: principals[org, path] for key, org, path in hashes}, home, documents, orgs, doors)
 
 
 def _principal(org: str, path: str, value: str) -> Principal:
