@@ -15,8 +15,13 @@ from typing import Any
 import httpx
 import pytest
 
+from shared.adapters.postgres import PostgresConfigStore, PostgresMessageStore
+from shared.domain.principal import Grant
+from shared.domain.revisions import Write
+from shared.domain.stored import Search, StoredMessage
 from tests.integration.fronts import FrontProcess, environment, fronting
-from tests.waiting import eventually_now
+from tests.integration.services import Service, serving
+from tests.waiting import eventually, eventually_now
 
 EVENT = {"ce-specversion": "1.0", "ce-source": "/live", "content-type": "application/json"}
 
@@ -62,14 +67,26 @@ def test_rules_decide_everywhere_and_name_themselves_when_they_were_written(fron
     assert (again["status"], again["duplicate"]) == ("accepted", True)
 
 
-def test_verdicts_are_of_one_revision_when_config_changes_under_load(fronts: list[FrontProcess]) -> None:
-    """Two documents change together, with the same number in both: a verdict that mixed two revisions would see two numbers."""
+def test_verdicts_are_of_one_revision_when_config_changes_a_thousand_times_under_load(
+    fronts: list[FrontProcess], tmp_path: Path, redis_url: str, nats_url: str, database: str
+) -> None:
+    """Two documents change together, with the same number in both: the one blocks, the other is a shadow. A verdict that mixed two
+    revisions would see two numbers, in what the sender is told or in what is recorded of it."""
     first = fronts[0]
-    numbers: dict[int, int] = {}
 
-    def publish(number: int) -> None:
-        policies = [{"name": "number", "when": f"data.n != {number}", "reason": str(number)}]
-        numbers[put(first, "org", {"policies": policies})] = number
+    def said(number: int, name: str, mode: str) -> bytes:
+        return json.dumps({"policies": [{"name": name, "when": "data.n < 0", "mode": mode, "reason": str(number)}]}).encode()
+
+    async def publish(stop: asyncio.Event) -> dict[int, int]:
+        config = PostgresConfigStore(database)
+        await config.start()
+        numbers: dict[int, int] = {}
+        for number in range(1_000):
+            both = {"org": said(number, "number", "enforce"), "topics/mix": said(number, "second", "shadow")}
+            numbers[await config.write_documents(first.org, Write("put", "org", both), "test")] = number
+        stop.set()
+        await config.stop()
+        return numbers
 
     async def load(stop: asyncio.Event) -> list[dict[str, Any]]:
         told: list[dict[str, Any]] = []
@@ -81,18 +98,33 @@ def test_verdicts_are_of_one_revision_when_config_changes_under_load(fronts: lis
                 told.append(answer.json())
         return told
 
-    async def run() -> list[dict[str, Any]]:
+    async def run() -> tuple[dict[int, int], list[dict[str, Any]]]:
         stop = asyncio.Event()
-        loading = [asyncio.create_task(load(stop)) for _ in range(1)]
-        for number in range(60):
-            await asyncio.to_thread(publish, number)
-        stop.set()
-        return [one for told in await asyncio.gather(*loading) for one in told]
+        numbers, told = await asyncio.gather(publish(stop), load(stop))
+        return numbers, told
 
-    told = asyncio.run(run())
+    numbers, told = asyncio.run(run())
     judged = [(one["config_revision"], int(one["detail"])) for one in told if one.get("rule") == "policy:number"]
-    assert judged
+    assert len(numbers) == 1_000
+    assert len({revision for revision, _ in judged}) > 3
     assert {(revision, numbers[revision]) for revision, _ in judged} == set(judged)
+    settings = environment(tmp_path, redis_url, nats_url, database)
+    with serving(Service("logger", settings, tmp_path)):
+        recorded = asyncio.run(_recorded(database, first.org))
+    for row in recorded:
+        assert [(shadow.name, int(shadow.detail)) for shadow in row.shadows] == [("second", numbers[row.message.revision])]
+        assert int(row.detail or "-1") == numbers[row.message.revision]
+
+
+async def _recorded(database: str, org: str) -> list[StoredMessage]:
+    """Some of the refusals that were recorded, once the logger has written them."""
+    store = PostgresMessageStore(database)
+    wanted = Search(org=org, readable=(Grant("read"),), verdict="blocked", limit=500)
+    try:
+        await eventually(lambda: store.search(wanted), within=20)
+        return await store.search(wanted)
+    finally:
+        await store.stop()
 
 
 def test_limit_admits_its_rate_and_burst_when_three_processes_share_it(fronts: list[FrontProcess]) -> None:
