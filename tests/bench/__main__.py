@@ -14,7 +14,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.doors import batches_of_50, literal_stack, single_events
+from tests.bench.doors import batches_of_50, literal_stack, ruled_batches_of_50, ruled_single_events, single_events
 from tests.bench.feed import latency
 from tests.bench.figure import Figure
 from tests.bench.policies import ten_policies, whole_check
@@ -29,6 +29,8 @@ FIGURES: dict[str, Callable[[Path], Awaitable[Figure]]] = {
     "P6": latency,
     "P7": ten_policies,
     "check": whole_check,
+    "P1 rules": ruled_single_events,
+    "P2 rules": ruled_batches_of_50,
     "P8": first_answer,
 }
 

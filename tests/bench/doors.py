@@ -1,16 +1,22 @@
 """P1, P2, P3: what a request costs the door's process, beside its reference in the same run."""
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
+
+import httpx
+import msgspec
 
 from tests.bench import traffic
 from tests.bench.figure import Figure
 from tests.bench.load import Load, send
+from tests.bench.policies import THREE
 from tests.bench.processes import cpu_seconds, served
 from tests.product import product
 
 IN_FLIGHT = 256
+IN_FORCE = 1.5  # seconds after which a document is
 ECHO_THERE = 47_600  # performance.md, "HTTP, one core": bare ASGI on uvicorn
 LITERAL_IN_FLIGHT = 64  # with 256 the Redis client runs out of connections now and then; it is no faster
 UVICORN = [
@@ -53,11 +59,34 @@ async def _cost(url: str, pid: int, requests: Any, connections: int, expect: int
 SLICES = 5  # a run alternates between the two servers: a machine's speed drifts within a run, too
 
 
-async def single_events(state: Path, runs: int = 3, count: int = 20_000) -> Figure:
+async def ruled_single_events(state: Path) -> Figure:
+    """P1 under a limit, grants, a schema and three policies."""
+    figure = await single_events(state, document=THREE)
+    return msgspec.structs.replace(figure, name="P1 rules", gate=0.31, goal=None)
+
+
+async def ruled_batches_of_50(state: Path) -> Figure:
+    """P2 under the same."""
+    figure = await batches_of_50(state, document=THREE)
+    return msgspec.structs.replace(figure, name="P2 rules", gate=40_000, goal=None)
+
+
+def _ruled(endpoints: dict[str, Any], document: Any) -> None:
+    """The org's document, in force in all of the product's processes."""
+    answer = httpx.put(
+        endpoints["http"] + "/v1/config/org", json=document, headers={"authorization": f"Bearer {endpoints['key']}"}, timeout=20
+    )
+    answer.raise_for_status()
+    time.sleep(IN_FORCE)
+
+
+async def single_events(state: Path, runs: int = 3, count: int = 20_000, document: Any = None) -> Figure:
     """P1: CPU of a bare ASGI echo over CPU of ingest, a request."""
     ratios, walls, ours, echoes = [], [], [], []
     with product(state) as endpoints, served([*UVICORN, "tests.bench.echo:app"]) as (echo_url, echo_pid):
         url, key, pid = endpoints["http"] + "/v1/events", endpoints["key"], endpoints["processes"]["front"]
+        if document is not None:
+            _ruled(endpoints, document)
         await send(url, traffic.single(url, key, 4_000), connections=IN_FLIGHT)
         await send(echo_url, traffic.single(echo_url, key, 4_000), connections=IN_FLIGHT)
         for _ in range(runs):
@@ -75,7 +104,7 @@ async def single_events(state: Path, runs: int = 3, count: int = 20_000) -> Figu
     return Figure("P1", "x bare ASGI echo (CPU a request)", ratios, gate=0.40, goal=0.5, notes=notes)
 
 
-async def batches_of_50(state: Path, runs: int = 3, count: int = 2_000) -> Figure:
+async def batches_of_50(state: Path, runs: int = 3, count: int = 2_000, document: Any = None) -> Figure:
     """P2: events a core-second of the door's process, in batches of 50.
 
     The gate is an absolute figure of the design's machine, on which a core did ECHO_THERE bare echoes a second. `scaled` is this core's
@@ -84,6 +113,8 @@ async def batches_of_50(state: Path, runs: int = 3, count: int = 2_000) -> Figur
     rates, walls, echoes = [], [], []
     with product(state) as endpoints, served([*UVICORN, "tests.bench.echo:app"]) as (echo_url, echo_pid):
         url, key, pid = endpoints["http"] + "/v1/events", endpoints["key"], endpoints["processes"]["front"]
+        if document is not None:
+            _ruled(endpoints, document)
         await send(url, traffic.batches(url, key, 200, 50), connections=16)
         for _ in range(runs):
             cost = seconds = echo = 0.0
