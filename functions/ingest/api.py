@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence, Set
 from time import perf_counter, time_ns
 
-from functions.ingest.handler import Submit, handle
+from functions.door import Submit, handle
 from functions.ingest.webhook import ALLOW, handshake
 from shared.codec import Context, decode_http, encode_problem, encode_receipt, encode_receipts, trace_of
 from shared.domain.errors import Fault, Malformed, SwitchboardError
@@ -157,23 +157,10 @@ class Door:
         finally:
             flight.events -= count
             flight.bytes -= size
-        self._count(outcomes)
+        self._counters.count(outcomes)
         if b"prefer" in fields and wants_reply(fields[b"prefer"]):
             return self._reply(outcomes)
         return _one_answer(outcomes[0]) if decoded.single else _batch_answer(outcomes)
-
-    def _count(self, outcomes: Sequence[Outcome]) -> None:
-        counters = self._counters
-        for outcome in outcomes:
-            if type(outcome) is Receipt:
-                counters.accepted += 1
-                if outcome.duplicate:
-                    counters.duplicates += 1
-                for delivery in outcome.deliveries:
-                    if delivery.status == "pending":
-                        counters.pending += 1
-            elif type(outcome) is Refusal:
-                counters.refuse(outcome.error.kind, outcome.error.rule)
 
     def _reply(self, outcomes: Sequence[Outcome]) -> Answer:
         try:

@@ -6,27 +6,21 @@ The framework, with Flask and starlette, takes half of a start, and events don't
 asks for `ingest`, and with the first request that is none of POST /v1/events (performance.md, P8; tests/unit/test_imports.py).
 """
 
-import asyncio
 import gc
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from functions.ingest.api import Door
-from functions.pipeline import Check, Pipeline
+from functions.wiring import pipeline_of, submit_of
 from shared.domain.errors import NotFound, Unavailable
-from shared.domain.message import Message
-from shared.domain.principal import Principal
-from shared.domain.rules.limits import Limits
-from shared.domain.verdict import Outcome
 from shared.edge.app import EVENTS_PATHS, Edge, WithEvents
 from shared.edge.asgi import ASGIApp, Receive, Scope, Send
 from shared.edge.later import Later
 from shared.edge.principals import Principals
 from shared.edge.problems import answer_problem
 from shared.edge.server import run
-from shared.ports import Backbones
 from shared.resources import Resources
 
 if TYPE_CHECKING:
@@ -34,60 +28,11 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 
-async def pipeline_of(resources: Resources) -> Pipeline:
-    """The process's pipeline; a stage is a direct call unless its URL is set. Raises Unavailable, Misconfigured."""
-    settings = resources.settings
-
-    async def make() -> tuple[Pipeline, None]:
-        backbones = resources.backbones() if settings.route_url is None else remote_route(resources)
-        log, publishing = await asyncio.gather(resources.log(), backbones)
-        check: Limits | Check = await resources.limits() if settings.check_url is None else await remote_check(resources)
-        return Pipeline.wired(log, publishing, resources.snapshots, Bodies(resources), check), None
-
-    return await resources.once("pipeline", make)
-
-
-# The calls to Services are imported where they are wanted: an HTTP client takes a while, and inline nobody needs one.
-
-
-async def remote_check(resources: Resources) -> Check:
-    from shared.stages.check import open_check
-
-    return await open_check(resources)
-
-
-async def remote_route(resources: Resources) -> Backbones:
-    from shared.stages.route import open_route
-
-    return await open_route(resources)
-
-
-class Bodies:
-    """The store's bodies, opened when the first is needed: messages are taken while the store is away."""
-
-    def __init__(self, resources: Resources) -> None:
-        self._resources = resources
-
-    async def bodies(self, wanted: Sequence[tuple[bytes, int | None]]) -> dict[tuple[bytes, int | None], Message]:
-        """See MessageStore.bodies."""
-        return await (await self._resources.store()).bodies(wanted)
-
-
 def door_of(resources: Resources) -> Door:
     """The door on a process's resources. It opens before the pipeline is there: until then the answer is Unavailable."""
-    pipeline: Pipeline | None = None
-
-    async def first(messages: Sequence[Message], principal: Principal) -> list[Outcome]:
-        nonlocal pipeline
-        pipeline = await pipeline_of(resources)
-        return await pipeline.submit(messages, principal)
-
-    def submit(messages: Sequence[Message], principal: Principal) -> Coroutine[Any, Any, list[Outcome]]:
-        return first(messages, principal) if pipeline is None else pipeline.submit(messages, principal)
-
     settings = resources.settings
     return Door(
-        submit,
+        submit_of(resources),
         Principals(resources.snapshots, resources.cookies, basic=True),
         resources.counters,
         resources.flight,

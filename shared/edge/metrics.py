@@ -1,8 +1,10 @@
 """What a process counts: plain integers while it works, Prometheus's form only when somebody scrapes."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
+
+from shared.domain.verdict import Outcome, Receipt, Refusal
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -36,6 +38,19 @@ class Counters:
         """Count one refused event."""
         key = (kind, rule or "")
         self.refused[key] = self.refused.get(key, 0) + 1
+
+    def count(self, outcomes: Sequence[Outcome]) -> None:
+        """Count what a door tells its sender."""
+        for outcome in outcomes:
+            if type(outcome) is Receipt:
+                self.accepted += 1
+                if outcome.duplicate:
+                    self.duplicates += 1
+                for delivery in outcome.deliveries:
+                    if delivery.status == "pending":
+                        self.pending += 1
+            elif type(outcome) is Refusal:
+                self.refuse(outcome.error.kind, outcome.error.rule)
 
 
 def _families(counters: Counters, degraded: list[str]) -> "Iterator[Metric]":

@@ -14,10 +14,10 @@ def rows() -> dict[str, str]:
 
 
 def folders() -> list[str]:
-    return sorted(path.name for path in FUNCTIONS.iterdir() if (path / "handler.py").exists())
+    return sorted(path.name for path in FUNCTIONS.iterdir() if (path / "__init__.py").exists())
 
 
-def test_every_folder_is_in_the_table_when_it_has_a_handler() -> None:
+def test_every_folder_is_in_the_table_when_it_is_a_package() -> None:
     assert sorted(rows()) == folders()
 
 

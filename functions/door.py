@@ -1,4 +1,4 @@
-"""Ingest: decoded events in, one outcome for each out."""
+"""What every door ends in: decoded events in, one outcome for each out. Behind it is the pipeline, whatever the door."""
 
 from collections.abc import Sequence
 from typing import Protocol

@@ -1,0 +1,68 @@
+"""A door's pipeline by its process's settings: on the process's own adapters, each stage a direct call or a call to its Service."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from functions.door import Submit
+from functions.pipeline import Check, Pipeline
+from shared.domain.message import Message
+from shared.domain.principal import Principal
+from shared.domain.rules.limits import Limits
+from shared.domain.verdict import Outcome
+from shared.ports import Backbones
+from shared.resources import Resources
+
+
+async def pipeline_of(resources: Resources) -> Pipeline:
+    """The process's pipeline; a stage is a direct call unless its URL is set. Raises Unavailable, Misconfigured."""
+    settings = resources.settings
+
+    async def make() -> tuple[Pipeline, None]:
+        backbones = resources.backbones() if settings.route_url is None else remote_route(resources)
+        log, publishing = await asyncio.gather(resources.log(), backbones)
+        check: Limits | Check = await resources.limits() if settings.check_url is None else await remote_check(resources)
+        return Pipeline.wired(log, publishing, resources.snapshots, Bodies(resources), check), None
+
+    return await resources.once("pipeline", make)
+
+
+# The calls to Services are imported where they are wanted: an HTTP client takes a while, and inline nobody needs one.
+
+
+async def remote_check(resources: Resources) -> Check:
+    from shared.stages.check import open_check
+
+    return await open_check(resources)
+
+
+async def remote_route(resources: Resources) -> Backbones:
+    from shared.stages.route import open_route
+
+    return await open_route(resources)
+
+
+class Bodies:
+    """The store's bodies, opened when the first is needed: messages are taken while the store is away."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+
+    async def bodies(self, wanted: Sequence[tuple[bytes, int | None]]) -> dict[tuple[bytes, int | None], Message]:
+        """See MessageStore.bodies."""
+        return await (await self._resources.store()).bodies(wanted)
+
+
+def submit_of(resources: Resources) -> Submit:
+    """The process's pipeline as a door calls it. The door opens before the pipeline is there: until then it raises Unavailable."""
+    pipeline: Pipeline | None = None
+
+    async def first(messages: Sequence[Message], principal: Principal) -> list[Outcome]:
+        nonlocal pipeline
+        pipeline = await pipeline_of(resources)
+        return await pipeline.submit(messages, principal)
+
+    def submit(messages: Sequence[Message], principal: Principal) -> Coroutine[Any, Any, list[Outcome]]:
+        return first(messages, principal) if pipeline is None else pipeline.submit(messages, principal)
+
+    return submit
