@@ -14,11 +14,11 @@ from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from shared.domain.errors import Misconfigured
+from shared.secret import SecretKeys
 
 PREFIX = "SWITCHBOARD_"
 OTHER_NAMES = {"port": ("PORT", "SWITCHBOARD_PORT"), "sink": ("K_SINK",)}  # field -> its variables, the strongest first
 COMMAND_LINE = {"SWITCHBOARD_URL", "SWITCHBOARD_KEY"}  # read by infra/cli/connection.py
-SHORTEST_KEY = 32  # bytes
 
 log = logging.getLogger(__name__)
 
@@ -139,17 +139,9 @@ class Settings:
             raise Misconfigured(f"{_variables(field)[0]} is not set")
         return str(value)
 
-    def secret_keys(self) -> tuple[bytes, ...]:
-        """The keys for proofs, cursors and sessions: the first signs, all verify. Raises Misconfigured when there is none."""
-        path = Path(self.required("secret_file"))
-        try:
-            lines = path.read_bytes().split(b"\n")
-        except OSError as error:
-            raise Misconfigured(f"SWITCHBOARD_SECRET_FILE: {path} can't be read: {error.strerror}") from error
-        keys = tuple(key for line in lines if (key := line.strip()))
-        if not keys or min(map(len, keys)) < SHORTEST_KEY:
-            raise Misconfigured(f"SWITCHBOARD_SECRET_FILE: {path} must hold keys of at least {SHORTEST_KEY} characters, one a line")
-        return keys
+    def secret_keys(self) -> SecretKeys:
+        """The keys for proofs, cursors and sessions, as the file has them now. Raises Misconfigured when there is none."""
+        return SecretKeys(Path(self.required("secret_file")))
 
 
 # Settings of the contract whose other side isn't built: to take one and do nothing would mislead whoever set it.

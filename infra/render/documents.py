@@ -8,7 +8,8 @@ from typing import NamedTuple
 from infra.local.front import build
 from shared.edge.asgi import ASGIApp, Event
 from shared.resources import Resources
-from shared.settings import SHORTEST_KEY, Settings
+from shared.secret import SHORTEST_KEY
+from shared.settings import Settings
 
 FILES = {"/openapi.json": "openapi.json", "/docs": "docs.html"}
 

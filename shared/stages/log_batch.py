@@ -13,10 +13,10 @@ SECONDS = 75.0  # a call: the store gives a batch 60 s. What was committed behin
 
 
 class RemoteRows:
-    """The logger's `write` as a call to the log-batch Service. `key` proves that it is a logger of ours."""
+    """The logger's `write` as a call to the log-batch Service. The first of `keys` proves that it is a logger of ours."""
 
-    def __init__(self, calls: Calls, key: bytes, source: str) -> None:
-        self._calls, self._key, self._source = calls, key, source
+    def __init__(self, calls: Calls, keys: Sequence[bytes], source: str) -> None:
+        self._calls, self._keys, self._source = calls, keys, source
 
     async def close(self) -> None:
         await self._calls.close()
@@ -63,7 +63,7 @@ class RemoteRows:
             "ce-source": self._source,
             "ce-type": EVENT_TYPE,
             SHARD: str(shard),
-            PROOF: proof_of(self._key, shard, body),
+            PROOF: proof_of(self._keys[0], shard, body),
             "content-type": "application/octet-stream",
         }
 
@@ -74,7 +74,7 @@ async def open_rows(resources: Resources) -> RemoteRows:
     async def make() -> tuple[RemoteRows, Closing]:
         settings = resources.settings
         calls = Calls("log-batch", settings.required("log_batch_url"), SECONDS)
-        rows = RemoteRows(calls, settings.secret_keys()[0], f"/clusters/{settings.cluster}/logger")
+        rows = RemoteRows(calls, settings.secret_keys(), f"/clusters/{settings.cluster}/logger")
         return rows, rows.close
 
     return await resources.once("log-batch", make)

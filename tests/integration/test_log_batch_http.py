@@ -48,7 +48,7 @@ async def client(edge: Edge) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 async def rows_call(edge: Edge) -> AsyncIterator[RemoteRows]:
     """The logger's side of it."""
-    call = RemoteRows(Calls("log-batch", "http://log-batch", 20, transport=httpx.ASGITransport(edge)), KEY, "/clusters/local/logger")
+    call = RemoteRows(Calls("log-batch", "http://log-batch", 20, transport=httpx.ASGITransport(edge)), (KEY,), "/clusters/local/logger")
     yield call
     await call.close()
 
@@ -125,7 +125,9 @@ async def test_logger_is_not_stopped_when_flushes_or_one_of_them_are_larger_than
 
 
 async def test_logger_keeps_its_batch_when_the_answer_is_no_204(edge: Edge, database: str) -> None:
-    call = RemoteRows(Calls("log-batch", "http://log-batch", 20, transport=httpx.ASGITransport(edge)), b"x" * 40, "/clusters/local/logger")
+    call = RemoteRows(
+        Calls("log-batch", "http://log-batch", 20, transport=httpx.ASGITransport(edge)), (b"x" * 40,), "/clusters/local/logger"
+    )
     with pytest.raises(Unavailable):
         await call.write(0, unpack_batch(batch("e1")))
     assert not call.reachable()

@@ -11,7 +11,7 @@ from infra.cluster import secrets, tools
 from infra.cluster.secrets import ADMIN_KEY, PASSWORDS, SECRET, SERVERS, Found, make, missing
 from infra.cluster.tools import Cluster
 from shared.domain.errors import Conflict, Misconfigured
-from shared.settings import SHORTEST_KEY
+from shared.secret import SHORTEST_KEY
 
 NEEDED = {PASSWORDS: {"postgres"}, SERVERS: {"redis_url"}, SECRET: {"keys"}, ADMIN_KEY: {"key"}}
 

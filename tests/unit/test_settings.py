@@ -82,7 +82,7 @@ def test_a_missing_setting_is_named_when_it_is_required() -> None:
 def test_the_first_key_comes_first_when_the_secret_file_has_several(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_text("a" * 32 + "\n\n" + "b" * 32 + "\n")
-    assert Settings.from_env({"SWITCHBOARD_SECRET_FILE": str(file)}).secret_keys() == (b"a" * 32, b"b" * 32)
+    assert tuple(Settings.from_env({"SWITCHBOARD_SECRET_FILE": str(file)}).secret_keys()) == (b"a" * 32, b"b" * 32)
 
 
 @pytest.mark.parametrize("content", ["", "\n", "short\n", "a" * 32 + "\nshort\n"])
