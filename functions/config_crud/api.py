@@ -13,11 +13,11 @@ from functions.config_crud import (
     principals_api,
     snapshot_api,
 )
-from functions.config_crud.answers import stale_answer
 from functions.config_crud.documents import Admit
 from shared.domain.config.document import Document
 from shared.domain.revisions import Stale
 from shared.edge.rest import rest_app
+from shared.edge.writing import stale_answer
 from shared.resources import Resources
 
 

@@ -11,20 +11,21 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from functions.config_crud import described, effective, json_text
-from functions.config_crud.answers import body_of, json_answer
+from functions.config_crud import effective
 from functions.config_crud.backtest import Place, Progress, Span, backtest, readable, wanted
 from functions.config_crud.bodies import BacktestBody, parse
 from functions.config_crud.documents import Admit
 from functions.config_crud.effective import Proposal
 from shared.backtest import Judging, Setup
-from shared.domain import moments
+from shared.domain import json_text, moments
 from shared.domain.errors import Fault, Forbidden, Malformed, Overloaded, SwitchboardError
 from shared.domain.message import uuid_text
 from shared.domain.principal import Principal
 from shared.domain.rules.again import Flip
+from shared.edge import described
 from shared.edge.problems import problem_document
 from shared.edge.rest import caller
+from shared.edge.writing import body_of, json_answer
 from shared.resources import Resources
 from shared.view import time_text
 

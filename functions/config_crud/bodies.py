@@ -11,7 +11,6 @@ from shared.domain.errors import Fault, Malformed, NotFound
 from shared.domain.names import check_pattern
 from shared.domain.principal import Grant
 
-MAX_BODY = 256 * 1024  # bytes
 MAX_GRANTS = 100
 MAX_PATTERNS = 100  # of one grant
 

@@ -12,19 +12,19 @@ import msgspec
 from fastapi import Depends, FastAPI, Request, Response
 
 from functions.config_crud import documents
-from functions.config_crud.answers import body_of, check_reason
 from functions.config_crud.bodies import CommandBody, parse
-from functions.config_crud.documents import Admit, Guard, Target, path_of
-from functions.config_crud.json_text import parse as parse_json
+from functions.config_crud.documents import Admit, Target, path_of
 from shared.codec import Context, decode_http
 from shared.codec.attributes import header_value
 from shared.domain.errors import Fault, Malformed, SwitchboardError
+from shared.domain.json_text import parse as parse_json
 from shared.domain.message import Message
 from shared.domain.principal import Principal
-from shared.domain.revisions import Stale
+from shared.domain.revisions import Guard, Stale
 from shared.edge.hops import goes_back
 from shared.edge.problems import problem_document
 from shared.edge.rest import caller
+from shared.edge.writing import body_of, check_reason
 from shared.resources import Resources
 
 PUT, PATCH, DELETE = "switchboard.config.put", "switchboard.config.patch", "switchboard.config.delete"

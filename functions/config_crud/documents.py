@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, Protocol
 
 from functions.config_crud.access import READ, WRITE, author, reach_all, reach_document
-from functions.config_crud.json_text import canonical, parse
 from shared.domain.config.patch import merge_patch
 from shared.domain.config.paths import Path, parse_path
 from shared.domain.errors import Fault, NotFound, NotProcessable, Unavailable
+from shared.domain.json_text import canonical, parse
 from shared.domain.principal import Principal
-from shared.domain.revisions import Document, Stale, Write
+from shared.domain.revisions import Document, Guard, Stale, Write
 from shared.ports import ConfigDocuments
 
 TRIES = 20  # of a write that others come before
@@ -22,21 +22,6 @@ class Admit(Protocol):
     """
 
     async def __call__(self, path: str, value: Any, *, trial: bool = True, publish: bool = True) -> None: ...
-
-
-class Guard(NamedTuple):
-    """A request's preconditions (RFC 9110, 13.1): `match` are the revisions of If-Match, `exists` is its `*`, `create` If-None-Match: *."""
-
-    match: frozenset[int] | None = None
-    exists: bool = False
-    create: bool = False
-
-    def check(self, path: str, revision: int | None) -> None:
-        """Raise Stale unless what is at the path, by its revision, is as the request wants it."""
-        if self.create and revision is not None:
-            raise Stale(f"{path} is there already", revision)
-        if (self.exists and revision is None) or (self.match is not None and revision not in self.match):
-            raise Stale(f"{path} isn't there" if revision is None else f'{path} was changed: its ETag is "{revision}"', revision)
 
 
 class Target(NamedTuple):

@@ -7,13 +7,15 @@ import msgspec
 from fastapi import Depends, FastAPI, Request, Response
 from starlette.status import HTTP_200_OK, HTTP_201_CREATED, HTTP_204_NO_CONTENT, HTTP_304_NOT_MODIFIED
 
-from functions.config_crud import described, documents
-from functions.config_crud.answers import body_of, document_answer, guard_of, json_answer, not_modified, reason_of
+from functions.config_crud import documents, shapes
+from functions.config_crud.answers import document_answer
 from functions.config_crud.documents import Admit, Target, path_of
-from functions.config_crud.json_text import parse
 from shared.domain.errors import Malformed
+from shared.domain.json_text import parse
 from shared.domain.principal import Principal
+from shared.edge import described
 from shared.edge.rest import caller
+from shared.edge.writing import body_of, guard_of, json_answer, not_modified, reason_of
 from shared.resources import Resources
 
 Caller = Annotated[Principal, Depends(caller)]
@@ -83,8 +85,8 @@ def _handlers(resources: Resources, admit: Admit) -> dict[str, tuple[Callable[..
         await documents.delete_document(await resources.config(), caller, _target(request, org))
         return Response(status_code=HTTP_204_NO_CONTENT)
 
-    stored = described.answers("The document as it is stored; its entity tag is the revision that last changed it", described.document())
-    written = described.answers("The document as it is now; with the old entity tag where nothing changed", described.document(), 200, 201)
+    stored = described.answers("The document as it is stored; its entity tag is the revision that last changed it", shapes.document())
+    written = described.answers("The document as it is now; with the old entity tag where nothing changed", shapes.document(), 200, 201)
     refused: dict[int | str, dict[str, Any]] = {
         412: {"description": "A precondition failed: ETag says what would have matched."},
         422: {"description": "The document doesn't hold: `errors` has a pointer to every fault."},
@@ -93,7 +95,7 @@ def _handlers(resources: Resources, admit: Admit) -> dict[str, tuple[Callable[..
     merge = described.body({"type": "object"}, "application/merge-patch+json")
     return {
         "GET": (read, "Read", {"responses": stored}),
-        "PUT": (put, "Create or replace", {"responses": written | refused, "openapi_extra": heeded | described.body(described.document())}),
+        "PUT": (put, "Create or replace", {"responses": written | refused, "openapi_extra": heeded | described.body(shapes.document())}),
         "PATCH": (patch, "Merge into (RFC 7396)", {"responses": written | refused, "openapi_extra": heeded | merge}),
         "DELETE": (
             delete,

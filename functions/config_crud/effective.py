@@ -7,12 +7,12 @@ import msgspec
 
 from functions.config_crud.access import READ, reach_all, reach_topic
 from functions.config_crud.documents import Admit, path_of
-from functions.config_crud.json_text import canonical
 from shared.codec import Context, decode_structured
 from shared.domain.config.document import Document as ConfigDocument
 from shared.domain.config.merge import merge, shown
 from shared.domain.config.paths import Path, applies, parse_path
 from shared.domain.errors import Malformed, NotFound, SwitchboardError
+from shared.domain.json_text import canonical
 from shared.domain.message import uuid_text
 from shared.domain.principal import Principal
 from shared.domain.revisions import GLOBAL_ORG, Document

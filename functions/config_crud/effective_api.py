@@ -5,14 +5,16 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI, Query, Request, Response
 
-from functions.config_crud import described, effective, json_text
-from functions.config_crud.answers import body_of, json_answer
+from functions.config_crud import effective, shapes
 from functions.config_crud.bodies import CheckBody, parse
 from functions.config_crud.documents import Admit
 from functions.config_crud.effective import Asked, Proposal
+from shared.domain import json_text
 from shared.domain.errors import Fault, Malformed
 from shared.domain.principal import Principal
+from shared.edge import described
 from shared.edge.rest import caller
+from shared.edge.writing import body_of, json_answer
 from shared.resources import Resources
 
 Caller = Annotated[Principal, Depends(caller)]
@@ -26,7 +28,7 @@ EFFECTIVE = described.object_of(
     topic=TEXT,
     subject=MAYBE,
     config_revision={"type": "integer"},
-    document=described.document(),
+    document=shapes.document(),
     origins={
         "type": "object",
         "additionalProperties": TEXT,

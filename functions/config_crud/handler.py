@@ -7,11 +7,10 @@ from typing import TypeAlias, TypeVar
 import msgspec
 
 from functions.config_crud.access import READ, WRITE, author, reach
-from functions.config_crud.documents import Guard
 from shared.domain.authority import holds_all
 from shared.domain.errors import Fault, Forbidden, NotFound, NotProcessable, Unavailable
 from shared.domain.principal import Principal
-from shared.domain.revisions import LastAdmin, Stale
+from shared.domain.revisions import Guard, LastAdmin, Stale
 from shared.ports import ConfigStore
 
 TRIES = 20  # of a change that others come before

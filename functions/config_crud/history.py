@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from functions.config_crud.access import READ, WRITE, author, check_system, reach_all
 from functions.config_crud.documents import Admit
-from functions.config_crud.json_text import parse
 from shared.domain.config.reading import pointer
 from shared.domain.errors import Fault, Malformed, NotFound, NotProcessable, Unavailable
+from shared.domain.json_text import parse
 from shared.domain.principal import Principal
 from shared.domain.revisions import GLOBAL_ORG, Change, Document, Revision, Stale, Write
 from shared.ports import ConfigDocuments

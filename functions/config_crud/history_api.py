@@ -4,13 +4,15 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI, Path, Query, Request, Response
 
-from functions.config_crud import described, history
-from functions.config_crud.answers import before_and_after, body_of, change_view, json_answer, reason_of, revision_view
+from functions.config_crud import history, shapes
+from functions.config_crud.answers import before_and_after, change_view, revision_view
 from functions.config_crud.bodies import RollbackBody, parse
 from functions.config_crud.documents import Admit
 from shared.domain.errors import Fault, Malformed
 from shared.domain.principal import Principal
+from shared.edge import described
 from shared.edge.rest import caller
+from shared.edge.writing import body_of, json_answer, reason_of
 from shared.resources import Resources
 
 Caller = Annotated[Principal, Depends(caller)]
@@ -24,7 +26,7 @@ _ROLLED_BACK = {
     "path": {"const": "rollback"},
     "before": {"type": ["object", "null"]},
     "after": {"type": ["object", "null"]},
-    "changes": {"type": "array", "items": described.CHANGE},
+    "changes": {"type": "array", "items": shapes.CHANGE},
 }
 
 
@@ -34,7 +36,7 @@ def add(app: FastAPI, resources: Resources, admit: Admit) -> None:
     @app.get(
         "/v1/config/revisions",
         summary="Revisions that touched the org, or everybody; newest first",
-        responses=described.answers("A page; `next` is null on the last one", described.items_of(described.REVISION)),
+        responses=described.answers("A page; `next` is null on the last one", described.items_of(shapes.REVISION)),
     )
     async def list_revisions(
         caller: Caller,
@@ -46,11 +48,11 @@ def add(app: FastAPI, resources: Resources, admit: Admit) -> None:
         page, following = await history.list_revisions(await resources.config(), caller, org, limit, _number(cursor), path)
         return json_answer({"items": [revision_view(one) for one in page], "next": None if following is None else str(following)})
 
-    @app.get("/v1/config/revisions/{number}", summary="One revision", responses=described.answers("The revision", described.REVISION))
+    @app.get("/v1/config/revisions/{number}", summary="One revision", responses=described.answers("The revision", shapes.REVISION))
     async def read_revision(caller: Caller, number: Annotated[int, Path(ge=0, le=LATEST)], org: Org = described.ORG) -> Response:
         return json_answer(revision_view(await history.read_revision(await resources.config(), caller, org, number)))
 
-    differs = described.object_of(**{"from": NUMBER, "to": NUMBER, "changes": {"type": "array", "items": described.CHANGE}})
+    differs = described.object_of(**{"from": NUMBER, "to": NUMBER, "changes": {"type": "array", "items": shapes.CHANGE}})
 
     @app.get(
         "/v1/config/diff",

@@ -6,12 +6,13 @@ import msgspec
 from fastapi import Depends, FastAPI, Request, Response
 from starlette.status import HTTP_200_OK, HTTP_201_CREATED, HTTP_204_NO_CONTENT
 
-from functions.config_crud import described, orgs
-from functions.config_crud.answers import body_of, json_answer, reason_of
+from functions.config_crud import orgs
 from functions.config_crud.bodies import OrgBody, check_name, parse
 from shared.domain.principal import Principal
 from shared.domain.revisions import OrgState
+from shared.edge import described
 from shared.edge.rest import caller
+from shared.edge.writing import body_of, json_answer, reason_of
 from shared.resources import Resources
 
 ORGS = "/v1/config/orgs"

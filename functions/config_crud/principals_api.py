@@ -6,11 +6,12 @@ import msgspec
 from fastapi import Depends, FastAPI, Request, Response
 from starlette.status import HTTP_200_OK, HTTP_201_CREATED, HTTP_204_NO_CONTENT
 
-from functions.config_crud import described, handler
-from functions.config_crud.answers import body_of, guard_of, json_answer, reason_of
+from functions.config_crud import handler
 from functions.config_crud.bodies import PrincipalBody, check_key_id, check_name, parse, schema
 from shared.domain.principal import Principal
+from shared.edge import described
 from shared.edge.rest import caller
+from shared.edge.writing import body_of, guard_of, json_answer, reason_of
 from shared.resources import Resources
 
 PRINCIPALS = "/v1/config/principals"

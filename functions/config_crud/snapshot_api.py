@@ -9,10 +9,10 @@ from collections.abc import Callable
 from fastapi import FastAPI, Query, Request, Response
 from starlette.status import HTTP_304_NOT_MODIFIED
 
-from functions.config_crud.answers import not_modified
 from shared.domain.errors import NotFound
 from shared.domain.request_proof import FRESH_S, HEADER, verify_request
 from shared.domain.snapshot import Snapshot
+from shared.edge.writing import not_modified
 from shared.resources import Resources
 from shared.snapshots import encode
 

@@ -4,6 +4,7 @@ A document is its canonical JSON text; the store keeps every text there ever was
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -81,6 +82,21 @@ class Stale(Conflict):
     def __init__(self, detail: str, revision: int | None) -> None:
         super().__init__(detail)
         self.revision = revision
+
+
+class Guard(NamedTuple):
+    """A request's preconditions (RFC 9110, 13.1): `match` are the revisions of If-Match, `exists` is its `*`, `create` If-None-Match: *."""
+
+    match: frozenset[int] | None = None
+    exists: bool = False
+    create: bool = False
+
+    def check(self, path: str, revision: int | None) -> None:
+        """Raise Stale unless what is at the path, by its revision, is as the request wants it."""
+        if self.create and revision is not None:
+            raise Stale(f"{path} is there already", revision)
+        if (self.exists and revision is None) or (self.match is not None and revision not in self.match):
+            raise Stale(f"{path} isn't there" if revision is None else f'{path} was changed: its ETag is "{revision}"', revision)
 
 
 class LastAdmin(NotProcessable):

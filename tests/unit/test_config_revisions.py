@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from functions.config_crud.documents import Target, delete_document, patch_document, put_document
 from functions.config_crud.history import rollback
-from functions.config_crud.json_text import canonical, parse
 from functions.config_crud.main import build
 from shared.adapters.memory.config_store import MemoryConfigStore
 from shared.adapters.memory.message_store import MemoryMessageStore
 from shared.domain.config.patch import merge_patch
 from shared.domain.config.paths import parse_path
 from shared.domain.errors import NotFound, NotProcessable
+from shared.domain.json_text import canonical, parse
 from shared.domain.principal import Grant, Principal
 from shared.domain.revisions import Write
 from tests.rest import Api, problem, serving
