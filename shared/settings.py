@@ -17,7 +17,12 @@ from shared.domain.errors import Misconfigured
 from shared.secret import SecretKeys
 
 PREFIX = "SWITCHBOARD_"
-OTHER_NAMES = {"port": ("PORT", "SWITCHBOARD_PORT"), "sink": ("K_SINK",)}  # field -> its variables, the strongest first
+OTHER_NAMES = {  # field -> its variables, the strongest first
+    "port": ("PORT", "SWITCHBOARD_PORT"),
+    "sink": ("K_SINK",),
+    "ce_overrides": ("K_CE_OVERRIDES",),
+    "ca_certs": ("K_CA_CERTS",),
+}
 COMMAND_LINE = {"SWITCHBOARD_URL", "SWITCHBOARD_KEY"}  # read by infra/cli/connection.py
 
 log = logging.getLogger(__name__)
@@ -106,7 +111,10 @@ class Settings:
     route_url: str | None = field(default=None, metadata=HTTP)
     log_batch_url: str | None = field(default=None, metadata=HTTP)
     hub_url: str | None = field(default=None, metadata=HTTP)
+    # A source's sink, as Knative's SinkBinding tells it: its URL, extensions for its events (JSON), certificates to trust (PEM).
     sink: str | None = field(default=None, metadata=HTTP)
+    ce_overrides: str | None = field(default=None, metadata=TEXT)
+    ca_certs: str | None = field(default=None, metadata=TEXT)
 
     fronts: int = field(default=1, metadata=_by(_whole(1, 64)))  # front processes of `switchboard up`
     front_fd: int | None = field(default=None, metadata=_by(_whole(0)))  # the listening socket that `switchboard up` hands to them
@@ -148,7 +156,6 @@ class Settings:
 NOT_BUILT = {
     "hub_url": "hub and edge are one cluster",
     "redis_door_url": "there is no Redis door",
-    "sink": "there are no event sources",
 }
 
 

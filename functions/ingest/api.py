@@ -19,6 +19,7 @@ from shared.edge.logs import log_request, requests
 from shared.edge.metrics import Counters
 from shared.edge.principals import Principals
 from shared.edge.problems import RETRIED, NotAllowed, answer_problem, problem_headers, retry_after
+from shared.edge.vouched import PROOF, Vouched
 from shared.edge.whole import Head, response
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class Door:
         counters: Counters,
         flight: Flight,
         *,
+        vouched: Vouched | None = None,
         cluster: str = "local",
         webhook_origins: Set[str] = frozenset(),
         deadlines: Deadlines | None = None,
@@ -69,6 +71,7 @@ class Door:
         self._principals = principals
         self._counters = counters
         self._flight = flight
+        self._vouched = vouched
         self._cluster = cluster
         self._webhook_origins = webhook_origins
         self._deadlines = deadlines or Deadlines()
@@ -136,7 +139,12 @@ class Door:
     def _admit(self, fields: dict[bytes, bytes], scope: Scope) -> tuple[Principal, int]:
         """Who sends, and the most bytes of a body. Raises SwitchboardError for what the head alone says against the request."""
         authorization = fields.get(b"authorization")
-        principal = self._principals.of_request(scope) if authorization is None else self._principals.of(authorization)
+        if authorization is not None:
+            principal = self._principals.of(authorization)
+        elif PROOF in fields and self._vouched is not None:
+            principal = self._vouched.principal(scope["headers"])
+        else:
+            principal = self._principals.of_request(scope)
         limit = BATCH_BYTES if _is_batch(fields.get(b"content-type")) else SINGLE_BYTES
         _check_head(fields, scope["headers"], limit)
         return principal, limit
@@ -148,7 +156,11 @@ class Door:
             raise flight.overloaded()
         trace = trace_of(headers) if b"traceparent" in fields else None
         context = Context(principal.org, "http", principal.name, time_ns() // 1000, self._principals.revision, trace)
-        decoded = decode_http(fields.get(b"content-type"), headers, body, context)
+        if PROOF in fields and self._vouched is not None and b"authorization" not in fields:
+            decoded = decode_http(fields.get(b"content-type"), self._vouched.rest(headers), body, context)
+            self._vouched.check(headers, decoded)
+        else:
+            decoded = decode_http(fields.get(b"content-type"), headers, body, context)
         count = len(decoded.items)
         flight.events += count
         flight.bytes += size

@@ -21,6 +21,7 @@ from shared.edge.later import Later
 from shared.edge.principals import Principals
 from shared.edge.problems import answer_problem
 from shared.edge.server import run
+from shared.edge.vouched import Vouched
 from shared.resources import Resources
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def door_of(resources: Resources) -> Door:
         Principals(resources.snapshots, resources.cookies, basic=True),
         resources.counters,
         resources.flight,
+        vouched=Vouched(resources.snapshots, lambda: settings.secret_keys() if settings.secret_file else ()),
         cluster=settings.cluster,
         webhook_origins=frozenset(filter(None, settings.webhook_origins.split(","))),
     )

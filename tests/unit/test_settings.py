@@ -53,7 +53,7 @@ def test_a_bad_value_is_refused_by_name_when_read(name: str, value: str) -> None
 
 @pytest.mark.parametrize(
     "name",
-    ["K_SINK", "SWITCHBOARD_HUB_URL"],
+    ["SWITCHBOARD_HUB_URL"],
 )
 def test_a_setting_of_what_is_not_built_is_refused_by_name_when_set(name: str) -> None:
     with pytest.raises(Misconfigured, match=f"^{name}: not built yet"):
