@@ -12,20 +12,22 @@ from typing import Any
 import httpx
 import pytest
 
-from shared.adapters.postgres import PostgresConfigStore
+from shared.adapters.postgres import PostgresConfigStore, PostgresMessageStore
 from shared.domain.principal import Grant, Principal
+from shared.domain.record import Accepted
 from tests.integration.fronts import environment, fronting
 from tests.servers import Databases, RedisDatabases
+from tests.stored import accepted, flush
 from tests.waiting import eventually_now
 
 SWITCHBOARD = Path(sys.executable).with_name("switchboard")
 
 
 class Shell:
-    """Runs the command with one key, in a folder of its own."""
+    """Runs the command with one key, in a folder of its own. `database` is the install's."""
 
-    def __init__(self, url: str, key: str, folder: Path) -> None:
-        self.url, self.folder = url, folder
+    def __init__(self, url: str, key: str, folder: Path, database: str) -> None:
+        self.url, self.folder, self.database = url, folder, database
         self.environment = {**os.environ, "SWITCHBOARD_URL": url, "SWITCHBOARD_KEY": key}
 
     def run(self, *arguments: str, stdin: str = "", exits: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -76,7 +78,7 @@ def root(
     with databases.temporary(migrated_template) as database:
         settings = environment(directory, redis_databases.fresh(), nats_url, database)
         with fronting(directory, settings, "default", asyncio.run(_root_key(database))) as front:
-            yield Shell(front.url, front.key, directory)
+            yield Shell(front.url, front.key, directory, database)
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ def admin(root: Shell, org: str, tmp_path: Path) -> Shell:
     key = root.run("org", "add", org).stdout.strip()
     bearer = {"authorization": f"Bearer {key}"}
     eventually_now(lambda: httpx.get(f"{root.url}/v1/config/documents", headers=bearer, timeout=20).status_code == 200)
-    return Shell(root.url, key, tmp_path)
+    return Shell(root.url, key, tmp_path, root.database)
 
 
 def test_document_is_set_patched_shown_and_removed(admin: Shell) -> None:
@@ -193,6 +195,30 @@ def test_check_gives_verdicts_and_changes_nothing(admin: Shell) -> None:
     assert admin.json("config", "get") == []
     admin.run("config", "check", "org", "-d", "{}", "--events", "nowhere", exits=66)
     admin.run("config", "get", "nowhere", exits=65)
+
+
+def test_backtest_says_what_would_flip_and_changes_nothing(admin: Shell, org: str) -> None:
+    asyncio.run(_stored(admin.database, [accepted(str(number), org, body=b'{"n":%d}' % number) for number in range(1_500)]))
+    since = ("--since", "2026-01-01T00:00:00Z", "--until", "2026-01-02T00:00:00Z")
+    rules = "{policies: [{name: few, when: 'data.n >= 1490'}]}"
+    told = admin.json("config", "backtest", "topics/orders.>", "-d", rules, *since)
+    assert (told["examined"], told["flips"]["count"], told["flips"]["by_rule"]) == (1_500, 10, {"policy:few": 10})
+    said = admin.run("config", "backtest", "topics/orders.>", "-d", rules, *since)
+    assert said.stdout.startswith("1500 messages examined; 10 would flip\n")
+    assert "1000 examined, " in said.stderr
+    assert admin.json("config", "backtest", "topics/orders.>", "--remove", *since)["flips"]["count"] == 0
+    assert admin.json("config", "get") == []
+    admin.run("config", "backtest", "topics/orders.>", "-d", "{max_bytes: 0}", *since, exits=76)
+    admin.run("config", "backtest", "topics/orders.>", "-d", "{}", "--since", "yesterday", exits=65)
+    admin.run("config", "backtest", "org", "-d", "{}", "--remove", exits=2)
+
+
+async def _stored(database: str, records: list[Accepted]) -> None:
+    store = PostgresMessageStore(database)
+    try:
+        await store.write(0, [flush(1, *records)])
+    finally:
+        await store.stop()
 
 
 def test_principal_and_org_come_and_go(root: Shell, admin: Shell, org: str) -> None:
