@@ -21,6 +21,7 @@ class Route(NamedTuple):
 
 ROUTES = (
     Route(("POST", "OPTIONS"), "/v1/events", "ingest", exact=True),
+    Route(("GET",), "/v1/events", "websocket", exact=True),
     Route(("POST", "OPTIONS"), "/", "ingest", exact=True),
     Route(("GET",), "/v1/feed", "websocket", exact=True),
     Route(ANY, "/v1/messages", "query"),

@@ -125,7 +125,7 @@ def check_same_origin(scope: Scope) -> None:
     """
     origin, host = header(scope, b"origin"), header(scope, b"x-forwarded-host") or header(scope, b"host")
     if not origin or not host or urlsplit(origin.decode("latin-1")).netloc.lower() != host.decode("latin-1").lower():
-        raise Forbidden("with a session cookie the request must come from a page of this host", rule="origin")
+        raise Forbidden("a browser's request must come from a page of this host, and say so in Origin", rule="origin")
 
 
 def check_write(scope: Scope) -> None:

@@ -101,6 +101,8 @@ class Settings:
     secret_file: Path | None = field(default=None, metadata=PATH)
     # Who may deliver CloudEvents WebHooks to the events path: origins with commas between, `*` for any.
     webhook_origins: str = field(default="", metadata=TEXT)
+    # Whose pages may open a WebSocket here besides this host's own: origins with commas between.
+    websocket_origins: str = field(default="", metadata=TEXT)
 
     log_shards: int = field(default=1, metadata=_by(_whole(1, 1024)))
     log_bytes: int = field(default=1024**3, metadata=_by(_whole(1024**2)))  # bytes a shard

@@ -1,5 +1,6 @@
-"""Who opens a feed: a program with its key in the header, or a browser with its session's cookie. Asked again while it watches."""
+"""Who opens a WebSocket: a program with its key in the header, or a browser with its session's cookie. Asked again while it is open."""
 
+from collections.abc import Set
 from functools import partial
 
 from functions.websocket.socket import Who
@@ -10,11 +11,16 @@ from shared.edge.principals import Principals, Snapshots
 from shared.session import Cookies, Session, check_same_origin
 
 
-def identify(scope: Scope, principals: Principals, snapshots: Snapshots, cookies: Cookies) -> Who:
+def identify(scope: Scope, principals: Principals, snapshots: Snapshots, cookies: Cookies, origins: Set[str] = frozenset()) -> Who:
     """A function that says who the client is now, and raises Unauthenticated once its key or session is over.
 
-    Raises Unauthenticated without credentials, and Forbidden for a cookie that a page of another host makes a browser send.
+    Raises Unauthenticated without credentials, and Forbidden for a page of another host, `origins` aside (`https://host:port`). A browser
+    always says of which host its page is, so a cookie without that is refused, too.
     """
+    origin = header(scope, b"origin")
+    allowed = origin is not None and origin.decode("latin-1").lower() in origins
+    if origin is not None and not allowed:
+        check_same_origin(scope)
     authorization = header(scope, b"authorization")
     if authorization is not None:
         principals.of_request(scope)
@@ -22,7 +28,8 @@ def identify(scope: Scope, principals: Principals, snapshots: Snapshots, cookies
     session = cookies.session_of(scope)
     if session is None:
         raise Unauthenticated("send an API key: `Authorization: Bearer <key>`; a browser signs in at / first")
-    check_same_origin(scope)
+    if not allowed:
+        check_same_origin(scope)
     return partial(_of_session, session, snapshots, cookies)
 
 

@@ -1,4 +1,4 @@
-"""The websocket pod: wires the feed and its page to the real adapters. `python -m functions.websocket.main` serves it
+"""The websocket pod: wires the events door, the feed and its page to the real adapters. `python -m functions.websocket.main` serves it
 alone; `build` puts it into the front process.
 
 Serve it with `functions.websocket.protocol:BoundedProtocol` and without permessage-deflate, as shared/edge/server.py does.
@@ -13,9 +13,11 @@ from starlette.routing import Route
 from functions.websocket.identity import identify
 from functions.websocket.live import Feed
 from functions.websocket.page import routes
-from functions.websocket.protocol import BoundedProtocol
+from functions.websocket.protocol import EVENTS, FEED, BoundedProtocol
+from functions.websocket.publishing import Bounds, EventsDoor
 from functions.websocket.session import Sessions
 from functions.websocket.socket import Limits, serve
+from functions.wiring import submit_of
 from shared.adapters.redis.feed import RedisFeedReader
 from shared.domain.errors import NotFound, SwitchboardError
 from shared.edge.app import Edge
@@ -25,16 +27,17 @@ from shared.edge.rest import problem_response, rest_app
 from shared.edge.server import run
 from shared.resources import Resources
 
-FEED = "/v1/feed"
 
-
-def build(resources: Resources, limits: Limits | None = None) -> ASGIApp:
-    """The pod's ASGI app on a process's resources: `/v1/feed`, `/v1/session` and the page. Raises Misconfigured."""
+def build(resources: Resources, limits: Limits | None = None, bounds: Bounds | None = None) -> ASGIApp:
+    """The pod's ASGI app on a process's resources: `/v1/events` and `/v1/feed`, `/v1/session` and the page. Raises Misconfigured."""
     settings, snapshots = resources.settings, resources.snapshots
     keys = settings.secret_keys()
     feed = Feed(RedisFeedReader(settings.required("redis_url"), settings.log_shards), settings.log_shards)
     resources.counters.gauges["feed_clients"] = lambda: float(len(feed.clients))
-    principals, bounds = Principals(snapshots), limits or Limits()
+    door = EventsDoor(submit_of(resources), snapshots, resources.counters, settings.cluster, bounds or Bounds())
+    resources.counters.gauges["events_clients"] = lambda: float(door.connections)
+    principals, limits = Principals(snapshots), limits or Limits()
+    origins = frozenset(filter(None, settings.websocket_origins.lower().split(",")))
 
     sessions = Sessions(snapshots, resources.cookies)
     http = rest_app("Feed", snapshots)
@@ -43,24 +46,28 @@ def build(resources: Resources, limits: Limits | None = None) -> ASGIApp:
         Route("/v1/session", sessions.sign_in, methods=["POST"]),
         Route("/v1/session", sessions.sign_out, methods=["DELETE"]),
         Route(FEED, _upgrade, methods=["GET"]),
+        Route(EVENTS, _upgrade, methods=["GET"]),
         *routes(),
     ]
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "websocket":
             await http(scope, receive, send)
-        elif scope["path"] == FEED:
-            who = identify(scope, principals, snapshots, resources.cookies)
-            await serve(scope, receive, send, feed, keys, who, bounds)
-        else:
+            return
+        if scope["path"] not in (EVENTS, FEED):
             raise NotFound(f"no WebSocket is at {scope['path']}")
+        who = identify(scope, principals, snapshots, resources.cookies, origins)
+        if scope["path"] == EVENTS:
+            await door.serve(scope, receive, send, who)
+        else:
+            await serve(scope, receive, send, feed, keys, who, limits)
 
     return app
 
 
 async def _upgrade(request: Request) -> Response:
-    """A plain GET of the feed (RFC 9110, 15.5.22)."""
-    response = problem_response(SwitchboardError("the feed is a WebSocket: send an upgrade", status=426))
+    """A plain GET of a WebSocket's path (RFC 9110, 15.5.22)."""
+    response = problem_response(SwitchboardError(f"{request.url.path} is a WebSocket: send an upgrade", status=426))
     response.headers["upgrade"] = "websocket"
     return response
 

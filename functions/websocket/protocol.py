@@ -3,26 +3,122 @@
 Source: uvicorn 0.54, `websockets_sansio_impl`. There, a close waits for a peer that doesn't read, and pongs are written to it without end.
 """
 
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.http11 import Request
+from websockets.protocol import OPEN
 
-FEED = "/v1/feed"
-FEED_FRAME_BYTES = 64 * 1024  # what a client of the feed may send in one message
+from functions.websocket.outgoing import POLICY, RESTART, TEXTS, TRY_LATER
+from shared.edge.body import LINGER
+
+EVENTS, FEED = "/v1/events", "/v1/feed"
+FRAME_BYTES = {EVENTS: 8 * 1024 * 1024, FEED: 64 * 1024}  # what a client may send in one message
 FRAGMENTS = 1_024  # of one message: empty ones are free for who sends them, not for who keeps them
+PINGS = 100  # a second
+UNFINISHED = 64 * 1024 * 1024  # bytes of messages that aren't whole yet, over all connections of the process
+SMALL = 64 * 1024  # of one connection: doesn't count
+
+
+class Unfinished:
+    """How much all connections together hold of messages that aren't whole yet."""
+
+    bytes = 0
 
 
 class BoundedProtocol(WebSocketsSansIOProtocol):
-    """Reads nothing from a peer that reads nothing, and closes without asking it."""
+    """Reads nothing from a peer that reads nothing, and closes without asking it.
+
+    For the events door it hands text on as the bytes that came (`utf8`), takes many texts at once (`texts`), and lets the app answer
+    what it has in hand when the server stops.
+    """
+
+    unfinished = Unfinished()  # of the process
+    _events = False
+    _failed = False
+    _held = 0
+    _pings = 0
+    _second = 0.0
 
     def handle_connect(self, event: Request) -> None:
-        """Bound the messages of a feed's client before any comes."""
-        if event.path.partition("?")[0] == FEED:
-            self.conn.max_message_size = FEED_FRAME_BYTES
+        """Bound the client's messages before any comes."""
+        path = event.path.partition("?")[0]
+        self.conn.max_message_size = FRAME_BYTES.get(path, FRAME_BYTES[FEED])
         super().handle_connect(event)
+        if path == EVENTS and hasattr(self, "scope"):
+            self._events = True
+            self.scope["extensions"][TEXTS] = {}
+
+    def handle_parser_exception(self) -> None:
+        """Close, but read on for a moment: a close under a peer that still sends resets the connection, and the reason is lost."""
+        if self._failed:
+            return
+        self._failed = True
+        assert self.conn.close_sent is not None
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": self.conn.close_sent.code, "reason": self.conn.close_sent.reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.close_timer = self.loop.call_later(LINGER, self.transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        """Read, unless everybody's unfinished messages together are too much: then the one that adds to them goes."""
+        if self._failed:
+            return
+        super().data_received(data)
+        if not self._events:
+            return
+        held = len(self.conn.reader.buffer) + sum(map(len, self.frames))
+        held = held if held > SMALL else 0
+        if held != self._held:
+            self.unfinished.bytes += held - self._held
+            self._held = held
+            if self.unfinished.bytes > UNFINISHED and not self.close_sent:
+                self.conn.fail(TRY_LATER, "too many large messages are under way here")
+                self.handle_parser_exception()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """What it held is gone with it."""
+        self.unfinished.bytes -= self._held
+        self._held = 0
+        super().connection_lost(exc)
+
+    def send_receive_event_to_app(self) -> None:
+        """Text for the events door goes on undecoded: its decoder reads bytes, and says where they are no UTF-8."""
+        if not self._events or self.curr_msg_data_type != "text":
+            super().send_receive_event_to_app()
+            return
+        data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
+        self.frames = []
+        if self.close_sent:
+            return
+        self.queue.put_nowait({"type": "websocket.receive", "utf8": data})  # type: ignore[arg-type]  # uvicorn's events have no such member
+        if not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
+
+    def handle_ping(self) -> None:
+        """Answer, within reason."""
+        now = self.loop.time()
+        if now - self._second >= 1:
+            self._second, self._pings = now, 0
+        self._pings += 1
+        if self._pings > PINGS and not self.close_sent:
+            self.conn.fail(POLICY, "too many pings")
+            self.handle_parser_exception()
+        elif not self.close_sent:
+            super().handle_ping()
+
+    def shutdown(self) -> None:
+        """The server stops. A client of the events door gets the receipts of what was taken first; its app closes then."""
+        if not self._events or self.close_sent or not self.handshake_complete or self.transport.is_closing():
+            super().shutdown()
+            return
+        self.read_paused = True
+        self.transport.pause_reading()
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": RESTART})
 
     def handle_cont(self, event: Frame) -> None:
         """Refuse a message of too many fragments."""
@@ -46,6 +142,9 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
 
     async def send(self, message: MutableMapping[str, Any]) -> None:  # type: ignore[override]  # uvicorn's TypedDicts, to ASGI's own type
         """A close goes behind what is buffered at once; a peer that doesn't take it in time is dropped, not waited for."""
+        if "texts" in message:
+            await self._send_texts(message["texts"])
+            return
         stuck = message["type"] == "websocket.close" and self.handshake_complete and not self.writable.is_set()
         if not stuck:
             await super().send(message)  # type: ignore[arg-type]
@@ -57,3 +156,17 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
         if self.close_timer is not None:
             self.close_timer.cancel()
             self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+
+    async def _send_texts(self, texts: Sequence[bytes]) -> None:
+        """Each a message in one frame, all of them one write (RFC 6455, 5.2)."""
+        await self.writable.wait()
+        if self.disconnected or self.conn.state is not OPEN or self.transport.is_closing():
+            raise ClientDisconnected
+        self.transport.write(b"".join([part for text in texts for part in (_head(len(text)), text)]))
+
+
+def _head(length: int) -> bytes:
+    """The head of an unmasked text frame that is a whole message."""
+    if length < 126:
+        return bytes((0x81, length))
+    return b"\x81\x7e" + length.to_bytes(2) if length < 65_536 else b"\x81\x7f" + length.to_bytes(8)

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 from functions.websocket.cursor import unseal
 from functions.websocket.handler import Watch, heartbeat
 from functions.websocket.live import Feed
+from functions.websocket.outgoing import INTERNAL, POLICY, TOO_BIG, TRY_LATER, UNSUPPORTED, Close, Outgoing
 from functions.websocket.subscription import Subscription, from_frame, from_query, view_of
 from shared.domain.errors import Malformed, Overloaded, SwitchboardError, Unavailable
 from shared.domain.principal import Principal
@@ -18,7 +19,6 @@ from shared.edge.problems import problem_document
 from shared.view import encode
 
 SUBPROTOCOL = "switchboard.feed.v1"
-UNSUPPORTED, POLICY, TOO_BIG, INTERNAL, TRY_LATER = 1003, 1008, 1009, 1011, 1013  # RFC 6455, 7.4.1
 
 Who = Callable[[], Principal]
 
@@ -36,12 +36,6 @@ class Limits:
     frames: int = 10  # from the client within ten seconds
 
 
-class _Close(Exception):
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.code, self.reason = code, reason
-
-
 async def serve(scope: Scope, receive: Receive, send: Send, feed: Feed, keys: Sequence[bytes], who: Who, limits: Limits) -> None:
     """Serve one client whose opening request was authenticated; `who` says as whom, and raises once that is over.
 
@@ -51,7 +45,7 @@ async def serve(scope: Scope, receive: Receive, send: Send, feed: Feed, keys: Se
     if len(feed.clients) >= limits.clients:
         raise Overloaded("too many clients watch here", retry_after_ms=5_000, status=503)
     await receive()  # websocket.connect
-    client = _Client(receive, send, who, keys, limits)
+    client = _Client(receive, Outgoing(scope, send, limits.send), who, keys, limits)
     async with feed.watched(client.wake):
         watch = Watch(feed, keys, view)  # from now on: what comes while the handshake is under way is seen
         subprotocol = SUBPROTOCOL if SUBPROTOCOL in scope.get("subprotocols", ()) else None
@@ -62,9 +56,9 @@ async def serve(scope: Scope, receive: Receive, send: Send, feed: Feed, keys: Se
 class _Client:
     """The two sides of an accepted WebSocket: what it sends us, and what it is shown."""
 
-    def __init__(self, receive: Receive, send: Send, who: Who, keys: Sequence[bytes], limits: Limits) -> None:
+    def __init__(self, receive: Receive, outgoing: Outgoing, who: Who, keys: Sequence[bytes], limits: Limits) -> None:
         self.wake = asyncio.Event()
-        self._receive, self._send, self._who, self._keys, self._limits = receive, send, who, keys, limits
+        self._receive, self._outgoing, self._who, self._keys, self._limits = receive, outgoing, who, keys, limits
         self._asked: Subscription | None = None  # what the client wants from the next frame on
         self._wanted = Subscription()
         self._principal: Principal | None = None
@@ -74,8 +68,8 @@ class _Client:
         try:
             self._asked = _of_query(scope)
             await self._both(watch)
-        except _Close as close:
-            await self._close(close.code, close.reason)
+        except Close as close:
+            await self._outgoing.close(close.code, close.reason)
         except SwitchboardError as error:
             await self._refuse(error)
         except OSError:  # it is gone (ASGI spec 2.4: send() after a disconnect)
@@ -103,12 +97,12 @@ class _Client:
             now = time.monotonic()
             recent = [moment for moment in recent if now - moment < 10] + [now]
             if len(recent) > self._limits.frames:
-                raise _Close(POLICY, "too many frames")
+                raise Close(POLICY, "too many frames")
             text = event.get("text")
             if text is None:
-                raise _Close(UNSUPPORTED, "the feed takes text frames")
+                raise Close(UNSUPPORTED, "the feed takes text frames")
             if len(text) > self._limits.frame_bytes:
-                raise _Close(TOO_BIG, "the frame is too long")
+                raise Close(TOO_BIG, "the frame is too long")
             self._asked = from_frame(text)
             self.wake.set()
 
@@ -118,19 +112,19 @@ class _Client:
         await self._first_frame()
         self._refresh(watch)
         if not self._wanted.cursor:
-            await self._text(watch.cursor_frame())  # who is cut off before the first message can come back, too
+            await self._outgoing.text(watch.cursor_frame())  # who is cut off before the first message can come back, too
         told, last = watch.positions, time.monotonic()
         while True:
             self.wake.clear()
             self._refresh(watch)
             if text := await self._next(watch):
-                await self._text(text)
+                await self._outgoing.text(text)
                 told, last = watch.positions, time.monotonic()
                 continue
             if time.monotonic() - last >= self._limits.quiet:
                 if told != watch.positions:  # what it may not see went by: an old cursor would fall out of the window
-                    await self._text(watch.cursor_frame())
-                await self._text(heartbeat())
+                    await self._outgoing.text(watch.cursor_frame())
+                await self._outgoing.text(heartbeat())
                 told, last = watch.positions, time.monotonic()
             await self._woken(min(self._limits.check, max(last + self._limits.quiet - time.monotonic(), 0)))
 
@@ -166,28 +160,13 @@ class _Client:
         except TimeoutError:
             return
 
-    async def _text(self, text: str) -> None:
-        try:
-            async with asyncio.timeout(self._limits.send):
-                await self._send({"type": "websocket.send", "text": text})
-        except TimeoutError:
-            raise _Close(TRY_LATER, "the client does not read") from None
-
     # ---- the end ----
 
     async def _refuse(self, error: SwitchboardError) -> None:
         code = TRY_LATER if error.status in (429, 503) else INTERNAL if error.status >= 500 else POLICY
-        with contextlib.suppress(_Close, OSError):  # the close says enough
-            await self._text(encode({"error": problem_document(error)}).decode())
-        await self._close(code, error.title)
-
-    async def _close(self, code: int, reason: str) -> None:
-        """A client that doesn't read gets no more than the send timeout to take its close either."""
-        try:
-            async with asyncio.timeout(self._limits.send):
-                await self._send({"type": "websocket.close", "code": code, "reason": reason})
-        except (TimeoutError, OSError, RuntimeError):
-            return  # it is gone, or was closed from the other side meanwhile
+        with contextlib.suppress(Close, OSError):  # the close says enough
+            await self._outgoing.text(encode({"error": problem_document(error)}).decode())
+        await self._outgoing.close(code, error.title)
 
 
 def _of_query(scope: Scope) -> Subscription | None:

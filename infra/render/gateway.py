@@ -20,7 +20,7 @@ Json = dict[str, Any]
 PODS = ("websocket",)  # functions that are a Deployment with a Service; the others are Knative Services, which go by their Host
 HEALTH = {"/healthz": {"status": "alive"}, "/readyz": {"status": "ready", "degraded": []}}
 FUNCTION_S = 60  # a Knative Service's timeoutSeconds: the function's own answers come long before
-QUIET_S = 90  # a WebSocket without a frame for so long is dead: the feed has a heartbeat every 15 s
+QUIET_S = 90  # a WebSocket without a frame for so long is dead: the feed has a heartbeat every 15 s, both have pings every 20 s
 READ = ("GET", "HEAD")
 
 

@@ -23,6 +23,7 @@ from shared.codec.event import MAX_BATCH_BYTES, MAX_EVENTS, Context, Decoded
 from shared.codec.http import decode_http
 from shared.codec.receipts import encode_problem, encode_receipt, encode_receipts
 from shared.codec.sdk import from_cloudevent, to_binary_http, to_cloudevent, to_structured_http
+from shared.codec.structured import event_id_in
 from shared.codec.trace import trace_of
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "encode_problem",
     "encode_receipt",
     "encode_receipts",
+    "event_id_in",
     "from_cloudevent",
     "to_binary_http",
     "to_cloudevent",

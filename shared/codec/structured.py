@@ -62,6 +62,16 @@ def identity_in(text: bytes, org: str) -> bytes | None:
     return message_id(org, *texts)
 
 
+def event_id_in(text: bytes) -> str | None:
+    """The id of an event that is refused, where it has one that can be read, and once."""
+    try:
+        members = readable_members(text, ("id",))
+    except UNREADABLE:
+        return None
+    value = _attribute(members.get("id", b"null"), "", [])
+    return value if isinstance(value, str) and not faults_of("id", value, "") else None
+
+
 def _read(text: bytes) -> dict[str, bytes]:
     """The members of an event, raw. Raises Malformed where it is no object, too large a one, or says a thing twice."""
     try:

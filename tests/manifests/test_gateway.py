@@ -107,8 +107,9 @@ def test_forwarded_headers_are_envoys_when_a_client_makes_some_up(both: Both) ->
     assert seen["x-forwarded-for"].count(",") == 1
 
 
-def test_websocket_goes_through_when_the_feed_is_opened(both: Both) -> None:
-    with connect(f"ws://127.0.0.1:{both.gateway}/v1/feed?topic=a") as socket:
+@pytest.mark.parametrize("target", ["/v1/feed?topic=a", "/v1/events"])
+def test_websocket_goes_through_when_a_path_has_one(both: Both, target: str) -> None:
+    with connect(f"ws://127.0.0.1:{both.gateway}{target}") as socket:
         socket.send("hello")
         assert socket.recv(timeout=5) == "hello"
 

@@ -11,7 +11,7 @@ from shared.routes import ROUTES, function_of, methods_of
         ("POST", "/v1/events", "ingest"),
         ("POST", "/", "ingest"),
         ("OPTIONS", "/v1/events", "ingest"),
-        ("GET", "/v1/events", None),
+        ("GET", "/v1/events", "websocket"),
         ("GET", "/v1/feed", "websocket"),
         ("GET", "/", "websocket"),
         ("HEAD", "/", "websocket"),
@@ -36,7 +36,7 @@ def test_prefix_ends_at_a_slash_when_a_longer_word_follows() -> None:
 
 
 def test_allowed_methods_are_those_of_the_path_when_another_is_refused() -> None:
-    assert methods_of("/v1/events") == ("OPTIONS", "POST")
+    assert methods_of("/v1/events") == ("GET", "OPTIONS", "POST")
     assert methods_of("/v1/feed") == ("GET",)
     assert methods_of("/elsewhere") == ()
 
