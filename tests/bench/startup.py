@@ -71,6 +71,7 @@ def started(command: Sequence[str], request: bytes, status: int, environment: di
     """
     port = free_port()
     told = {**os.environ, "HOST": "127.0.0.1", **(environment or {}), "PORT": str(port)}
+    told.pop("PYTHONDONTWRITEBYTECODE", None)  # else ours is compiled at every start, and the reference, which was installed, is not
     begun = time.perf_counter()
     with subprocess.Popen(command, env=told, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
