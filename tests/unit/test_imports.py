@@ -14,7 +14,7 @@ AT_FIRST_EVENT = (
 )
 NEVER = {
     *("cloudevents", "fastapi", "flask", "functions_framework", "httpx", "pydantic", "prometheus_client", "rich", "starlette", "typer"),
-    *("websockets", "yoyo"),
+    *("opentelemetry", "redis", "websockets", "yoyo"),
 }
 
 
@@ -27,7 +27,7 @@ def imported(code: str) -> set[str]:
 
 @pytest.mark.parametrize(
     ("code", "never"),
-    [(AT_START, NEVER | {"nats", "psycopg", "redis"}), (AT_FIRST_EVENT, NEVER)],
+    [(AT_START, NEVER | {"hiredis", "nats", "psycopg"}), (AT_FIRST_EVENT, NEVER)],
     ids=["to import it", "to take an event"],
 )
 def test_ingest_starts_without_what_events_do_not_need_when_it_is_a_process(code: str, never: set[str]) -> None:

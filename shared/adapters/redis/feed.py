@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-from redis.exceptions import ResponseError
-
 from shared.adapters.redis.keys import prefix
 from shared.adapters.redis.link import Argument, Link
+from shared.adapters.redis.resp import Refused
 from shared.domain.errors import Unavailable
 from shared.domain.feed import FeedEntry, FeedSpan
 
@@ -72,7 +71,7 @@ def _spans(replies: Sequence[Any]) -> list[FeedSpan]:
 
 def _span(info: Any, epoch: bytes | None) -> FeedSpan:
     name = (epoch or b"").decode()
-    if isinstance(info, ResponseError):
+    if isinstance(info, Refused):
         if "no such key" in str(info).lower():
             return FeedSpan(name)
         raise Unavailable(f"the log's Redis refused XINFO: {info}")
@@ -99,6 +98,6 @@ def _number(id: bytes) -> int:
 
 def _checked(reply: Any) -> Any:
     """The reply, unless it is an error's: then raises Unavailable."""
-    if isinstance(reply, ResponseError):
+    if isinstance(reply, Refused):
         raise Unavailable(f"the log's Redis refused to read the feed: {reply}")
     return reply

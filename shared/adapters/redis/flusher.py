@@ -8,12 +8,11 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from redis.exceptions import ResponseError
-
 from shared.adapters.redis.batch import Batch
 from shared.adapters.redis.gates import CLOSING, HELD, Gates
 from shared.adapters.redis.keys import prefix
 from shared.adapters.redis.link import Link
+from shared.adapters.redis.resp import Refused
 from shared.adapters.redis.scripts import script
 from shared.adapters.redis.told import Carried, Told
 from shared.domain.errors import Misconfigured, Unavailable
@@ -194,7 +193,7 @@ class Flusher:
 
 
 def _check_fsynced(reply: Any, replicas: int) -> None:
-    if isinstance(reply, ResponseError):
+    if isinstance(reply, Refused):
         raise Unavailable(f"the log's Redis can't say what is on disk: {reply}")
     if reply[0] < 1 or reply[1] < replicas:
         raise Unavailable("the log's Redis did not get the messages to disk in time")

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 
 import msgspec
-from redis.exceptions import NoScriptError, ResponseError
 
 from shared.adapters.redis.keys import LIMITS
-from shared.adapters.redis.link import Link
+from shared.adapters.redis.link import Link, is_no_script
+from shared.adapters.redis.resp import Refused
 from shared.adapters.redis.scripts import script
 from shared.domain.errors import SwitchboardError, Unavailable
 from shared.domain.rules.limits import Limits, Report
@@ -117,9 +117,9 @@ async def levels(link: Link, reports: Sequence[Report], between: float, max_buck
         packed += (key.encode("utf-8", "backslashreplace").decode(), rate, burst + rate * between, taken)
     lua, arguments = script("limits"), (1, LIMITS, max_buckets, msgspec.msgpack.encode(packed))
     (answer,) = await link.call((b"EVALSHA", lua.sha, *arguments))
-    if isinstance(answer, NoScriptError):
+    if is_no_script(answer):
         (answer,) = await link.call((b"EVAL", lua.text, *arguments))
-    if isinstance(answer, ResponseError):  # Link.run would log each, and this is tried twice a second
+    if isinstance(answer, Refused):  # Link.run would log each, and this is tried twice a second
         await link.close()
         raise Unavailable(f"the log's Redis refused the reports: {answer}")
     return list(struct.unpack(f">{len(reports)}d", answer))

@@ -1,6 +1,6 @@
 """A dedicated connection: one caller, commands in one go, thrown away after any failure.
 
-A cancelled call on a shared redis-py connection can cross replies between callers, so the flusher and the logger never share one.
+A cancelled call leaves replies behind that the next caller would take for its own, so the flusher and the logger never share one.
 """
 
 import asyncio
@@ -9,14 +9,18 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from redis.asyncio.connection import Connection, parse_url
-from redis.exceptions import NoScriptError, RedisError, ResponseError
-
+from shared.adapters.redis.address import address_of, connect
+from shared.adapters.redis.resp import Connection, Refused
 from shared.adapters.redis.scripts import Script
 from shared.domain.errors import Misconfigured, Unavailable
 
-Argument = bytes | str | int
+Argument = bytes | str | int | float
 log = logging.getLogger(__name__)
+
+SETTINGS = ("appendonly", "appendfsync", "maxmemory", "maxmemory-policy")
+ELSEWHERE = frozenset(
+    ("LOADING", "MASTERDOWN", "NOAUTH", "TRYAGAIN")
+)  # replies of a server that can't be asked now: another may be there soon
 
 
 class Link:
@@ -40,26 +44,18 @@ class Link:
         """
         if self._connection is not None:
             return self._connection
-        settings: dict[str, Any] = dict(parse_url(self._url))
-        factory = settings.pop("connection_class", Connection)
-        connection: Connection = factory(
-            **settings,
-            protocol=2,
-            socket_timeout=self._deadline,
-            socket_connect_timeout=self._deadline,
-            client_name="switchboard",
-            driver_info=None,
-        )
+        connection: Connection | None = None
         try:
-            await connection.connect()  # type: ignore[no-untyped-call]
-            self.skew = await _skew(connection)
-            if self._durability is not None:
-                await _check_settings(connection, self._durability == "fsync", self._need)
-        except (RedisError, OSError) as error:
-            await connection.disconnect(nowait=True)
-            raise Unavailable(f"the log's Redis can't be reached: {type(error).__name__}") from error
+            async with asyncio.timeout(self._deadline):
+                connection = await connect(address_of(self._url), "switchboard")
+                self.skew = await _skew(connection)
+                if self._durability is not None:
+                    await _check_settings(connection, self._durability == "fsync", self._need)
+        except (Refused, OSError) as error:
+            _close(connection)
+            raise Unavailable(f"the log's Redis can't be reached: {_why(error)}") from error
         except BaseException:
-            await connection.disconnect(nowait=True)
+            _close(connection)
             raise
         self._connection = connection
         return connection
@@ -72,17 +68,14 @@ class Link:
         connection = await self.connect()
         try:
             async with asyncio.timeout(deadline or self._deadline):
-                await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-                replies: list[Any] = []
-                for _ in commands:
-                    try:
-                        replies.append(await connection.read_response())
-                    except ResponseError as error:
-                        replies.append(error)
-                return replies
-        except (RedisError, OSError, TimeoutError) as error:
+                replies = await connection.ask(*commands)
+            for reply in replies:
+                if isinstance(reply, Refused) and reply.code in ELSEWHERE:
+                    raise reply
+            return replies
+        except (Refused, OSError) as error:
             await self.close()
-            raise Unavailable(f"the log's Redis did not answer: {type(error).__name__}") from error
+            raise Unavailable(f"the log's Redis did not answer: {_why(error)}") from error
         except BaseException:
             await self.close()
             raise
@@ -90,7 +83,7 @@ class Link:
     async def one(self, *command: Argument, deadline: float | None = None) -> Any:
         """One command's reply. Raises Unavailable on an error reply too."""
         (reply,) = await self.call(command, deadline=deadline)
-        if isinstance(reply, ResponseError):
+        if isinstance(reply, Refused):
             await self.close()
             raise Unavailable(f"the log's Redis refused {command[0]!r}: {reply}")
         return reply
@@ -102,9 +95,9 @@ class Link:
         """
         behind = [then] if then else []
         replies = await self.call((b"EVALSHA", script.sha, 1, key, *arguments), *behind)
-        if isinstance(replies[0], NoScriptError):
+        if is_no_script(replies[0]):
             replies = await self.call((b"EVAL", script.text, 1, key, *arguments), *behind)
-        if isinstance(replies[0], ResponseError):
+        if isinstance(replies[0], Refused):
             log.warning("script %s failed: %s", script.name, replies[0])
             await self.close()  # after a failover the name leads to another server, and this one stays read-only
             raise Unavailable("the log's Redis refused the write")
@@ -113,14 +106,26 @@ class Link:
     async def close(self) -> None:
         """Throw the connection away; the next call makes a new one."""
         connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.disconnect(nowait=True)
+        _close(connection)
+
+
+def is_no_script(reply: Any) -> bool:
+    """Whether the server doesn't know a script: it was restarted since, or never had it."""
+    return isinstance(reply, Refused) and reply.code == "NOSCRIPT"
+
+
+def _close(connection: Connection | None) -> None:
+    if connection is not None:
+        connection.close()
+
+
+def _why(error: Exception) -> str:
+    return error.code if isinstance(error, Refused) else type(error).__name__
 
 
 async def _skew(connection: Connection) -> int:
     """Our clock minus the server's, microseconds."""
-    await connection.send_command("TIME")
-    seconds, microseconds = await connection.read_response()
+    ((seconds, microseconds),) = await connection.granted(("TIME",))
     return time.time_ns() // 1000 - (int(seconds) * 1_000_000 + int(microseconds))
 
 
@@ -129,11 +134,8 @@ async def _check_settings(connection: Connection, fsync: bool, need: int) -> Non
 
     Under `everysec` WAITAOF answers sooner than the disk can fsync (measured): the settings must be read, not the reply alone.
     """
-    found = {}
-    for name in ("appendonly", "appendfsync", "maxmemory", "maxmemory-policy"):
-        await connection.send_command("CONFIG", "GET", name)
-        reply = await connection.read_response()
-        found[name] = reply[1].decode() if len(reply) > 1 else ""
+    replies = await connection.granted(*(("CONFIG", "GET", name) for name in SETTINGS))
+    found = {name: reply[1].decode() if len(reply) > 1 else "" for name, reply in zip(SETTINGS, replies, strict=True)}
     if fsync and (found["appendonly"], found["appendfsync"]) != ("yes", "always"):
         raise Misconfigured(
             f"the log's Redis has appendonly={found['appendonly']} and appendfsync={found['appendfsync']}: set `appendonly yes` and "
