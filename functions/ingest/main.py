@@ -7,9 +7,14 @@ asks for `ingest`, and with the first request that is none of POST /v1/events (p
 """
 
 import gc
+
+if __name__ == "__main__":  # before the imports, and until the edge has started: there is nothing to find, and looking is a tenth of a start
+    gc.disable()
+
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from functions.ingest.api import Door
@@ -72,12 +77,13 @@ async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
 def build(resources: Resources) -> WithEvents:
     """The function's ASGI app on a process's resources."""
     door = door_of(resources)
+    return WithEvents(Later(lambda: _framework_app(door), partial(prepare, resources)), door.post, door.whole)
 
-    async def start() -> None:
-        with suppress(Unavailable):  # then the first events try again
-            await pipeline_of(resources)
 
-    return WithEvents(Later(lambda: _framework_app(door), start), door.post, door.whole)
+async def prepare(resources: Resources) -> None:
+    """Connect to log and backbones. Done before, it is done."""
+    with suppress(Unavailable):  # then the first events try again
+        await pipeline_of(resources)
 
 
 def _framework_app(door: Door) -> "Starlette":
@@ -88,8 +94,7 @@ def _framework_app(door: Door) -> "Starlette":
     return app
 
 
-app = Edge("ingest", build)
+app = Edge("ingest", build, prepare=prepare)
 
 if __name__ == "__main__":
-    gc.disable()  # until the edge has started: collecting what is being imported is a tenth of a start, and finds nothing
     sys.exit(run(app))

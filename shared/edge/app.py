@@ -1,8 +1,9 @@
 """The edge: what every function has around it. Health, metrics, errors and the request log line; POST /v1/events goes straight through."""
 
+import asyncio
 import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from time import perf_counter
@@ -36,6 +37,11 @@ class WithEvents:
 
 
 Build: TypeAlias = Callable[[Resources], ASGIApp]
+Prepare: TypeAlias = Callable[[Resources], Awaitable[None]]
+
+
+async def _nothing(resources: Resources) -> None:
+    """What most functions have to prepare."""
 
 
 async def _not_started(scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,14 +49,16 @@ async def _not_started(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class Edge:
-    """The ASGI app around what `build` makes of the process's resources when the server starts it.
+    """The ASGI app around what `build` makes of the process's resources when the server starts it; `prepare` runs before, while the first
+    snapshot is on its way.
 
     `name` is the function's name in logs. Without `resources` they are made of the environment's settings.
     """
 
-    def __init__(self, name: str, build: Build, resources: Resources | None = None) -> None:
+    def __init__(self, name: str, build: Build, resources: Resources | None = None, prepare: Prepare = _nothing) -> None:
         self.name = name
         self._build = build
+        self._prepare = prepare
         self.resources = resources
         self.misconfigured: Misconfigured | None = None  # why the start failed, when an operator must act
         self._app: ASGIApp = _not_started
@@ -76,7 +84,14 @@ class Edge:
         """Get the first snapshot, then build the function's app and run its own start. Raises Misconfigured."""
         resources = self.resources = self.resources or Resources.from_env()
         self._stack.push_async_callback(resources.stop)
-        await resources.start()
+        preparing = asyncio.ensure_future(self._prepare(resources))
+        try:
+            await resources.start()
+        except BaseException:
+            preparing.cancel()
+            await asyncio.gather(preparing, return_exceptions=True)
+            raise
+        await preparing
         app = self._build(resources)
         await self._stack.enter_async_context(lifespan_of(app))
         self._app = app

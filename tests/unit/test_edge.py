@@ -1,5 +1,6 @@
 """The edge around a function: health, errors, the app's own start and stop, the request log line."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from shared.domain.errors import Forbidden, Misconfigured
+from shared.domain.snapshot import Snapshot
 from shared.edge import openapi
 from shared.edge.app import Edge
 from shared.edge.asgi import ASGIApp, Receive, Scope, Send
@@ -109,6 +111,36 @@ async def test_start_fails_with_the_reason_when_an_operator_must_act(tmp_path: P
             pass
     assert edge.misconfigured is not None
     assert edge.misconfigured.EXIT_CODE == 78
+
+
+async def test_the_first_snapshot_is_waited_for_beside_what_a_function_prepares(tmp_path: Path) -> None:
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    class Waiting(Store):
+        async def changes(self) -> AsyncIterator[Snapshot]:
+            asked.set()
+            await answered.wait()
+            yield snapshot(1)
+
+    async def prepare(_: Resources) -> None:
+        await asked.wait()
+        answered.set()
+
+    edge = Edge("tested", lambda _: FastAPI(), resources_on(Waiting(snapshot(1)), tmp_path), prepare)
+    async with asyncio.timeout(5), lifespan_of(edge):
+        assert edge.resources is not None
+        assert edge.resources.ready
+
+
+async def test_start_fails_with_the_reason_when_what_is_prepared_is_misconfigured(tmp_path: Path) -> None:
+    async def prepare(_: Resources) -> None:
+        raise Misconfigured("appendfsync is everysec")
+
+    edge = Edge("tested", lambda _: FastAPI(), resources_on(Store(snapshot(1)), tmp_path), prepare)
+    with pytest.raises(RuntimeError, match="appendfsync"):
+        async with lifespan_of(edge):
+            pass
+    assert edge.misconfigured is not None
 
 
 async def test_rest_errors_are_problems_when_a_route_or_fastapi_raises(tmp_path: Path) -> None:
