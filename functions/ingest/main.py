@@ -8,7 +8,7 @@ asks for `ingest`, and with the first request that is none of POST /v1/events (p
 
 import gc
 
-if __name__ == "__main__":  # before the imports, and until the edge has started: there is nothing to find, and looking is a tenth of a start
+if __name__ == "__main__":  # before the imports, and until the edge has started: garbage is looked for in vain, for a tenth of a start
     gc.disable()
 
 import sys
