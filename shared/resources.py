@@ -9,7 +9,7 @@ from shared.domain.errors import Unavailable
 from shared.domain.rules.limits import Limits
 from shared.edge.flight import Flight
 from shared.edge.metrics import Counters
-from shared.ports import Backbones, ConfigStore, LogQueue, MessageStore
+from shared.ports import Backbones, ConfigStore, LogQueue, MessageStore, Registry
 from shared.session import Cookies
 from shared.settings import Settings
 from shared.snapshots import SnapshotFollower
@@ -125,6 +125,10 @@ class Resources:
         """The config store."""
         return await self.once("config", self._open_config)
 
+    async def registry(self) -> Registry:
+        """Where clusters and backbones are declared."""
+        return await self.once("registry", self._open_registry)
+
     async def limits(self) -> Limits:
         """The rate limits' buckets, asked by time.monotonic(): shared with the other processes of the log's Redis, away or not; this
         process's own where there is none."""
@@ -158,6 +162,12 @@ class Resources:
 
         config = PostgresConfigStore(self.settings.required("database_url"))
         return await _started(config), config.stop
+
+    async def _open_registry(self) -> tuple[Registry, Closing]:
+        from shared.adapters.postgres import PostgresRegistry
+
+        registry = PostgresRegistry(self.settings.required("database_url"))
+        return await _started(registry), registry.stop
 
     async def _open_limits(self) -> tuple[Limits, Closing | None]:
         if self.settings.redis_url is None:

@@ -29,6 +29,8 @@ ROUTES = (
     Route(ANY, "/v1/dead-letters", "query"),
     Route(ANY, "/v1/replays", "query"),
     Route(ANY, "/v1/config", "config_crud"),
+    Route(ANY, "/v1/clusters", "registry_crud"),
+    Route(ANY, "/v1/backbones", "registry_crud"),
     Route(ANY, "/v1/session", "websocket"),
     Route(("GET", "HEAD"), "/", "websocket"),
 )

@@ -7,11 +7,13 @@ from typing import Any
 
 import httpx
 
-from shared.adapters.postgres import PostgresConfigStore, PostgresMessageStore
+from shared.adapters.memory.config_store import MemoryConfigStore
+from shared.adapters.memory.registry import MemoryRegistry
+from shared.adapters.postgres import PostgresConfigStore, PostgresMessageStore, PostgresRegistry
 from shared.domain.principal import Grant, Principal
 from shared.edge.app import Edge
 from shared.edge.asgi import ASGIApp
-from shared.ports import ConfigStore, MessageStore
+from shared.ports import ConfigStore, MessageStore, Registry
 from shared.resources import Resources
 from shared.settings import Settings
 from tests.waiting import eventually
@@ -21,10 +23,19 @@ Build = Callable[[Resources], ASGIApp]
 
 
 class Api:
-    """The function behind its edge. `store` and `config` are those it has."""
+    """The function behind its edge. `store` and `config` are those it has; so is `registry`, where there is one."""
 
-    def __init__(self, resources: Resources, client: httpx.AsyncClient, store: MessageStore, config: ConfigStore) -> None:
+    def __init__(
+        self, resources: Resources, client: httpx.AsyncClient, store: MessageStore, config: ConfigStore, registry: Registry | None = None
+    ) -> None:
         self.resources, self.client, self.store, self.config = resources, client, store, config
+        self._registry = registry
+
+    @property
+    def registry(self) -> Registry:
+        """The registry beside the config store."""
+        assert self._registry is not None
+        return self._registry
 
     async def key(self, name: str = "admin", org: str = "acme", *grants: Grant, system: bool = False) -> str:
         """A new principal's key, once it is in force. Without grants it is an admin."""
@@ -40,7 +51,9 @@ class Api:
 
 
 @asynccontextmanager
-async def serving(build: Build, directory: Path, store: MessageStore, config: ConfigStore) -> AsyncIterator[Api]:
+async def serving(
+    build: Build, directory: Path, store: MessageStore, config: ConfigStore, registry: Registry | None = None
+) -> AsyncIterator[Api]:
     """The function on these stores, in this process, for the time of the block. `directory` takes its state."""
     secret = directory / "secret"
     secret.write_bytes(b"s" * 48)
@@ -52,13 +65,22 @@ async def serving(build: Build, directory: Path, store: MessageStore, config: Co
     async def given_config() -> tuple[ConfigStore, None]:
         return config, None
 
+    if registry is None and isinstance(config, MemoryConfigStore):
+        registry = MemoryRegistry(config)
+
+    async def given_registry() -> tuple[Registry, None]:
+        assert registry is not None
+        return registry, None
+
     await resources.once("store", given_store)
     await resources.once("config", given_config)
+    if registry is not None:
+        await resources.once("registry", given_registry)
     edge = Edge("test", build, resources)
     await edge.start()
     try:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=edge), base_url="http://front") as client:
-            yield Api(resources, client, store, config)
+            yield Api(resources, client, store, config, registry)
     finally:
         await edge.stop()
 
@@ -66,13 +88,14 @@ async def serving(build: Build, directory: Path, store: MessageStore, config: Co
 @asynccontextmanager
 async def serving_on(database: str, build: Build, directory: Path) -> AsyncIterator[Api]:
     """The same on a real database, which is migrated already."""
-    store, config = PostgresMessageStore(database), PostgresConfigStore(database)
+    store, config, registry = PostgresMessageStore(database), PostgresConfigStore(database), PostgresRegistry(database)
     await store.start()
     await config.start()
     try:
-        async with serving(build, directory, store, config) as served:
+        async with serving(build, directory, store, config, registry) as served:
             yield served
     finally:
+        await registry.stop()
         await config.stop()
         await store.stop()
 

@@ -61,11 +61,6 @@ def check_system(caller: Principal) -> None:
         raise Forbidden("this is for system admins with an unlimited grant admin")
 
 
-def author(caller: Principal, org: str) -> str:
-    """Who changed something, as revisions and the audit trail name them."""
-    return caller.name if caller.org == org else f"{caller.org}/{caller.name}"
-
-
 def _check_covers(caller: Principal, action: str, topics: str, subjects: str, what: str) -> None:
     actions = (READ, WRITE) if action == READ else (WRITE,)
     if not any(holds_all(caller.grants, [Grant(one, (topics,), (subjects,))]) for one in actions):

@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, Protocol
 
-from functions.config_crud.access import READ, WRITE, author, reach_all, reach_document
+from functions.config_crud.access import READ, WRITE, reach_all, reach_document
+from shared.domain.authority import author
 from shared.domain.config.patch import merge_patch
 from shared.domain.config.paths import Path, parse_path
 from shared.domain.errors import Fault, NotFound, NotProcessable, Unavailable

@@ -6,8 +6,8 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
-from functions.config_crud.access import READ, WRITE, author, reach
-from shared.domain.authority import holds_all
+from functions.config_crud.access import READ, WRITE, reach
+from shared.domain.authority import author, holds_all
 from shared.domain.errors import Fault, Forbidden, NotFound, NotProcessable, Unavailable
 from shared.domain.principal import Principal
 from shared.domain.revisions import Guard, LastAdmin, Stale

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from functions.config_crud.access import READ, WRITE, author, check_system, reach_all
+from functions.config_crud.access import READ, WRITE, check_system, reach_all
 from functions.config_crud.documents import Admit
+from shared.domain.authority import author
 from shared.domain.config.reading import pointer
 from shared.domain.errors import Fault, Malformed, NotFound, NotProcessable, Unavailable
 from shared.domain.json_text import parse

@@ -1,7 +1,7 @@
 """Orgs: made with their first admin, and ended. For system admins."""
 
-from functions.config_crud.access import author, check_system
-from shared.domain.authority import EVERYTHING
+from functions.config_crud.access import check_system
+from shared.domain.authority import EVERYTHING, author
 from shared.domain.errors import NotFound, NotProcessable
 from shared.domain.names import check_org
 from shared.domain.principal import Principal

@@ -27,6 +27,11 @@ def rules_all(principal: Principal) -> bool:
     return principal.system and holds_all(principal.grants, EVERYTHING)
 
 
+def author(caller: Principal, org: str) -> str:
+    """Who changed something, as revisions and the audit trail name them."""
+    return caller.name if caller.org == org else f"{caller.org}/{caller.name}"
+
+
 def covers(wide: str, narrow: str) -> bool:
     """Whether every topic under the NATS pattern `narrow` is under `wide` too."""
     wide_tokens, narrow_tokens = wide.split("."), narrow.split(".")

@@ -8,7 +8,7 @@ from tests.cluster.install import INLINE, Install, run, variant, with_setting
 from tests.cluster.loading import account, load
 from tests.waiting import eventually_now
 
-IN_ORDER = ("check-constraints", "config-crud", "ingest", "log-batch", "query", "route")  # the order deploy goes in
+IN_ORDER = ("check-constraints", "config-crud", "ingest", "log-batch", "query", "registry-crud", "route")  # the order deploy goes in
 PATIENCE = 45  # seconds for what can't become ready: Knative itself gives up after 120
 
 

@@ -8,7 +8,7 @@ from infra.render import gateway_server
 from shared.routes import ROUTES
 from tests.manifests.objects import KNATIVE, NEW_PODS, Json, Rendered, is_service, label, named, pod_of, selects, with_pods
 
-PUBLIC = {"ingest", "query", "config-crud"}
+PUBLIC = {"ingest", "query", "config-crud", "registry-crud"}
 
 
 def test_only_what_clients_call_is_public_when_functions_are_deployed(rendered: Rendered) -> None:

@@ -85,6 +85,7 @@ def _tree(folder: Path) -> Path:
         "functions/a.py": "1",
         "shared/b.py": "2",
         "infra/c.py": "3",
+        "charts/d.yaml": "6",
         "requirements.lock": "4",
         ".dockerignore": "5",
     }.items():
@@ -101,7 +102,8 @@ def _tag(folder: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "path", ["functions/a.py", "shared/new.py", "infra/c.py", "requirements.lock", ".dockerignore", "infra/images/Dockerfile"]
+    "path",
+    ["functions/a.py", "shared/new.py", "infra/c.py", "charts/d.yaml", "requirements.lock", ".dockerignore", "infra/images/Dockerfile"],
 )
 def test_tag_is_another_when_what_goes_into_the_images_changes(tmp_path: Path, path: str) -> None:
     tree = _tree(tmp_path)

@@ -10,6 +10,8 @@ import msgspec
 
 from shared.domain.authority import rules_all
 from shared.domain.principal import Principal
+from shared.domain.registry.deciding import Kept, Place
+from shared.domain.registry.shapes import encode
 from shared.domain.revisions import Change, Document, OrgState
 from shared.domain.snapshot import Snapshot, standing
 
@@ -24,16 +26,18 @@ class Key(NamedTuple):
 
 
 class State(NamedTuple):
-    """Documents by org and path; principals by org and name, with their revisions; keys by id; orgs by name."""
+    """Documents by org and path; principals by org and name, with their revisions; keys by id; orgs by name; the
+    registry by org and path."""
 
     documents: dict[tuple[str, str], Document]
     principals: dict[tuple[str, str], tuple[Principal, int]]
     keys: dict[str, Key]
     orgs: dict[str, OrgState]
+    registry: dict[Place, Kept]
 
     def copy(self) -> "State":
         """The same, to be changed."""
-        return State(dict(self.documents), dict(self.principals), dict(self.keys), dict(self.orgs))
+        return State(dict(self.documents), dict(self.principals), dict(self.keys), dict(self.orgs), dict(self.registry))
 
     def snapshot(self, revision: int, home: str) -> Snapshot:
         """What functions get to see of it."""
@@ -89,4 +93,5 @@ def _texts(state: State) -> dict[tuple[str, str], tuple[bytes | None, int]]:
     for (org, name), (principal, revision) in state.principals.items():
         said = msgspec.json.encode({"grants": principal.grants, "system": principal.system})
         texts[org, f"principals/{name}"] = (said, revision)
+    texts |= {place: (encode(kept.declared), kept.revision) for place, kept in state.registry.items()}
     return texts

@@ -19,9 +19,14 @@ class MemoryConfigStore:
     def __init__(self, home: str = "local") -> None:
         self.audits: list[Audit] = []
         self._home = home
-        self._states = [State({}, {}, {}, {})]  # of revision 1, 2, ...
+        self._states = [State({}, {}, {}, {}, {})]  # of revision 1, 2, ...
         self._revisions: list[Revision] = []
         self._changed = asyncio.Condition()
+
+    @property
+    def state(self) -> State:
+        """All of it as it is now."""
+        return self._states[-1]
 
     @property
     def _now(self) -> State:
@@ -58,7 +63,7 @@ class MemoryConfigStore:
         return {path: document for (owner, path), document in sorted(state.documents.items()) if owner == org}
 
     async def write_documents(self, org: str, wanted: Write, author: str, reason: str = "") -> int:
-        self._check_open(org)
+        self.check_open(org)
         now = await self.documents(org)
         check_expected(wanted, {path: document.revision for path, document in now.items()})
         if wanted.unchanged_since is not None and now != await self.documents(org, wanted.unchanged_since):
@@ -74,7 +79,7 @@ class MemoryConfigStore:
                 if text is not None:
                     state.documents[org, path] = Document(text, revision)
 
-        return await self._change(org, author, wanted.action, wanted.path, reason, write)
+        return await self.change(org, author, wanted.action, wanted.path, reason, write)
 
     async def revisions(self, org: str | None, limit: int, before: int | None = None, path: str | None = None) -> list[Revision]:
         found = [
@@ -90,14 +95,14 @@ class MemoryConfigStore:
     # ---- principals and keys ----------------------------------------------------------------------------------------------------
 
     async def put_principal(self, principal: Principal, author: str, reason: str = "", expected: int | None = None) -> int:
-        self._check_open(principal.org)
+        self.check_open(principal.org)
         self._check_expected(principal.org, principal.name, expected)
 
         def write(state: State, revision: int) -> None:
             state.orgs.setdefault(principal.org, OrgState(principal.org, second()))
             state.principals[principal.org, principal.name] = (principal, revision)
 
-        return await self._change(principal.org, author, "principal.put", f"principals/{principal.name}", reason, write)
+        return await self.change(principal.org, author, "principal.put", f"principals/{principal.name}", reason, write)
 
     async def principal(self, org: str, name: str) -> Principal | None:
         found = await self.principal_version(org, name)
@@ -118,7 +123,7 @@ class MemoryConfigStore:
             del state.principals[org, name]
             state.drop_keys(lambda key: (key.org, key.name) == (org, name))
 
-        await self._change(org, author, "principal.delete", f"principals/{name}", reason, write)
+        await self.change(org, author, "principal.delete", f"principals/{name}", reason, write)
         return True
 
     async def create_key(self, org: str, name: str, author: str, expected: int | None = None) -> tuple[str, str]:
@@ -127,7 +132,7 @@ class MemoryConfigStore:
         if (org, name) not in self._now.principals:
             raise NotFound(f"there is no principal {name}")
         key_id, key, made = new_key(org, name)
-        await self._change(
+        await self.change(
             org, author, "key.create", f"principals/{name}/keys/{key_id}", "", lambda state, _: state.keys.update({key_id: made})
         )
         return key_id, key
@@ -144,7 +149,7 @@ class MemoryConfigStore:
         key = self._now.keys.get(key_id)
         if key is None or (key.org, key.name) != (org, name):
             return False
-        await self._change(
+        await self.change(
             org, author, "key.delete", f"principals/{name}/keys/{key_id}", "", lambda state, _: state.drop_keys(lambda one: one is key)
         )
         return True
@@ -165,7 +170,7 @@ class MemoryConfigStore:
             state.principals[admin.org, admin.name] = (admin, revision)
             state.keys[key_id] = made
 
-        return NewOrg(await self._change(admin.org, author, "org.create", f"orgs/{admin.org}", reason, write), key_id, key)
+        return NewOrg(await self.change(admin.org, author, "org.create", f"orgs/{admin.org}", reason, write), key_id, key)
 
     async def delete_org(self, org: str, author: str, reason: str = "") -> bool:
         found = self._now.orgs.get(org)
@@ -176,12 +181,13 @@ class MemoryConfigStore:
             state.orgs[org] = OrgState(org, found.created, second())
             state.drop_org(org)
 
-        await self._change(org, author, "org.delete", f"orgs/{org}", reason, write)
+        await self.change(org, author, "org.delete", f"orgs/{org}", reason, write)
         return True
 
     # ---- every change -----------------------------------------------------------------------------------------------------------
 
-    def _check_open(self, org: str) -> None:
+    def check_open(self, org: str) -> None:
+        """Raise NotProcessable where the org was deleted."""
         found = self._now.orgs.get(org)
         if found is not None and found.deleted is not None:
             raise NotProcessable(f"the org {org} was deleted: what it left is kept until retention", rule="org")
@@ -192,7 +198,8 @@ class MemoryConfigStore:
         if expected is not None and (revision or 0) != expected:
             raise Stale(f"the principal {name} is not as expected", revision)
 
-    async def _change(self, org: str, author: str, action: str, path: str, reason: str, write: Callable[[State, int], object]) -> int:
+    async def change(self, org: str, author: str, action: str, path: str, reason: str, write: Callable[[State, int], object]) -> int:
+        """A new state, which `write` makes of a copy of this one: its revision. Raises LastAdmin."""
         before, revision = self._now, len(self._states) + 1
         state = before.copy()
         write(state, revision)

@@ -2,5 +2,6 @@
 
 from shared.adapters.postgres.config_store import PostgresConfigStore
 from shared.adapters.postgres.message_store import PostgresMessageStore
+from shared.adapters.postgres.registry import PostgresRegistry
 
-__all__ = ["PostgresConfigStore", "PostgresMessageStore"]
+__all__ = ["PostgresConfigStore", "PostgresMessageStore", "PostgresRegistry"]

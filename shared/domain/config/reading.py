@@ -25,7 +25,7 @@ def read_document(value: Any) -> Document:
             raise refused([Fault("", f"over {MAX_DOCUMENT} bytes")])
         return msgspec.convert(value, Document)
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
-        faults = list(_faults(value, Document, ""))
+        faults = list(faults_of(value, Document, ""))
     raise refused(faults or [Fault("", "not JSON")])
 
 
@@ -44,13 +44,13 @@ def _sentence(fault: Fault) -> str:
     return f"{fault.pointer or '/'}: {fault.detail}"
 
 
-def _faults(value: Any, wanted: Any, at: str) -> Iterator[Fault]:
+def faults_of(value: Any, wanted: Any, at: str) -> Iterator[Fault]:
     """The faults of a value that should be of type `wanted`: those of its parts where it has parts, else its own."""
     kind = _plain(wanted)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(value, dict):
         yield from _struct_faults(value, kind, at)
     elif get_origin(kind) is tuple and isinstance(value, list):
-        inner = [fault for index, item in enumerate(value) for fault in _faults(item, get_args(kind)[0], at + pointer(index))]
+        inner = [fault for index, item in enumerate(value) for fault in faults_of(item, get_args(kind)[0], at + pointer(index))]
         yield from inner or _own(value, wanted, at)
     else:
         yield from _own(value, wanted, at)
@@ -63,7 +63,7 @@ def _struct_faults(value: dict[Any, Any], kind: type[msgspec.Struct], at: str) -
             yield Fault(at + pointer(name), "unknown field")
     for field in msgspec.structs.fields(kind):
         if field.name in value:
-            yield from _faults(value[field.name], types[field.name], at + pointer(field.name))
+            yield from faults_of(value[field.name], types[field.name], at + pointer(field.name))
         elif field.required:
             yield Fault(at + pointer(field.name), "missing")
 
@@ -78,10 +78,10 @@ def _own(value: Any, wanted: Any, at: str) -> Iterator[Fault]:
 
 
 def _plain(wanted: Any) -> Any:
-    """A field's type without its bounds, and without UNSET."""
+    """A field's type without its bounds, and without UNSET and None."""
     if get_origin(wanted) is Annotated:
         return _plain(get_args(wanted)[0])
     if get_origin(wanted) in (Union, UnionType):
-        others = [part for part in get_args(wanted) if part is not UnsetType]
+        others = [part for part in get_args(wanted) if part not in (UnsetType, type(None))]
         return _plain(others[0]) if len(others) == 1 else wanted
     return wanted

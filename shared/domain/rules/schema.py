@@ -45,7 +45,7 @@ class Schema:
                 return []
             found = []
             for error in self.validator.iter_errors(data):
-                found.append(Fault("/data" + pointer(*error.instance_path)[:300], _reason(error)))
+                found.append(Fault("/data" + pointer(*error.instance_path)[:300], reason(error)))
                 if len(found) == MAX_FAULTS:
                     break
         except ValueError:  # nested deeper than the library goes
@@ -79,7 +79,7 @@ def _compile(text: bytes) -> Schema:
         )
         work = work_of(value)
     except jsonschema_rs.ValidationError as error:
-        raise SchemaFault(pointer(*error.instance_path), _reason(error)) from None
+        raise SchemaFault(pointer(*error.instance_path), reason(error)) from None
     except (ValueError, RecursionError) as error:
         raise SchemaFault("", str(error)[:200] if isinstance(error, ValueError) else "nested too deep") from None
     return Schema(validator, work)
@@ -108,7 +108,7 @@ def _keep_inside(value: Any, way: tuple[str | int, ...]) -> None:
             _keep_inside(inner, (*way, name))
 
 
-def _reason(error: "jsonschema_rs.ValidationError") -> str:
+def reason(error: "jsonschema_rs.ValidationError") -> str:
     """A short reason made of the schema's side of an error only."""
     kind = error.kind
     name = str(error.schema_path[-1]) if error.schema_path else kind.name

@@ -1,0 +1,23 @@
+"""The REST face of the registry: `/v1/clusters`, `/v1/backbones` (contracts.md, "Registry"). Each is in a module of its own."""
+
+import msgspec
+from fastapi import FastAPI
+
+from functions.registry_crud import backbones_api, clusters_api, commands_api, views
+from shared.domain.registry.spec import Chart
+from shared.domain.revisions import Stale
+from shared.edge.rest import rest_app
+from shared.edge.writing import stale_answer
+from shared.resources import Resources
+
+
+def api(resources: Resources, chart: Chart) -> FastAPI:
+    """The app; `resources` gives it the registry and who is asking, `chart` says which specs can be installed."""
+    app = rest_app("registry", resources.snapshots, resources.cookies)
+    app.add_exception_handler(Stale, stale_answer)
+    clusters_api.add(app, resources)
+    backbones_api.add(app, resources, chart)
+    commands_api.add(app, resources, chart)
+    _, components = msgspec.json.schema_components(views.COMPONENTS, ref_template="#/components/schemas/{name}")
+    app.openapi().setdefault("components", {}).setdefault("schemas", {}).update(components)
+    return app

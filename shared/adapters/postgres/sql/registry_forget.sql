@@ -1,0 +1,1 @@
+DELETE FROM registry_status WHERE org = %(org)s AND path = %(path)s

@@ -1,0 +1,1 @@
+SELECT keep_version(%(kind)s, %(org)s, %(path)s, %(value)s)
