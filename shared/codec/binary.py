@@ -78,8 +78,9 @@ def usual_binary(content_type: bytes | None, headers: Headers, body: bytes, cont
     if content_type is None and body:
         raise Unusual  # whether it is JSON is to be seen
     source, identity = _source(context.org, found.get(b"ce-source"))
+    topic = found.get(b"ce-topic")
     to = _address(
-        context.org, found.get(b"ce-type"), found.get(b"ce-subject"), found.get(b"ce-topic"), content_type, found.get(b"ce-dataschema")
+        context.org, found.get(b"ce-type"), found.get(b"ce-subject"), topic, content_type, found.get(b"ce-dataschema"), context.topic
     )
     text, extensions = event_id.decode("ascii"), _extensions(found)
     if context.trace is not None:
@@ -131,7 +132,13 @@ class _Address(msgspec.Struct, frozen=True):
 
 @lru_cache(maxsize=8192)
 def _address(
-    org: str, type: bytes | None, subject: bytes | None, topic: bytes | None, content_type: bytes | None, dataschema: bytes | None
+    org: str,
+    type: bytes | None,
+    subject: bytes | None,
+    topic: bytes | None,
+    content_type: bytes | None,
+    dataschema: bytes | None,
+    sent_to: str | None,
 ) -> _Address:
     if type is None or sum(len(value) for value in (type, subject, topic, content_type, dataschema) if value is not None) > MAX_CHARACTERS:
         raise Unusual
@@ -139,6 +146,10 @@ def _address(
     schema = None if dataschema is None else header_uri(dataschema)
     media_type = None if content_type is None else _media_type(content_type)
     assert of is not None
+    if sent_to is not None and on != sent_to:
+        if on is not None or len(sent_to) > MAX_CHARACTERS:
+            raise Unusual
+        on = sent_to
     _, channel, start = address.__wrapped__(org, of, to, on, media_type, schema)
     return _Address(of, to, channel, media_type, schema, start)
 

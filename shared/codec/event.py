@@ -33,7 +33,8 @@ CONTEXT = frozenset((*REQUIRED, "subject", "time", "datacontenttype", "dataschem
 class Context(msgspec.Struct, frozen=True):
     """Where an event came in. `received_at` is microseconds since 1970 UTC, `revision` that of the config in force at the door.
 
-    `trace` is what trace_of() made of the request's headers: the extensions of every event without a `traceparent` of its own.
+    `trace` is what trace_of() made of the request's headers: the extensions of every event without a `traceparent` of its own. `topic`
+    is what the event was sent to, where a door's addresses say one: an event that names none has it, and another one's name is refused.
     """
 
     org: str
@@ -42,6 +43,7 @@ class Context(msgspec.Struct, frozen=True):
     received_at: int
     revision: int = 0
     trace: Mapping[str, Extension] | None = None
+    topic: str | None = None
 
 
 def traced(extensions: dict[str, Extension] | None, trace: Mapping[str, Extension]) -> dict[str, Extension]:
@@ -84,10 +86,12 @@ def compose(attributes: Mapping[str, Extension], body: bytes | None, context: Co
     _check_size(attributes, pointer)
     texts = {name: str(attributes[name]) for name in CONTEXT if name in attributes}
     extensions = {name: value for name, value in attributes.items() if name not in CONTEXT}
-    topic = str(extensions.pop("topic", texts["type"]))
+    topic = _topic(extensions.pop("topic", None), texts["type"], context, pointer)
     if context.trace is not None:
         extensions = traced(extensions, context.trace)
-    check_address(context.org, texts.get("subject"), topic, pointer("subject"), pointer("topic" if "topic" in attributes else "type"))
+    check_address(
+        context.org, texts.get("subject"), topic, pointer("subject"), pointer("topic" if "topic" in attributes or context.topic else "type")
+    )
     body = body or None
     datacontenttype, dataschema = texts.get("datacontenttype"), texts.get("dataschema")
     digest_type = "application/json" if datacontenttype is None and body is not None and is_json(body) else datacontenttype
@@ -110,6 +114,16 @@ def compose(attributes: Mapping[str, Extension], body: bytes | None, context: Co
         principal=context.principal,
         revision=context.revision,
     )
+
+
+def _topic(named: Extension | None, type: str, context: Context, pointer: Callable[[str], str]) -> str:
+    """The event's topic: what it names, else where it was sent, else its type. Raises Malformed where the first two differ."""
+    if named is None:
+        return type if context.topic is None else context.topic
+    if context.topic is not None and named != context.topic:
+        why = f"{shown(str(named))!r} is another topic than the one it was sent to, {shown(context.topic)!r}"
+        raise malformed([Fault(pointer("topic"), why)])
+    return str(named)
 
 
 def faults_of(name: str, value: Extension, where: str) -> list[Fault]:

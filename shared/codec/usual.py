@@ -111,7 +111,12 @@ def _message(event: Envelope, context: Context, extensions: dict[str, Extension]
     body = bytes(event.data) or None
     if body is not None and datacontenttype is None:
         datacontenttype = "application/json"
-    is_json, topic, start = address(context.org, event.type, subject, event.topic, datacontenttype, event.dataschema)
+    named = event.topic
+    if context.topic is not None and named != context.topic:
+        if named is not None:
+            raise Unusual
+        named = context.topic
+    is_json, topic, start = address(context.org, event.type, subject, named, datacontenttype, event.dataschema)
     if event.specversion != "1.0" or not event_id.isprintable() or not 0 < len(event_id) <= MAX_CHARACTERS:
         raise Unusual
     if body is not None and (not is_json or (len(body) > MAX_DEPTH and too_deep(body))):
