@@ -3,7 +3,7 @@
 from functions.config_crud.access import check_system
 from shared.domain.authority import EVERYTHING, author
 from shared.domain.errors import NotFound, NotProcessable
-from shared.domain.names import check_org
+from shared.domain.names import check_new_org, check_org
 from shared.domain.principal import Principal
 from shared.domain.revisions import NewOrg, OrgState, Stale
 from shared.ports import ConfigStore
@@ -33,7 +33,7 @@ async def put_org(
     check_system(caller)
     made: NewOrg | None = None
     try:
-        made = await store.create_org(Principal(admin, check_org(org), EVERYTHING), author(caller, org), reason, restore=restore)
+        made = await store.create_org(Principal(admin, check_new_org(org), EVERYTHING), author(caller, org), reason, restore=restore)
     except Stale:
         state = await read_org(store, caller, org)
         if state.deleted is not None:

@@ -7,6 +7,7 @@ from urllib.parse import unquote
 from shared.domain.errors import Fault, Malformed
 
 ORG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+TAKEN = ("submit-", "rejected-")
 NO_SUBJECT = "_"
 # Extensions that are Switchboard's to set, on the backbone (id, revision, replay, repair) and between functions (the others).
 RESERVED = frozenset(("sbid", "sbrevision", "sbreplay", "sbrepair", "sbproof", "sbprincipal", "sbshard"))
@@ -22,6 +23,16 @@ def check_org(org: str) -> str:
             "an org is 1 to 40 of a-z, 0-9 and '-', and starts with a letter or digit", faults=[Fault("/org", "not an org's name")]
         )
     return org
+
+
+def check_new_org(org: str) -> str:
+    """The same for one that is to be made: its stream `sb-<org>` must not have the name of another org's `sb-submit-` or `sb-rejected-`."""
+    if org.startswith(TAKEN):
+        raise Malformed(
+            f"an org's name doesn't begin with {' or '.join(TAKEN)}: streams of other orgs do",
+            faults=[Fault("/org", "begins as streams of other orgs do")],
+        )
+    return check_org(org)
 
 
 def _escape(token: str) -> str:

@@ -23,6 +23,13 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         yield served
 
 
+@pytest.mark.parametrize("name", ["submit-acme", "rejected-acme"])
+async def test_org_is_not_made_when_its_stream_would_be_another_orgs(api: Api, name: str) -> None:
+    root = await api.key("root", "default", system=True)
+    refused = await api.ask(root, f"{ORGS}/{name}", "PUT")
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (400, "/org")
+
+
 async def test_org_has_its_first_admin_when_it_is_made_and_no_other_when_it_is_there(api: Api) -> None:
     root = await api.key("root", "default", system=True)
     made = await api.ask(root, f"{ORGS}/globex", "PUT")
