@@ -14,7 +14,7 @@ from shared.domain.errors import Misconfigured, NotFound
 # Kinds that only some clusters have, and what Switchboard is without them.
 OPTIONAL = {
     "monitoring.coreos.com": "nothing scrapes /metrics by itself",
-    "keda.sh": "no scaling by the length of the log queue",
+    "keda.sh": "no scaling of nats-source by what waits in the submit streams",
     "eventing.knative.dev": "no brokered wiring",
     "sources.knative.dev": "no Knative sources",
 }

@@ -31,6 +31,7 @@ class Process:
 # Started in this order, stopped in the other.
 PROCESSES = (
     Process("logger", "functions.logger.main"),
+    Process("nats_source", "functions.nats_source.main"),
     Process("front", "infra.local.front", is_front=True),
 )
 

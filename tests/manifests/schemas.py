@@ -26,6 +26,7 @@ CRDS = {
     SERVING: "config/core/300-resources",
     "knative.dev/eventing@v0.48.2": "config/core/resources",
     "github.com/prometheus-operator/prometheus-operator@v0.85.0": "example/prometheus-operator-crd",
+    "github.com/kedacore/keda/v2@v2.19.0": "config/crd/bases",
 }
 GATED = re.compile(r"behind a feature flag - (\S+)")
 
@@ -66,7 +67,7 @@ def _crds() -> dict[tuple[str, str], Json]:
     }
 
 
-_WANTED = {"Service", "Broker", "Trigger", "SinkBinding", "PodMonitor"}  # to read them all takes seconds
+_WANTED = {"Service", "Broker", "Trigger", "SinkBinding", "PodMonitor", "ScaledObject"}  # to read them all takes seconds
 
 
 def _documents(folder: Path) -> Iterator[Json]:

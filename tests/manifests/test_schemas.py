@@ -56,6 +56,10 @@ def _text_for_a_number(each: Json) -> None:
     where[field] = "two"
 
 
+def _no_trigger(each: Json) -> None:
+    del each["spec"]["triggers"]
+
+
 def _behind_a_flag(each: Json) -> None:
     each["spec"]["template"]["spec"]["nodeSelector"] = {"disk": "fast"}
 
@@ -73,6 +77,7 @@ def _behind_a_flag(each: Json) -> None:
         ("Service", "serving.knative.dev", _text_for_a_number),
         ("Service", "serving.knative.dev", _behind_a_flag),
         ("PodMonitor", "monitoring.coreos.com", _unknown_in_metadata),
+        ("ScaledObject", "keda.sh", _no_trigger),
     ],
 )
 def test_broken_object_is_refused_when_it_is_held_against_its_schema(

@@ -7,19 +7,26 @@ opens a new one.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from nats.aio.client import Client
+from nats.errors import Error
 
 from shared.adapters.nats.replies import Inbox, Lost, Waiter
 
+UNREACHABLE = (OSError, TimeoutError, Error)  # what Connection.open() raises
 MAX_BUFFERED = 32 * 1024 * 1024  # bytes written and not yet taken by the server; more than that is lost at once
 CONNECT_TIMEOUT = 2  # seconds
 RETRY_EVERY = 0.2  # seconds between two attempts to connect
 PING_EVERY = 2  # seconds; a server that leaves two pings unanswered is gone
 
 _log = logging.getLogger(__name__)
+
+# What is called with each message of a subscription: subject, reply subject, payload, header block. What it returns, where it returns
+# something, is awaited before anything more is read from the server.
+Take = Callable[[bytes, bytes, bytes, bytes | None], Awaitable[None] | None]
 
 
 class Connection(Client):
@@ -30,6 +37,7 @@ class Connection(Client):
         self.ended = asyncio.Event()
         self._inbox: Inbox | None = None
         self._inbox_sid = 0
+        self._takers: dict[int, Take] = {}
 
     async def open(self, servers: Sequence[str], name: str) -> None:
         """Connect to one of the servers; tries until one answers. Raises OSError, TimeoutError or nats.errors.Error when it refuses us."""
@@ -86,6 +94,19 @@ class Connection(Client):
         except (RuntimeError, OSError) as error:  # uvloop's transport is closed before nats-py has noticed
             raise Lost(f"the connection is closing: {error}") from error
 
+    def take(self, subject: str, take: Take, queue: str = "") -> int:
+        """Subscribe: `take` is called with each message as it comes, and must not raise. The subscription's number. Raises Lost."""
+        self._sid += 1
+        self._takers[self._sid] = take
+        self.send(f"SUB {subject} {queue + ' ' if queue else ''}{self._sid}\r\n".encode())
+        return self._sid
+
+    def take_no_more(self, number: int) -> None:
+        """End a subscription; the connection may be gone."""
+        if self._takers.pop(number, None) is not None:
+            with contextlib.suppress(Lost):
+                self.send(f"UNSUB {number}\r\n".encode())
+
     def _buffered(self) -> int:
         writer = getattr(self._transport, "_io_writer", None)  # a WebSocket has none, and keeps nothing
         return self._pending_data_size + (writer.transport.get_write_buffer_size() if writer else 0)
@@ -93,6 +114,9 @@ class Connection(Client):
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         if sid == self._inbox_sid and self._inbox is not None:
             self._inbox.deliver(subject, data, headers)
+        elif (taker := self._takers.get(sid)) is not None:
+            if (waits := taker(subject, reply, data, headers)) is not None:
+                await waits
         else:
             await super()._process_msg(sid, subject, reply, data, headers)
 

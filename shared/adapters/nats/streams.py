@@ -11,6 +11,7 @@ MAX_AGE = 7 * 24 * 3600  # seconds
 MAX_BYTES = 256 * 1024 * 1024  # reserved by the server: the sum over all orgs must fit its max_file_store
 DUPLICATE_WINDOW = 180  # seconds: longer than the log's recent window of 120 s
 NOT_FOUND = 10059  # nats-server, errors.json: JSStreamNotFoundErr
+NAME_TAKEN = 10058  # JSStreamNameExistErr
 
 _log = logging.getLogger(__name__)
 
@@ -59,11 +60,20 @@ async def ensure(connection: Connection, org: str, max_bytes: int, deadline: flo
 
     Raises Lost where there is none in the end.
     """
-    name, ours = stream_name(org), wanted(org, max_bytes)
+    return await ensure_as(connection, wanted(org, max_bytes), deadline, change)
+
+
+async def ensure_as(connection: Connection, ours: dict[str, object], deadline: float, change: bool = True) -> Stream:
+    """A stream that is as `ours` says, in the server's own names and units; the same otherwise."""
+    name = str(ours["name"])
     answer = await _ask(connection, f"STREAM.INFO.{name}", {}, deadline)
     if answer.error is not None and answer.error.err_code == NOT_FOUND:
         answer = await _ask(connection, f"STREAM.CREATE.{name}", ours, deadline)
+        if answer.error is not None and answer.error.err_code == NAME_TAKEN:  # by another of us, meanwhile
+            answer = await _ask(connection, f"STREAM.INFO.{name}", {}, deadline)
     elif change and answer.error is None and any(answer.config.get(key) != value for key, value in ours.items()):
+        if answer.config.get("retention", ours["retention"]) != ours["retention"]:  # it can't be changed
+            raise Lost(f"stream {name} is another's: it takes {answer.config.get('subjects')}")
         changed = await _ask(connection, f"STREAM.UPDATE.{name}", answer.config | ours, deadline)
         if changed.error is not None:  # it can be published to all the same
             _log.warning("stream %s differs from what it should be, and can't be changed: %s", name, changed.error.description)
@@ -73,13 +83,19 @@ async def ensure(connection: Connection, org: str, max_bytes: int, deadline: flo
 
 
 async def _ask(connection: Connection, method: str, body: dict[str, object], deadline: float) -> _StreamAnswer:
+    answer = await ask_api(connection, method, body, deadline)
+    try:
+        return _decode(answer)
+    except msgspec.DecodeError as error:
+        raise Lost(f"JetStream's answer can't be read: {error}") from error
+
+
+async def ask_api(connection: Connection, method: str, body: dict[str, object], deadline: float) -> bytes:
+    """What JetStream's API answers to a request, as JSON. Raises Lost where it doesn't answer in time, or there is none."""
     payload, answer = msgspec.json.encode(body), Answer()
     await connection.ask(answer, lambda reply: f"PUB $JS.API.{method} {reply}.0 {len(payload)}\r\n".encode() + payload + b"\r\n", deadline)
     if answer.data is None:
         raise Lost(connection.gone or "JetStream does not answer")
     if not answer.data:
         raise Lost("the server has no JetStream, or it is not up yet")
-    try:
-        return _decode(answer.data)
-    except msgspec.DecodeError as error:
-        raise Lost(f"JetStream's answer can't be read: {error}") from error
+    return answer.data

@@ -1,0 +1,1 @@
+"""| nats_source | pod | NATS: `submit.<org>.>`, `request.<org>.>` | config snapshot, store | log queue, backbones, replies |"""
