@@ -1,0 +1,222 @@
+"""Submitted messages in hand: acknowledged with an outcome, kept without one, rejected when nothing helps."""
+
+import time
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+
+from functions.nats_source.handler import may_reply
+from functions.nats_source.intake import MAX_DELIVERIES, MAX_FAILURES, WINDOW, Fate, InHand, Intake
+from functions.nats_source.redelivered import known
+from functions.nats_source.ways import through
+from shared.adapters.memory.message_store import MemoryMessageStore
+from shared.domain.errors import Unavailable
+from shared.domain.message import Message
+from shared.domain.principal import Principal
+from shared.domain.snapshot import Snapshot
+from shared.domain.stored import History
+from shared.domain.verdict import Outcome, Receipt, Refusal
+from shared.edge.flight import Flight
+from shared.sources.outcomes import Done, Rejected, Retry, Settled
+from tests.events import message
+from tests.waiting import eventually
+
+
+class Delivered(msgspec.Struct, frozen=True):
+    sequence: int
+    deliveries: int = 1
+    subject: bytes = b"submit.acme.orders"
+    payload: bytes = b"{}"
+    headers: bytes | None = None
+    stored: int = 0
+
+
+class Stream:
+    """What was said to the stream."""
+
+    def __init__(self) -> None:
+        self.pulls: list[int] = []
+        self.acked: list[int] = []
+        self.given_back: list[int] = []
+        self.receipts: list[tuple[str, bytes]] = []
+        self.rejected: dict[int, str] = {}
+        self.keeps_rejects = True
+
+    def pull(self, count: int) -> None:
+        self.pulls.append(count)
+
+    def ack(self, some: Sequence[InHand]) -> None:
+        self.acked += [one.sequence for one in some]
+
+    def working(self, some: Sequence[InHand]) -> None: ...
+
+    def give_back(self, some: Sequence[InHand]) -> None:
+        self.given_back += [one.sequence for one in some]
+
+    def send(self, receipts: Sequence[tuple[str, bytes]]) -> None:
+        self.receipts += receipts
+
+    async def reject(self, one: InHand, reason: str) -> bool:
+        if self.keeps_rejects:
+            self.rejected[one.sequence] = reason
+        return self.keeps_rejects
+
+
+class Work:
+    """Gives what `fates` says of a sequence, one after the other; at the end it is done. `groups` are the sequences as they came."""
+
+    def __init__(self, fates: dict[int, list[Settled | Exception]] | None = None) -> None:
+        self.fates = fates or {}
+        self.groups: list[list[int]] = []
+
+    async def __call__(self, group: Sequence[InHand]) -> list[Fate]:
+        self.groups.append([one.sequence for one in group])
+        return [(self._settled(one.sequence), f"_INBOX.acme.{one.sequence}") for one in group]
+
+    def _settled(self, sequence: int) -> Settled:
+        left = self.fates.get(sequence)
+        settled = left.pop(0) if left else Done(b"receipt")
+        if isinstance(settled, Exception):
+            raise settled
+        return settled
+
+
+def taken(work: Work, *some: Delivered) -> tuple[Intake, Stream, Flight]:
+    stream, flight = Stream(), Flight()
+    intake = Intake("acme", stream, work, flight)
+    intake.start()
+    for one in some:
+        intake.take(one)
+    return intake, stream, flight
+
+
+async def test_messages_are_acknowledged_with_their_receipts_when_they_have_an_outcome() -> None:
+    intake, stream, flight = taken(Work(), Delivered(1), Delivered(2))
+    await eventually(lambda: stream.acked == [1, 2])
+    assert stream.receipts == [("_INBOX.acme.1", b"receipt"), ("_INBOX.acme.2", b"receipt")]
+    assert (flight.events, flight.bytes, intake.in_hand) == (0, 0, 0)
+    await intake.stop()
+
+
+async def test_what_must_be_tried_again_comes_before_what_came_after_it_and_is_never_acknowledged_before() -> None:
+    work = Work({2: [Retry(1), Retry(1)]})
+    intake, stream, _ = taken(work, Delivered(1), Delivered(2), Delivered(3))
+    await eventually(lambda: len(stream.acked) == 3)
+    assert stream.acked == [1, 3, 2]
+    assert work.groups == [[1, 2, 3], [2], [2]]
+    await intake.stop()
+
+
+async def test_everything_is_given_back_and_nothing_acknowledged_when_it_stops_in_an_outage() -> None:
+    intake, stream, flight = taken(Work({1: [Retry(60_000)] * 99}), Delivered(1))
+    await eventually(lambda: intake._paused)
+    intake.take(Delivered(2))
+    pulls = len(stream.pulls)
+    intake.more()
+    assert len(stream.pulls) == pulls  # nothing is pulled while it waits
+    await intake.stop()
+    assert (stream.acked, stream.given_back, flight.events) == ([], [1, 2], 0)
+
+
+async def test_nothing_is_pulled_when_as_much_is_in_hand_as_may_be() -> None:
+    intake, stream, _ = taken(Work({1: [Retry(60_000)] * 99}), *(Delivered(number) for number in range(1, WINDOW + 1)))
+    assert stream.pulls == [1]
+    intake.more()
+    assert stream.pulls == [1]
+    await intake.stop()
+
+
+async def test_pulls_grow_when_nobody_dies_and_are_of_one_when_a_message_was_delivered_often() -> None:
+    intake, stream, _ = taken(Work(), Delivered(1))
+    for number in range(2, 5):
+        await eventually(lambda number=number: len(stream.acked) == number - 1)  # type: ignore[misc]
+        intake.take(Delivered(number))
+    await eventually(lambda: len(stream.acked) == 4)
+    assert stream.pulls == [1, 16, 256, 256, 256]
+    intake.take(Delivered(5, deliveries=4))
+    await eventually(lambda: len(stream.acked) == 5)
+    assert stream.pulls[-1] == 1
+    await intake.stop()
+
+
+async def test_a_message_comes_alone_when_it_was_delivered_often() -> None:
+    work = Work()
+    intake, stream, _ = taken(work, Delivered(1), Delivered(2, deliveries=4), Delivered(3))
+    await eventually(lambda: len(stream.acked) == 3)
+    assert work.groups == [[1], [2], [3]]
+    await intake.stop()
+
+
+async def test_it_is_rejected_unseen_when_it_was_delivered_too_often() -> None:
+    work = Work()
+    intake, stream, _ = taken(work, Delivered(1, deliveries=MAX_DELIVERIES + 1))
+    await eventually(lambda: stream.acked == [1])
+    assert work.groups == []
+    assert "delivered 21 times" in stream.rejected[1]
+    await intake.stop()
+
+
+async def test_only_the_message_that_our_code_fails_over_is_rejected_when_others_were_with_it() -> None:
+    work = Work({2: [RuntimeError("a bug")] * (MAX_FAILURES + 2)})
+    intake, stream, _ = taken(work, Delivered(1), Delivered(2), Delivered(3))
+    await eventually(lambda: len(stream.acked) == 3, within=20)
+    assert set(stream.rejected) == {2}
+    await intake.stop()
+
+
+async def test_a_reject_stays_in_hand_when_nobody_keeps_it() -> None:
+    intake, stream, _ = taken(Work({1: [Rejected("malformed", b"receipt")] * 9}))
+    stream.keeps_rejects = False
+    intake.take(Delivered(1))
+    await eventually(lambda: intake._paused)
+    assert stream.acked == []
+    stream.keeps_rejects = True
+    await eventually(lambda: stream.acked == [1])
+    assert (stream.rejected, stream.receipts) == ({1: "malformed"}, [("_INBOX.acme.1", b"receipt")])
+    await intake.stop()
+
+
+@pytest.mark.parametrize("subject", ["_INBOX.acme.1", "_INBOX.acme.agent-7.x.1"])
+def test_a_receipt_may_be_sent_when_it_is_below_the_orgs_inbox(subject: str) -> None:
+    assert may_reply(subject, "acme")
+
+
+HOSTILE = [None, "", "_INBOX", "_INBOX.acme", "_INBOX.acme.", "_INBOX.acme..1", "_INBOX.acme.*", "_INBOX.acme.>", "_INBOX.acme.a b"]
+HOSTILE += ["_INBOX.acme-2.1", "_INBOX.globex.1", "$JS.API.x", "$SYS.x.y", "sb.acme.x", "_INBOX.acme.\r\nPUB", "_INBOX.acme.é"]
+HOSTILE += [f"_INBOX.acme.{'x' * 600}"]
+
+
+@pytest.mark.parametrize("subject", HOSTILE)
+def test_no_receipt_may_be_sent_when_it_is_elsewhere(subject: str | None) -> None:
+    assert not may_reply(subject, "acme")
+
+
+class Away(MemoryMessageStore):
+    async def delivered(self, backbone: str, wanted: Sequence[tuple[bytes, bytes]]) -> set[tuple[bytes, bytes]]:
+        raise Unavailable("away")
+
+    async def history(self, org: str, id: bytes) -> History | None:
+        raise Unavailable("away")
+
+
+async def test_only_what_the_log_must_know_goes_on_when_the_store_is_away() -> None:
+    one = message("1")
+    young, old = int(time.time() * 1_000_000), int((time.time() - 3600) * 1_000_000)
+    found = await known([one, one], [young, old], Snapshot(1, {}), Away())
+    assert found[0] is None
+    assert isinstance(found[1], Refusal)
+    assert isinstance(found[1].error, Unavailable)
+
+
+async def test_a_message_is_submitted_when_no_backbone_is_recorded_to_have_it() -> None:
+    assert await known([message("1")], [0], Snapshot(1, {}), MemoryMessageStore()) == [None]
+
+
+@pytest.mark.parametrize(("taken", "status"), [(Done(), "received"), (Retry(5), 503), (Rejected("it answered 400"), 422)])
+async def test_a_requests_outcome_is_the_sinks_when_there_is_one(taken: Settled, status: str | int) -> None:
+    async def sink(messages: Sequence[Message], principal: Principal) -> list[Settled]:
+        return [taken] * len(messages)
+
+    outcomes: list[Outcome] = await through(sink)([message("1")], Principal("nats:acme", "acme", ()))
+    assert [one.status if isinstance(one, Receipt) else one.error.status for one in outcomes] == [status]
