@@ -6,7 +6,7 @@ from shared.domain.message import Message
 from shared.domain.record import Flush
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """What the log said of one message.
 
     `outcome` is `new`, `duplicate` (accepted before, same digest), `conflict` (another digest), `full` (over the org's or the log's

@@ -40,7 +40,7 @@ def shadows_of(verdict: Verdict) -> tuple[Shadow, ...]:
     return verdict.shadows if isinstance(verdict, Shadowed) else ()
 
 
-class Delivery(msgspec.Struct, frozen=True, omit_defaults=True):
+class Delivery(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One message put on one backbone: stream and sequence; or `status: pending` (logged, the relay delivers); or the error."""
 
     backbone: str
@@ -50,7 +50,7 @@ class Delivery(msgspec.Struct, frozen=True, omit_defaults=True):
     error: str | None = None
 
 
-class Receipt(msgspec.Struct, frozen=True):
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """What the sender of an accepted message gets back."""
 
     message: Message

@@ -105,7 +105,7 @@ async def single_events(state: Path, runs: int = 3, count: int = 20_000, documen
 
 
 async def batches_of_50(state: Path, runs: int = 3, count: int = 2_000, document: Any = None) -> Figure:
-    """P2: events a core-second of the door's process, in batches of 50.
+    """P2: events a core-second, in batches of 50: a second of CPU, user and system, of the door's process (servers, logger and load aside).
 
     The gate is an absolute figure of the design's machine, on which a core did ECHO_THERE bare echoes a second. `scaled` is this core's
     figure in echoes of the same run, times that: the one that can be compared between machines.

@@ -40,8 +40,9 @@ class _Client(asyncio.Protocol):
         head = self._buffer.find(b"\r\n\r\n")
         if head < 0:
             return
-        found = self._buffer.lower().find(b"content-length:", 0, head)
-        length = int(self._buffer[found + 15 : self._buffer.index(b"\r\n", found)]) if found >= 0 else 0
+        fields = self._buffer[: head + 2].lower()
+        found = fields.find(b"content-length:")
+        length = int(fields[found + 15 : fields.index(b"\r\n", found)]) if found >= 0 else 0
         if len(self._buffer) < head + 4 + length:
             return
         status = int(self._buffer[9:12])
