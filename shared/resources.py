@@ -22,7 +22,8 @@ FIRST_SNAPSHOT = 3.0  # seconds to wait for the store before going on with the s
 OPENING = 5.0  # seconds a server has to answer when an adapter is opened
 # Last opened is not last closed: what still publishes goes first, then the log its delivery records ride on, then the store.
 DRAIN = ("backbones", "log", "store", "config")
-REACHED = ("log", "config", "check-constraints", "route", "log-batch", "sink")  # what can say whether it answered when it was last asked
+# What can say whether it answered when it was last asked
+REACHED = ("log", "config", "check-constraints", "route", "log-batch", "sink", "redis-door")
 
 
 class Resources:

@@ -94,6 +94,8 @@ class Settings:
     database_url: str | None = field(default=None, repr=False, metadata=DATABASE)
     redis_door_url: str | None = field(default=None, repr=False, metadata=REDIS)
 
+    redis_door_bytes: int = field(default=256 * 1024**2, metadata=_by(_whole(64 * 1024)))  # bytes an org's submit list may hold
+
     cluster: str = field(default="local", metadata=_by(_cluster))
     state_dir: Path = field(default=Path(".switchboard"), metadata=PATH)
     bind: str = field(default="127.0.0.1", metadata=TEXT)
@@ -157,7 +159,6 @@ class Settings:
 # Settings of the contract whose other side isn't built: to take one and do nothing would mislead whoever set it.
 NOT_BUILT = {
     "hub_url": "hub and edge are one cluster",
-    "redis_door_url": "there is no Redis door",
 }
 
 

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from functions.logger.batches import Most, batches
-from functions.logger.pause import set_within
 from shared.domain.errors import SwitchboardError, Unavailable
 from shared.domain.logged import Taken
 from shared.domain.record import Flush
+from shared.pause import set_within
 from shared.ports import LogReader
 
 BATCH_BYTES, BATCH_RECORDS = 16 * 1024 * 1024, 5_000

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from functions.logger.outcome import Item, Round, Schedule, Schedules
-from functions.logger.pause import set_within
 from shared.domain.errors import Conflict, SwitchboardError, Unavailable
 from shared.domain.message import Message
 from shared.domain.relaying import Gate, Pending, Waiting
+from shared.pause import set_within
 from shared.ports import Backbones, RelayLog
 
 OPEN, HELD, CLOSING = "open", "held", "closing"

@@ -4,9 +4,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from functions.logger.pause import set_within
 from shared.domain.errors import SwitchboardError
 from shared.domain.retention import Retention
+from shared.pause import set_within
 
 EVERY_S = 600.0
 FIRST_S = 30.0  # a store that was down has other things to do first

@@ -11,10 +11,14 @@ PATIENCE = 10.0  # seconds for one server; the database is asked by its migratio
 
 
 def check_external(urls: Mapping[str, str], durability: str) -> None:
-    """Ask the servers, by the names `redis` and `nats`. Raises Unavailable naming the setting of one that doesn't answer, and
+    """Ask the servers, by the names `redis`, `redis_door` and `nats`. Raises Unavailable naming the setting of one that doesn't answer, and
     Misconfigured where Redis hasn't the log's durability. No URL is in the message: it has a password.
     """
-    asked: dict[str, Callable[[str], Awaitable[None]]] = {"redis": lambda url: _ask_redis(url, durability), "nats": _ask_nats}
+    asked: dict[str, Callable[[str], Awaitable[None]]] = {
+        "redis": lambda url: _ask_redis(url, durability),
+        "redis_door": _ask_redis,
+        "nats": _ask_nats,
+    }
     for name, ask in asked.items():
         if name in urls:
             asyncio.run(_ask(name, ask(urls[name])))
@@ -30,7 +34,7 @@ async def _ask(name: str, answer: Awaitable[None]) -> None:
         raise Unavailable(f"the server of SWITCHBOARD_{name.upper()}_URL can't be reached: {why}") from error
 
 
-async def _ask_redis(url: str, durability: str) -> None:
+async def _ask_redis(url: str, durability: str | None = None) -> None:
     link = Link(url, durability=durability)
     try:
         await link.one("PING")

@@ -32,6 +32,7 @@ class Process:
 PROCESSES = (
     Process("logger", "functions.logger.main"),
     Process("nats_source", "functions.nats_source.main"),
+    Process("redis_source", "functions.redis_source.main"),
     Process("front", "infra.local.front", is_front=True),
 )
 

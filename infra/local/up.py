@@ -131,7 +131,8 @@ class Run:
         """Start the servers whose URL isn't set, together, and wait for all."""
         settings = self._plan.settings
         external = {name: url for name in SERVERS if (url := getattr(settings, f"{name}_url"))}
-        check_external(external, settings.log_durability)
+        asked = external | ({"redis_door": settings.redis_door_url} if settings.redis_door_url else {})
+        check_external(asked, settings.log_durability)
         embedded: list[Server] = []
         for name, prepare in SERVERS.items():
             if name in external:

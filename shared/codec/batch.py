@@ -54,15 +54,18 @@ def decode_batch(body: bytes, context: Context) -> Decoded:
             return Decoded(False, [*messages_of(envelopes, body, context)])
     except UNUSUAL:
         pass  # at least one of them is: each by itself, then
-    events = _split(body)
+    events = split_array(body)
     if len(events) > MAX_EVENTS:
         fault = Fault(f"/{MAX_EVENTS}", f"is one event more than the {MAX_EVENTS} that are allowed")
         raise TooLarge(f"the batch has {len(events)} events; {MAX_EVENTS} are allowed", rule="size", faults=[fault])
     return Decoded(False, [_message_or_error(event, context) for event in events])
 
 
-def _split(body: bytes) -> Sequence[bytes | msgspec.Raw]:
-    """The items of an array. One that is no JSON is told from its neighbours, as long as it keeps quotes and brackets in balance."""
+def split_array(body: bytes) -> Sequence[bytes | msgspec.Raw]:
+    """The items of an array, raw. One that is no JSON is told from its neighbours, as long as it keeps quotes and brackets in balance.
+
+    Raises Malformed.
+    """
     try:
         return _items(body)
     except msgspec.ValidationError:

@@ -6,7 +6,7 @@ from typing import Protocol
 import msgspec
 
 from shared.codec import encode_receipt
-from shared.domain.errors import Malformed, SwitchboardError
+from shared.domain.errors import Fault, Malformed, SwitchboardError
 from shared.domain.message import Message
 from shared.domain.principal import Principal
 from shared.domain.verdict import Outcome, Refusal
@@ -28,10 +28,11 @@ class Retry(msgspec.Struct, frozen=True):
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """No retry helps. It goes to the rejected list with its bytes; `receipt` as in Done."""
+    """No retry helps. It goes to the rejected list with its bytes; `faults` name the fields at fault, `receipt` is as in Done."""
 
     reason: str
     receipt: bytes | None = None
+    faults: tuple[Fault, ...] = ()
 
 
 Settled = Done | Retry | Rejected
@@ -72,6 +73,9 @@ def comes_back(error: SwitchboardError) -> bool:
     return error.status >= 500 or (error.status == 429 and error.rule is None)
 
 
+receipt_of = encode_receipt  # what a sender is told of one event
+
+
 def unreadable(error: Malformed) -> Rejected:
     """For what is no message: the reason names the field."""
-    return Rejected(error.detail, encode_receipt(Refusal(error, error.identity)))
+    return Rejected(error.detail, encode_receipt(Refusal(error, error.identity)), error.faults)

@@ -13,3 +13,28 @@ def prefix(shard: int) -> str:
 def shard_of(org: str, source: str, shards: int) -> int:
     """The shard of an (org, source): order is promised within one, so both of a source's messages must meet there."""
     return zlib.crc32(f"{org}\0{source}".encode()) % shards if shards > 1 else 0
+
+
+# ---- the Redis door: every key of an org in one slot -------------------------------------------------------------------------------
+
+
+def submit_list(org: str) -> str:
+    """Where the org's clients LPUSH."""
+    return f"sb:submit:{{{org}}}"
+
+
+def rejected_list(org: str) -> str:
+    """Where what can't be read is told of."""
+    return f"sb:rejected:{{{org}}}"
+
+
+def receipts_list(org: str, replyto: str) -> bool:
+    """Whether that may be where a client of the org wants its receipts: below the org's own prefix, a name of printable ASCII."""
+    start = f"sb:receipts:{{{org}}}:"
+    name = replyto.removeprefix(start)
+    return replyto.startswith(start) and 0 < len(name) <= 200 and name.isascii() and name.isprintable() and " " not in name
+
+
+def door_prefix(org: str) -> str:
+    """What the door's own keys of the org start with: no client needs them."""
+    return f"sb:door:{{{org}}}:"

@@ -1,6 +1,6 @@
-"""A pause that ends early: how the logger's loops wait, and how they are told to end.
+"""A pause that ends early: how the loops of the logger and the sources wait, and how they are told to end.
 
-They are never cancelled: redis-py 8.1 loses a cancellation that comes while it connects, and whoever waits for the task waits for ever.
+They are never cancelled: a call that is cut short costs its connection, and nobody knows what it did.
 """
 
 import asyncio

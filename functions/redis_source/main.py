@@ -1,0 +1,114 @@
+"""The Redis door's pod: submit lists -> pipeline, or -> K_SINK, with health and metrics on a port of its own.
+
+`python -m functions.redis_source.main`. Several may run: elements go to whoever takes them, and a dead one's are taken over.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from starlette.applications import Starlette
+
+from functions.redis_source.source import Source
+from functions.wiring import pipeline_of, submit_of
+from shared.adapters.redis.submit_lists import RedisSubmitLists
+from shared.domain.errors import Misconfigured, Unavailable
+from shared.edge.app import Edge
+from shared.edge.asgi import ASGIApp
+from shared.edge.server import run
+from shared.pause import set_within
+from shared.resources import Closing, Resources
+from shared.sources.outcomes import Way, inline
+from shared.sources.sink import open_sink
+
+log = logging.getLogger(__name__)
+
+FIRST_SNAPSHOT_S = 0.1  # between two looks for it
+
+
+class Pod:
+    """What runs beside the HTTP server."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin; servers that aren't there yet are waited for. Raises Misconfigured."""
+        self._task = asyncio.create_task(self._run(await self._way()), name="redis-door")
+        self._task.add_done_callback(self._ended)
+
+    async def stop(self) -> None:
+        """Finish what is in flight and put the rest back. Raises what the door died of."""
+        self._stop.set()
+        if self._task is not None:
+            await self._task
+
+    async def _way(self) -> Way:
+        resources = self._resources
+        if resources.settings.sink is not None:
+            return await open_sink(resources)
+        with suppress(Unavailable):  # then the first events try again
+            await pipeline_of(resources)
+        return inline(submit_of(resources), resources.counters)
+
+    async def _run(self, way: Way) -> None:
+        lists = await self._resources.once("redis-door", self._open)
+        while not self._resources.snapshots.ready and not self._stop.is_set():
+            await set_within(self._stop, FIRST_SNAPSHOT_S)
+        if self._stop.is_set():
+            return
+        source = Source(lists, way, lambda: self._resources.snapshots.current)
+        self._measure(source, lists)
+        await source.run(self._stop)
+
+    async def _open(self) -> tuple[RedisSubmitLists, Closing]:
+        settings = self._resources.settings
+        lists = RedisSubmitLists(settings.redis_door_url or settings.required("redis_url"), limit_bytes=settings.redis_door_bytes)
+        return lists, lists.close
+
+    def _measure(self, source: Source, lists: RedisSubmitLists) -> None:
+        gauges, counts = self._resources.counters.gauges, source.counts
+        gauges["redis_door_taken"] = lambda: float(counts.taken)
+        gauges["redis_door_rejected"] = lambda: float(counts.rejected)
+        gauges["redis_door_shed"] = lambda: float(counts.shed)
+        gauges["redis_door_waits"] = lambda: float(counts.waits)
+        gauges["redis_door_receipts_dropped"] = lambda: float(lists.dropped)
+        gauges["redis_door_busy_orgs"] = lambda: float(len(source.busy))
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A pod whose door is dead would look alive: it ends, and is started again."""
+        if not self._stop.is_set() and not task.cancelled():
+            log.critical("the door died, and the process with it", exc_info=task.exception())
+            signal.raise_signal(signal.SIGTERM)
+
+
+def build(resources: Resources) -> ASGIApp:
+    """The pod's ASGI app on a process's resources: no routes but the edge's own. Raises Misconfigured."""
+    settings = resources.settings
+    for field in ("database_url",) if settings.sink else ("redis_url", "database_url"):
+        settings.required(field)
+    if settings.redis_door_url is None and settings.redis_url is None:
+        raise Misconfigured("SWITCHBOARD_REDIS_DOOR_URL is not set, nor SWITCHBOARD_REDIS_URL: where are the submit lists?")
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        pod = Pod(resources)
+        await pod.start()
+        try:
+            yield
+        finally:
+            await pod.stop()
+
+    return Starlette(lifespan=lifespan)
+
+
+app = Edge("redis_source", build)
+
+
+if __name__ == "__main__":
+    sys.exit(run(app))
