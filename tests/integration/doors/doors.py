@@ -1,0 +1,161 @@
+"""One face for every door: events go in as JSON, each by itself, and each one's receipt comes out as an item of a batch's answer."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import httpx
+import redis
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
+
+from shared.domain.message import Message
+from shared.domain.record import Accepted, Attempt, unpack_flush
+from tests.integration.fronts import FrontProcess
+
+Receipt = dict[str, Any]
+BATCH = {"content-type": "application/cloudevents-batch+json"}
+STRUCTURED = {"content-type": "application/cloudevents+json"}
+TOGETHER = 500  # events a batch
+WITHIN = 60.0  # seconds for what is sent at once
+
+
+@dataclass
+class House:
+    """The processes with doors, on one log, one store and one config."""
+
+    front: FrontProcess
+    redis: str
+
+    @property
+    def org(self) -> str:
+        return self.front.org
+
+    def healthy(self) -> bool:
+        return self.front.ready()
+
+    def records(self) -> dict[str, list[Accepted | Attempt]]:
+        """What the log has of each event id, in the order logged."""
+        found: dict[str, list[Accepted | Attempt]] = {}
+        with redis.Redis.from_url(self.redis) as log:
+            entries: Any = log.xrange("sb:log:{0}:feed")
+        for number, fields in entries:
+            for _, record in unpack_flush(int(number.partition(b"-")[0]), fields[b"f"]).new():
+                if isinstance(record, Accepted | Attempt):
+                    found.setdefault(record.message.event_id, []).append(record)
+        return found
+
+
+class Door(Protocol):
+    """`name` is the door's in records."""
+
+    name: str
+
+    async def send(self, events: Sequence[bytes]) -> list[Receipt]:
+        """The receipts of these events, sent one after the other and all at once."""
+
+
+class Http:
+    """POST /v1/events: events that stand in an array go in batches, others alone."""
+
+    name = "http"
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def send(self, events: Sequence[bytes]) -> list[Receipt]:
+        receipts: list[Receipt] = []
+        waiting: list[bytes] = []
+        for event in events:
+            if not _is_object(event):
+                receipts += await self._batch(waiting)
+                receipts.append(await self._single(event))
+                waiting = []
+                continue
+            waiting.append(event)
+            if len(waiting) == TOGETHER:
+                receipts += await self._batch(waiting)
+                waiting = []
+        return receipts + await self._batch(waiting)
+
+    async def _batch(self, events: list[bytes]) -> list[Receipt]:
+        if not events:
+            return []
+        answer = await self._client.post("/v1/events", headers=BATCH, content=b"[" + b",".join(events) + b"]")
+        found: list[Receipt] = answer.json()["receipts"]
+        return found
+
+    async def _single(self, event: bytes) -> Receipt:
+        answer = await self._client.post("/v1/events", headers=STRUCTURED, content=event)
+        found: Receipt = answer.json()
+        if answer.status_code == 202:
+            return found
+        status = found["type"].rpartition(":")[2]
+        return {"id": found.get("instance"), "status": "malformed" if status == "malformed" else "blocked", "problem": found}
+
+
+def _is_object(event: bytes) -> bool:
+    """Whether a batch can tell it from its neighbours, whatever else is wrong with it."""
+    try:
+        return len(event) < 100_000 and isinstance(json.loads(event), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+class Socket:
+    """GET /v1/events upgraded: one event a frame."""
+
+    name = "websocket"
+
+    def __init__(self, front: FrontProcess, subprotocol: str, key: str) -> None:
+        self._open = partial(
+            connect,
+            f"ws://127.0.0.1:{front.port}/v1/events",
+            additional_headers={"authorization": f"Bearer {key}"},
+            subprotocols=[Subprotocol(subprotocol)],
+            compression=None,
+            max_size=None,
+            max_queue=None,
+        )
+
+    async def send(self, events: Sequence[bytes]) -> list[Receipt]:
+        async with self._open() as socket, asyncio.timeout(WITHIN):
+
+            async def send() -> None:
+                for event in events:
+                    await socket.send(event, text=True)
+
+            sending = asyncio.create_task(send())
+            answers = [json.loads(await socket.recv()) for _ in events]
+            await sending
+        return [answer["data"] if "data" in answer else answer["receipts"][0] for answer in answers]
+
+
+DOORS = ("http", "switchboard.events.v1", "cloudevents.json")
+
+
+@asynccontextmanager
+async def doors_of(house: House, key: str, *names: str) -> AsyncIterator[list[Door]]:
+    """The doors of these names, of DOORS, with a key where they take one."""
+    async with AsyncExitStack() as stack:
+        found: list[Door] = []
+        for name in names:
+            if name == "http":
+                headers = {"authorization": f"Bearer {key}"}
+                client = httpx.AsyncClient(base_url=house.front.url, headers=headers, timeout=WITHIN)
+                found.append(Http(await stack.enter_async_context(client)))
+            else:
+                found.append(Socket(house.front, name, key))
+        yield found
+
+
+def same_but_for_the_door(message: Message) -> tuple[object, ...]:
+    """What of a recorded message no door may change; its identity is the test's own for each door."""
+    return (
+        message.org, message.topic, message.subject, message.type, message.time, message.datacontenttype, message.dataschema,
+        message.extensions, message.body, message.revision,
+    )  # fmt: skip
