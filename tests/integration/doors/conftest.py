@@ -8,6 +8,7 @@ import pytest
 from tests.integration.conftest import LETTERS
 from tests.integration.doors.doors import House
 from tests.integration.fronts import environment, fronting
+from tests.integration.services import Service, serving
 from tests.servers import Databases, RedisDatabases
 
 
@@ -20,5 +21,6 @@ def house(
     with databases.temporary(migrated_template) as database:
         settings = environment(directory, log, nats_url, database)
         org = "".join(secrets.choice(LETTERS) for _ in range(4))
-        with fronting(directory, settings, org) as front:
-            yield House(front, log)
+        source = Service("nats_source", settings, directory)
+        with fronting(directory, settings, org) as front, serving(source):
+            yield House(front, source, log, nats_url)

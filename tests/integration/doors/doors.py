@@ -14,13 +14,17 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from shared.domain.message import Message
+from shared.domain.names import nats_subject
 from shared.domain.record import Accepted, Attempt, unpack_flush
 from tests.integration.fronts import FrontProcess
+from tests.integration.nats_source.conftest import Agent, connected, served
+from tests.integration.services import Service
 
 Receipt = dict[str, Any]
 BATCH = {"content-type": "application/cloudevents-batch+json"}
 STRUCTURED = {"content-type": "application/cloudevents+json"}
 TOGETHER = 500  # events a batch
+ASKING = 100  # requests in flight
 WITHIN = 60.0  # seconds for what is sent at once
 
 
@@ -29,14 +33,16 @@ class House:
     """The processes with doors, on one log, one store and one config."""
 
     front: FrontProcess
+    source: Service
     redis: str
+    nats: str
 
     @property
     def org(self) -> str:
         return self.front.org
 
     def healthy(self) -> bool:
-        return self.front.ready()
+        return self.front.ready() and self.source.ready()
 
     def records(self) -> dict[str, list[Accepted | Attempt]]:
         """What the log has of each event id, in the order logged."""
@@ -135,7 +141,33 @@ class Socket:
         return [answer["data"] if "data" in answer else answer["receipts"][0] for answer in answers]
 
 
-DOORS = ("http", "switchboard.events.v1", "cloudevents.json")
+class Request:
+    """Requests on NATS, the topic in their subjects as the event has it."""
+
+    name = "nats"
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    async def send(self, events: Sequence[bytes]) -> list[Receipt]:
+        room = asyncio.Semaphore(ASKING)
+
+        async def ask(event: bytes) -> Receipt:
+            async with room:
+                return await self._agent.ask(self._address(event), event)
+
+        async with asyncio.timeout(WITHIN):
+            return list(await asyncio.gather(*map(ask, events)))
+
+    def _address(self, event: bytes) -> str:
+        try:
+            topic = json.loads(event)["topic"]
+            return nats_subject(self._agent.org, None, topic).removeprefix(f"sb.{self._agent.org}._.")
+        except Exception:  # no event, or no topic in it, or one that is none: any address will do
+            return "corpus.case"
+
+
+DOORS = ("http", "switchboard.events.v1", "cloudevents.json", "nats")
 
 
 @asynccontextmanager
@@ -148,6 +180,11 @@ async def doors_of(house: House, key: str, *names: str) -> AsyncIterator[list[Do
                 headers = {"authorization": f"Bearer {key}"}
                 client = httpx.AsyncClient(base_url=house.front.url, headers=headers, timeout=WITHIN)
                 found.append(Http(await stack.enter_async_context(client)))
+            elif name == "nats":
+                agent = await connected(house.nats, house.org).__aenter__()
+                stack.push_async_callback(agent.client.close)
+                await served(agent)
+                found.append(Request(agent))
             else:
                 found.append(Socket(house.front, name, key))
         yield found

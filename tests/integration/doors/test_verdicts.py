@@ -83,7 +83,7 @@ def publisher(house: House) -> str:
 
 async def _revisions(house: House, key: str) -> set[int]:
     """The revisions that the doors judge by."""
-    async with doors_of(house, house.front.key, "http") as doors:
+    async with doors_of(house, house.front.key, "http", "nats") as doors:
         probe = json.dumps(event(id=uuid4().hex, source="/probe")).encode()
         return {(await door.send([probe]))[0].get("config_revision", 0) for door in doors}
 
