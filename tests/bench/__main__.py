@@ -19,6 +19,7 @@ from tests.bench.feed import latency
 from tests.bench.figure import Figure
 from tests.bench.nats_door import requested, submitted
 from tests.bench.policies import ten_policies, whole_check
+from tests.bench.redis_door import arrays_of_50, single_elements
 from tests.bench.startup import first_answer
 from tests.bench.store import rows
 
@@ -35,6 +36,8 @@ FIGURES: dict[str, Callable[[Path], Awaitable[Figure]]] = {
     "P8": first_answer,
     "nats": submitted,
     "nats request": requested,
+    "redis": arrays_of_50,
+    "redis single": single_elements,
 }
 
 

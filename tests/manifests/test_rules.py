@@ -16,7 +16,7 @@ from tests.manifests.objects import KNATIVE, Rendered, containers, is_service, l
 
 ROOT = Path(__file__).parents[2]
 LABELS = ("name", "component", "part-of", "managed-by", "version")
-PODS = ("logger", "nats-source", "websocket")
+PODS = ("logger", "nats-source", "redis-source", "websocket")
 DRAIN_S = 30  # queue-proxy's: it goes on serving for so long when its pod is told to end, before the function is told
 
 
