@@ -17,6 +17,7 @@ from shared.domain.revisions import Document, NewOrg, OrgState, Revision, Write
 from shared.domain.snapshot import Snapshot
 from shared.domain.stored import History, Search, StoredMessage
 from shared.domain.submitted import Batch, Settlement, Side
+from shared.domain.token_issuer import Issuer
 
 # ---- the log: where a message becomes durable ---------------------------------------------------------------------------------
 
@@ -289,6 +290,16 @@ class ConfigStore(ConfigDocuments, Protocol):
 
     async def delete_key(self, org: str, name: str, key_id: str, author: str) -> bool:
         """Whether there was such a key. Raises LastAdmin."""
+
+    async def issuers(self) -> dict[str, tuple[Issuer, int]]:
+        """The issuers of tokens by name, in order; each with the revision that last changed it."""
+
+    async def put_issuer(self, issuer: Issuer, org: str, author: str, reason: str = "", expected: int | None = None) -> int:
+        """Create or replace an issuer; the new config revision, which is in the history of `org`: its author's. Raises NotProcessable
+        where a token could be of two issuers."""
+
+    async def delete_issuer(self, name: str, org: str, author: str, reason: str = "", expected: int | None = None) -> bool:
+        """Whether there was one."""
 
     async def orgs(self, org: str | None = None) -> list[OrgState]:
         """All orgs by name, those that were deleted too; or the one."""

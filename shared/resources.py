@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Protocol, Self, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar, cast, runtime_checkable
 
 from shared.domain.errors import Unavailable
 from shared.domain.rules.limits import Limits
@@ -13,6 +13,9 @@ from shared.ports import Backbones, ConfigStore, LogQueue, MessageStore, Registr
 from shared.session import Cookies
 from shared.settings import Settings
 from shared.snapshots import SnapshotFollower
+
+if TYPE_CHECKING:
+    from shared.tokens.principals import Tokens
 
 log = logging.getLogger(__name__)
 Held = TypeVar("Held")
@@ -36,6 +39,7 @@ class Resources:
         self.counters = Counters()
         self.flight = Flight()
         self.draining = False
+        self._tokens: Tokens | None = None
         self._held: dict[str, object] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._closing: dict[str, Closing] = {}
@@ -52,9 +56,28 @@ class Resources:
         """Wait for the first snapshot, and follow the config from then on."""
         await self.snapshots.start(FIRST_SNAPSHOT)
 
+    @property
+    def tokens(self) -> "Tokens":
+        """The issuers' tokens that this process takes."""
+        if self._tokens is None:
+            from shared.tokens.principals import Tokens
+
+            self._tokens = Tokens()
+            self.counters.tokens_refused = self._tokens.refused
+            keys = self._tokens.keys
+            self.counters.gauges["token_key_fetches_failed"] = lambda: float(keys.failures)
+        return self._tokens
+
+    def follow_issuers(self) -> None:
+        """Have their keys at hand, where somebody here takes tokens: called in the event loop, once the functions are there."""
+        if self._tokens is not None:
+            self._tokens.start(self.snapshots)
+
     async def stop(self) -> None:
         """Close what was opened: whatever was made with once() first, then the adapters, in the order of DRAIN."""
         self.draining = True
+        if self._tokens is not None:
+            await self._tokens.stop()
         await self.snapshots.stop()
         names = [name for name in reversed(self._closing) if name not in DRAIN] + [name for name in DRAIN if name in self._closing]
         for name in names:

@@ -22,7 +22,7 @@ from shared.edge.framework import framework_app
 from shared.edge.server import run
 from shared.edge.stock import served
 from shared.resources import Resources
-from shared.stages.events import ACCEPTED, RECEIVED, REJECTED, Said, refused
+from shared.stages.events import ACCEPTED, RECEIVED, REJECTED, Said, principal_of, refused
 from shared.stages.hop import Asked, Hop, Replied
 
 
@@ -39,7 +39,7 @@ class Judge:
 
     async def _verdict(self, message: Message, said: Said) -> Verdict:
         snapshot = await self._snapshots.at(said.config_revision)
-        principal = snapshot.principal_named(said.org, said.principal)
+        principal = principal_of(said, snapshot)
         if principal is None:
             fault = Fault("/topic", "not granted")
             return Forbidden("no grant to publish: the principal is not there in this config revision", rule="grant", faults=[fault])

@@ -9,6 +9,7 @@ from functions.config_crud import (
     documents_api,
     effective_api,
     history_api,
+    issuers_api,
     orgs_api,
     principals_api,
     snapshot_api,
@@ -23,7 +24,7 @@ from shared.resources import Resources
 
 def api(resources: Resources, admit: Admit) -> FastAPI:
     """The app; `resources` gives it the config store and who is asking, `admit` says which documents may be published."""
-    app = rest_app("config", resources.snapshots, resources.cookies)
+    app = rest_app("config", resources.snapshots, resources.cookies, resources.tokens)
     app.add_exception_handler(Stale, stale_answer)
     documents_api.add(app, resources, admit)
     history_api.add(app, resources, admit)
@@ -32,6 +33,7 @@ def api(resources: Resources, admit: Admit) -> FastAPI:
     snapshot_api.add(app, resources)
     orgs_api.add(app, resources)
     principals_api.add(app, resources)
+    issuers_api.add(app, resources)
     commands_api.add(app, resources, admit)
     _, components = msgspec.json.schema_components([Document], ref_template="#/components/schemas/{name}")
     app.openapi().setdefault("components", {}).setdefault("schemas", {}).update(components)

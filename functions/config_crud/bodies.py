@@ -12,6 +12,7 @@ from shared.domain.names import check_pattern
 from shared.domain.principal import Grant
 
 MAX_GRANTS = 100
+TEXT, LIST, OBJECT = KINDS = ("(text)", "(list)", "(object)")  # what a field may be, where it may be several things
 MAX_PATTERNS = 100  # of one grant
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:-]{0,63}")  # a NATS consumer is named after it: no dots
@@ -143,6 +144,14 @@ def check_name(name: str) -> str:
     return name
 
 
+def check_issuer_name(name: str) -> str:
+    """The issuer's name itself. Raises Malformed naming `name`. Principals are named `<issuer>/<claim>`."""
+    if not _NAME.fullmatch(name) or ":" in name:
+        detail = "1 to 64 letters, digits, '-' and '_', the first a letter or digit"
+        raise Malformed(f"an issuer's name is {detail}", faults=[Fault("name", detail)])
+    return name
+
+
 def check_key_id(key_id: str) -> str:
     """The key's id itself. Raises NotFound for what can't be one."""
     if not _NAME.fullmatch(key_id):
@@ -159,4 +168,4 @@ def schema() -> dict[str, Any]:
 
 def _pointer(location: Iterable[int | str]) -> str:
     """A JSON pointer (RFC 6901)."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location if part not in KINDS)

@@ -39,7 +39,7 @@ def door_of(resources: Resources) -> Door:
     settings = resources.settings
     return Door(
         submit_of(resources),
-        Principals(resources.snapshots, resources.cookies, basic=True),
+        Principals(resources.snapshots, resources.cookies, basic=True, tokens=resources.tokens),
         resources.counters,
         resources.flight,
         vouched=Vouched(resources.snapshots, lambda: settings.secret_keys() if settings.secret_file else ()),

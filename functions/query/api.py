@@ -44,7 +44,7 @@ Caller = Annotated[Principal, Depends(caller)]
 
 def api(resources: Resources) -> FastAPI:
     """The app; `resources` gives it the store, the keys that sign cursors, and who is asking."""
-    app = rest_app("query", resources.snapshots, resources.cookies)
+    app = rest_app("query", resources.snapshots, resources.cookies, resources.tokens)
 
     @app.get("/v1/messages", summary="Search messages, newest first", openapi_extra=_documented(FILTERS | PAGING | ORG))
     async def search_messages(request: Request, caller: Caller) -> Response:

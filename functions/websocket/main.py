@@ -36,7 +36,7 @@ def build(resources: Resources, limits: Limits | None = None, bounds: Bounds | N
     resources.counters.gauges["feed_clients"] = lambda: float(len(feed.clients))
     door = EventsDoor(submit_of(resources), snapshots, resources.counters, settings.cluster, bounds or Bounds())
     resources.counters.gauges["events_clients"] = lambda: float(door.connections)
-    principals, limits = Principals(snapshots), limits or Limits()
+    principals, limits = Principals(snapshots, tokens=resources.tokens), limits or Limits()
     origins = frozenset(filter(None, settings.websocket_origins.lower().split(",")))
 
     sessions = Sessions(snapshots, resources.cookies)

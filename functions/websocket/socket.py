@@ -30,7 +30,7 @@ class Limits:
     clients: int = 1_000
     send: float = 10.0  # a client that takes nothing for so long is closed with 1013
     quiet: float = 15.0  # then a heartbeat
-    check: float = 2.0  # how often its key is looked at when nothing happens
+    check: float = 0.5  # how often its key is looked at when nothing happens: it ends within a second of its token, or of its key's removal
     first_frame: float = 1.0  # how long a client without query parameters has to say what it wants
     frame_bytes: int = 64 * 1024  # of a frame from the client
     frames: int = 10  # from the client within ten seconds

@@ -8,6 +8,7 @@ import msgspec
 
 from shared.domain.principal import DOORS, Grant, Principal
 from shared.domain.rules.rules import Rules
+from shared.domain.token_issuer import Issuer
 
 
 class Snapshot(msgspec.Struct, frozen=True, dict=True):
@@ -15,7 +16,8 @@ class Snapshot(msgspec.Struct, frozen=True, dict=True):
 
     `documents` maps an org to its documents: path (`org`, `topics/orders.>`) to canonical JSON. The org `""` has `global`.
     `orgs` are those with a principal, in order: what a source serves. `doors` has the principals that doors without keys speak as and
-    that config says something of, by name (`redis:acme`).
+    that config says something of, by name (`redis:acme`). `issuers` are those whose tokens are taken, `keyless` the principals without a
+    key, which tokens may name.
     """
 
     revision: int
@@ -24,6 +26,8 @@ class Snapshot(msgspec.Struct, frozen=True, dict=True):
     documents: Mapping[str, Mapping[str, bytes]] = {}
     orgs: tuple[str, ...] = ()
     doors: Mapping[str, Principal] = {}
+    issuers: tuple[Issuer, ...] = ()
+    keyless: tuple[Principal, ...] = ()
 
     @cached_property
     def rules(self) -> Rules:
@@ -49,14 +53,14 @@ class Snapshot(msgspec.Struct, frozen=True, dict=True):
         return self.doors.get(name) or Principal(name, org, _PUBLISH)
 
     def principal_named(self, org: str, name: str) -> Principal | None:
-        """The principal of that name in the org, where it has a key or is a door's."""
+        """The principal of that name in the org, where config has it or it is a door's."""
         found = self._named.get((org, name))
         door, _, whose = name.partition(":")
         return self.door_principal(door, org) if found is None and door in DOORS and whose == org else found
 
     @cached_property
     def _named(self) -> dict[tuple[str, str], Principal]:
-        return {(one.org, one.name): one for one in self.keys.values()}
+        return {(one.org, one.name): one for one in (*self.keyless, *self.keys.values())}
 
 
 _PUBLISH = (Grant("publish"),)

@@ -93,6 +93,7 @@ class Edge:
             raise
         await preparing
         app = self._build(resources)
+        resources.follow_issuers()
         await self._stack.enter_async_context(lifespan_of(app))
         self._app = app
         if isinstance(app, WithEvents):

@@ -16,13 +16,14 @@ CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 class Counters:
     """Requests and events of one process. `gauges` are read at the scrape: name (with `switchboard_` before it) to value."""
 
-    __slots__ = ("accepted", "duplicates", "gauges", "pending", "refused", "seconds", "slow", "statuses")
+    __slots__ = ("accepted", "duplicates", "gauges", "pending", "refused", "seconds", "slow", "statuses", "tokens_refused")
 
     def __init__(self) -> None:
         self.accepted = 0
         self.duplicates = 0
         self.pending = 0  # accepted, and left to the relay on some backbone
         self.refused: dict[tuple[str, str], int] = {}  # (kind, rule): both are our own words, so there are few
+        self.tokens_refused: dict[str, int] = {}  # issuers' tokens, by reason: our own words, too
         self.statuses = [0] * 600  # by HTTP status
         self.slow = [0] * (len(BUCKETS) + 1)  # answers to POST /v1/events by bucket of time
         self.seconds = 0.0
@@ -63,6 +64,11 @@ def _families(counters: Counters, degraded: list[str]) -> "Iterator[Metric]":
     for labels, count in counters.refused.items():
         refused.add_metric(labels, count)
     yield refused
+    if counters.tokens_refused:
+        tokens = CounterMetricFamily("switchboard_tokens_refused", "Issuers' tokens that were not taken", labels=("reason",))
+        for reason, count in counters.tokens_refused.items():
+            tokens.add_metric((reason,), count)
+        yield tokens
     answers = CounterMetricFamily("switchboard_http_responses", "Answers by HTTP status", labels=("status",))
     for status, count in enumerate(counters.statuses):
         if count:

@@ -1,6 +1,7 @@
 """The FastAPI app of a REST function: errors as problem+json, the caller's principal, one way to say what is wrong with a request."""
 
 import logging
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -16,16 +17,20 @@ from shared.edge.principals import Principals, Snapshots
 from shared.edge.problems import NotAllowed, answer_problem, problem_document, problem_headers
 from shared.session import Cookies
 
+if TYPE_CHECKING:
+    from shared.tokens.principals import Tokens
+
 log = logging.getLogger(__name__)
 
 
-def rest_app(title: str, snapshots: Snapshots, cookies: Cookies | None = None) -> FastAPI:
-    """An app whose routes have full paths (`/v1/messages/{id}`). Raise SwitchboardError anywhere in it. With `cookies`, browsers too.
+def rest_app(title: str, snapshots: Snapshots, cookies: Cookies | None = None, tokens: "Tokens | None" = None) -> FastAPI:
+    """An app whose routes have full paths (`/v1/messages/{id}`). Raise SwitchboardError anywhere in it. With `cookies`, browsers too;
+    with `tokens`, whoever has one of an issuer's.
 
     Its own /docs and /openapi.json are off: the front serves those of all functions together, from `app.openapi()`.
     """
     app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, responses=dict(REFUSALS))
-    app.state.principals = Principals(snapshots, cookies)
+    app.state.principals = Principals(snapshots, cookies, tokens=tokens)
     app.add_exception_handler(SwitchboardError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

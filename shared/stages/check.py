@@ -37,7 +37,8 @@ class RemoteCheck:
 
     async def __call__(self, messages: Sequence[Message], principal: Principal, snapshot: Snapshot) -> list[Verdict]:
         """A verdict for each message of one principal under the snapshot's revision, in order. Raises Unavailable."""
-        saying = wire.Said(b"", principal.org, principal.name, snapshot.revision)
+        grants = principal.grants if "/" in principal.name else ()
+        saying = wire.Said(b"", principal.org, principal.name, snapshot.revision, grants=grants)
         questions: list[Question] = []
         for message in messages:
             said = msgspec.structs.replace(saying, record_id=message.id, message=wire.by_name(message))

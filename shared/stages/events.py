@@ -14,7 +14,9 @@ import msgspec
 
 from shared.domain.errors import Fault, Malformed, SwitchboardError, Unauthenticated
 from shared.domain.message import Message, uuid_text
+from shared.domain.principal import Grant, Principal
 from shared.domain.proof import Claim, prove, verify
+from shared.domain.snapshot import Snapshot
 from shared.domain.uuid7 import uuid7
 from shared.domain.verdict import Shadow
 
@@ -59,7 +61,8 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `message` is left out of answers to who has it already (`Prefer: return=minimal`). To route: `known` is a duplicate that the log
     knew, `nats_id` a Nats-Msg-Id other than the message id, and nothing is published after `until` (microseconds since 1970).
-    From check: `refusal` for a message that a rule blocks, `shadows` what shadow policies would have done.
+    To check: `grants` of a token's principal, which config doesn't have. From check: `refusal` for a message that a rule blocks, `shadows`
+    what shadow policies would have done.
     """
 
     record_id: bytes
@@ -74,6 +77,7 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
     refusal: Refused | None = None
     deliveries: tuple[Made, ...] = ()
     shadows: tuple[Shadow, ...] = ()
+    grants: tuple[Grant, ...] = ()
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -137,6 +141,13 @@ def check(keys: Sequence[bytes], event: Event, message: Message) -> None:
         verify(keys, _claim(event.type, event.data, message), event.sbproof if about else "")
     except (UnicodeEncodeError, OverflowError, struct.error):  # half a surrogate pair, a number over 64 bits, an id that is no UUID
         raise Unauthenticated("the event says what none of ours does: nobody can have proven it") from None
+
+
+def principal_of(said: Said, snapshot: Snapshot) -> Principal | None:
+    """Who sent the message: config's principal of that name, or a token's (`<issuer>/<claim>`), whose grants came along, proven."""
+    if "/" in said.principal:
+        return Principal(said.principal, said.org, said.grants)
+    return snapshot.principal_named(said.org, said.principal)
 
 
 def message_of(event: Event) -> Message:

@@ -3,11 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
-from shared.domain.errors import NotFound
+from shared.domain.errors import NotFound, NotProcessable
+from shared.domain.issuers import issuer_text
 from shared.domain.principal import Grant, Principal
+from shared.domain.revisions import Stale
 from shared.domain.snapshot import Snapshot
+from shared.domain.token_issuer import Issuer
 from shared.ports import ConfigStore
 
 READER = (Grant("read", ("orders.>",), ("agent-7", "*")), Grant("publish"))
@@ -112,6 +116,45 @@ class ConfigStoreConformance:
         assert (await config.snapshot()).orgs == (org, f"{org}2")
         await config.delete_org(org, "me")
         assert (await config.snapshot()).orgs == (f"{org}2",)
+
+    async def test_issuer_is_in_force_and_has_a_history_when_it_was_put(self, config: ConfigStore, org: str) -> None:
+        wanted = Issuer("idp", "https://idp.example/", ("us",), ("ES256",), jwks='{"keys":[]}', org=org, grants={"a": READER})
+        first = await config.put_issuer(wanted, org, "me", "sso")
+        assert await config.issuers() == {"idp": (wanted, first)}
+        assert (await config.snapshot()).issuers == (wanted,)
+        other = Issuer(
+            "also", "https://idp.example/", ("them",), ("ES256",), jwks_url="https://idp.example/jwks", org_claim="o", orgs=(org,)
+        )
+        second = await config.put_issuer(other, org, "me", expected=0)
+        assert list(await config.issuers()) == ["also", "idp"]
+        assert (await config.snapshot(first)).issuers == (wanted,)
+        [newest, *_] = await config.revisions(org, 10)
+        assert (newest.revision, newest.path, newest.action, newest.changes[0].before) == (second, "issuers/also", "issuer.put", None)
+        assert [change.path for change in newest.changes] == ["issuers/also"]
+        assert newest.changes[0].after == issuer_text(other)
+        assert await config.delete_issuer("idp", org, "me")
+        assert not await config.delete_issuer("idp", org, "me")
+        assert (await config.snapshot()).issuers == (other,)
+
+    async def test_issuer_is_refused_when_it_is_not_as_expected_or_takes_anothers_tokens(self, config: ConfigStore, org: str) -> None:
+        wanted = Issuer("idp", "https://idp.example/", ("us",), ("ES256",), jwks="{}", org=org)
+        first = await config.put_issuer(wanted, org, "me")
+        for expected in (0, first + 1):
+            with pytest.raises(Stale):
+                await config.put_issuer(wanted, org, "me", expected=expected)
+            with pytest.raises(Stale):
+                await config.delete_issuer("idp", org, "me", expected=expected)
+        with pytest.raises(NotProcessable):
+            await config.put_issuer(msgspec.structs.replace(wanted, name="twin", audience=("us", "them")), org, "me")
+        assert (await config.snapshot()).revision == first
+        assert await config.put_issuer(wanted, org, "me", expected=first) == first + 1
+
+    async def test_principal_is_named_in_the_snapshot_when_it_has_no_key(self, config: ConfigStore, org: str) -> None:
+        await config.put_principal(Principal("shop", org, READER), "me")
+        assert (await config.snapshot()).principal_named(org, "shop") == Principal("shop", org, READER)
+        await config.create_key(org, "shop", "me")
+        snapshot = await config.snapshot()
+        assert (snapshot.keyless, snapshot.principal_named(org, "shop")) == ((), Principal("shop", org, READER))
 
     async def test_snapshots_come_when_config_changes(self, config: ConfigStore, org: str) -> None:
         changes = config.changes()

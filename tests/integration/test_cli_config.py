@@ -18,6 +18,7 @@ from shared.domain.record import Accepted
 from tests.integration.fronts import environment, fronting
 from tests.servers import Databases, RedisDatabases
 from tests.stored import accepted, flush
+from tests.tokens import jwk
 from tests.waiting import eventually_now
 
 SWITCHBOARD = Path(sys.executable).with_name("switchboard")
@@ -236,3 +237,15 @@ def test_principal_and_org_come_and_go(root: Shell, admin: Shell, org: str) -> N
     root.run("org", "rm", org, exits=66)
     root.run("org", "add", org, exits=76)
     assert root.json("org", "add", org, "--restore")["admin"]["key"].startswith("sb_")
+
+
+def test_issuer_is_set_listed_and_removed(root: Shell, admin: Shell, org: str) -> None:
+    wanted = {"issuer": "https://idp.example/", "audience": "us", "algorithms": ["ES256"], "jwks": {"keys": [jwk("k1")]}, "org": org}
+    made = root.json("issuer", "set", "idp", "-d", json.dumps(wanted), "--new", "--reason", "sso")
+    assert (made["name"], made["audience"]) == ("idp", ["us"])
+    root.run("issuer", "set", "idp", "-d", json.dumps(wanted), "--new", exits=74)
+    assert "https://idp.example/" in root.run("issuer", "ls").stdout
+    root.run("issuer", "set", "idp", "-d", json.dumps({**wanted, "algorithms": ["none"]}), exits=65)
+    admin.run("issuer", "ls", exits=77)
+    root.run("issuer", "rm", "idp")
+    assert root.json("issuer", "ls") == []

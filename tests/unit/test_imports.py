@@ -10,11 +10,12 @@ ROOT = Path(__file__).parents[2]
 AT_START = "import functions.ingest.main"
 AT_FIRST_EVENT = (
     f"{AT_START}, shared.adapters.redis.log_queue, shared.adapters.nats.backbones\n"
-    "from shared.adapters.postgres.config_store import PostgresConfigStore"
+    "from shared.adapters.postgres.config_store import PostgresConfigStore\n"
+    "from shared.tokens.principals import Tokens; Tokens()"
 )
 NEVER = {
     *("cloudevents", "fastapi", "flask", "functions_framework", "httpx", "pydantic", "prometheus_client", "rich", "starlette", "typer"),
-    *("opentelemetry", "redis", "websockets", "yoyo"),
+    *("jwt", "opentelemetry", "redis", "websockets", "yoyo"),
 }
 
 

@@ -9,11 +9,13 @@ from typing import NamedTuple
 import msgspec
 
 from shared.domain.authority import rules_all
+from shared.domain.issuers import issuer_text
 from shared.domain.principal import Principal
 from shared.domain.registry.deciding import Kept, Place
 from shared.domain.registry.shapes import encode
 from shared.domain.revisions import Change, Document, OrgState
 from shared.domain.snapshot import Snapshot, standing
+from shared.domain.token_issuer import Issuer
 
 
 class Key(NamedTuple):
@@ -27,17 +29,19 @@ class Key(NamedTuple):
 
 class State(NamedTuple):
     """Documents by org and path; principals by org and name, with their revisions; keys by id; orgs by name; the
-    registry by org and path."""
+    registry by org and path; issuers of tokens by name, with their revisions."""
 
     documents: dict[tuple[str, str], Document]
     principals: dict[tuple[str, str], tuple[Principal, int]]
     keys: dict[str, Key]
     orgs: dict[str, OrgState]
     registry: dict[Place, Kept]
+    issuers: dict[str, tuple[Issuer, int]]
 
     def copy(self) -> "State":
         """The same, to be changed."""
-        return State(dict(self.documents), dict(self.principals), dict(self.keys), dict(self.orgs), dict(self.registry))
+        copies = dict(self.documents), dict(self.principals), dict(self.keys), dict(self.orgs), dict(self.registry), dict(self.issuers)
+        return State(*copies)
 
     def snapshot(self, revision: int, home: str) -> Snapshot:
         """What functions get to see of it."""
@@ -46,7 +50,10 @@ class State(NamedTuple):
             documents.setdefault(org, {})[path] = document.text
         keys = {key.hash: self.principals[key.org, key.name][0] for key in self.keys.values()}
         orgs, doors = standing(principal for principal, _ in self.principals.values())
-        return Snapshot(revision, keys, home, documents, orgs, doors)
+        keyed = {(key.org, key.name) for key in self.keys.values()}
+        keyless = tuple(principal for place, (principal, _) in sorted(self.principals.items()) if place not in keyed)
+        issuers = tuple(issuer for _, (issuer, _) in sorted(self.issuers.items()))
+        return Snapshot(revision, keys, home, documents, orgs, doors, issuers, keyless)
 
     def is_ruled(self) -> bool:
         """Whether a system admin that may do everything can sign in."""
@@ -78,7 +85,7 @@ def second() -> str:
 
 
 def changes_of(before: State, after: State) -> Iterator[Change]:
-    """What became of documents and principals, by path."""
+    """What became of documents, principals and issuers, by path."""
     was, now = _texts(before), _texts(after)
     for org, path in sorted(was.keys() | now.keys(), key=lambda place: place[1]):
         if was.get((org, path)) != now.get((org, path)):
@@ -94,4 +101,5 @@ def _texts(state: State) -> dict[tuple[str, str], tuple[bytes | None, int]]:
         said = msgspec.json.encode({"grants": principal.grants, "system": principal.system})
         texts[org, f"principals/{name}"] = (said, revision)
     texts |= {place: (encode(kept.declared), kept.revision) for place, kept in state.registry.items()}
+    texts |= {("", f"issuers/{name}"): (issuer_text(issuer), revision) for name, (issuer, revision) in state.issuers.items()}
     return texts

@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 
 from shared.adapters.memory.config_state import State, changes_of, new_key, second
 from shared.domain.errors import NotFound, NotProcessable
+from shared.domain.issuers import check_apart, check_issuer
 from shared.domain.principal import Principal
 from shared.domain.record import Audit
 from shared.domain.revisions import Document, LastAdmin, NewOrg, OrgState, Revision, Stale, Write, check_bounds, check_expected
 from shared.domain.snapshot import Snapshot
+from shared.domain.token_issuer import Issuer
 from shared.domain.uuid7 import uuid7
 
 
@@ -19,7 +21,7 @@ class MemoryConfigStore:
     def __init__(self, home: str = "local") -> None:
         self.audits: list[Audit] = []
         self._home = home
-        self._states = [State({}, {}, {}, {}, {})]  # of revision 1, 2, ...
+        self._states = [State({}, {}, {}, {}, {}, {})]  # of revision 1, 2, ...
         self._revisions: list[Revision] = []
         self._changed = asyncio.Condition()
 
@@ -152,6 +154,29 @@ class MemoryConfigStore:
         await self.change(
             org, author, "key.delete", f"principals/{name}/keys/{key_id}", "", lambda state, _: state.drop_keys(lambda one: one is key)
         )
+        return True
+
+    # ---- issuers ----------------------------------------------------------------------------------------------------------------
+
+    async def issuers(self) -> dict[str, tuple[Issuer, int]]:
+        return dict(sorted(self._now.issuers.items()))
+
+    async def put_issuer(self, issuer: Issuer, org: str, author: str, reason: str = "", expected: int | None = None) -> int:
+        found = self._now.issuers
+        check_issuer(issuer.name, found[issuer.name][1] if issuer.name in found else None, expected)
+        check_apart(issuer, {name: other for name, (other, _) in found.items()})
+
+        def write(state: State, revision: int) -> None:
+            state.issuers[issuer.name] = (issuer, revision)
+
+        return await self.change(org, author, "issuer.put", f"issuers/{issuer.name}", reason, write)
+
+    async def delete_issuer(self, name: str, org: str, author: str, reason: str = "", expected: int | None = None) -> bool:
+        found = self._now.issuers
+        check_issuer(name, found[name][1] if name in found else None, expected)
+        if name not in found:
+            return False
+        await self.change(org, author, "issuer.delete", f"issuers/{name}", reason, lambda state, _: state.issuers.pop(name))
         return True
 
     # ---- orgs -------------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The store of config: principals, API keys, documents, orgs, and the revision that numbers config states."""
+"""The store of config: principals, API keys, documents, orgs, issuers, and the revision that numbers config states."""
 
 import asyncio
 import logging
@@ -9,14 +9,17 @@ import msgspec
 import psycopg
 
 from shared.adapters.postgres.config_documents import DocumentRows
+from shared.adapters.postgres.config_issuers import IssuerRows
 from shared.adapters.postgres.config_orgs import OrgRows
 from shared.adapters.postgres.config_principals import PrincipalRows
 from shared.adapters.postgres.config_rows import SESSION
 from shared.adapters.postgres.connections import Connection, connect
 from shared.adapters.postgres.statements import statement
 from shared.domain.errors import NotFound
+from shared.domain.issuers import read_issuer
 from shared.domain.principal import Grant, Principal
 from shared.domain.snapshot import Snapshot, standing
+from shared.domain.token_issuer import Issuer
 
 SNAPSHOT, REVISION, KEPT_REVISION = statement("snapshot"), statement("revision"), statement("kept_revision")
 
@@ -36,7 +39,7 @@ class _Kept(msgspec.Struct):
 _kept = msgspec.json.Decoder(_Kept).decode
 
 
-class PostgresConfigStore(PrincipalRows, DocumentRows, OrgRows):
+class PostgresConfigStore(PrincipalRows, DocumentRows, OrgRows, IssuerRows):
     """ConfigStore on PostgreSQL. `home` is the backbone of this cluster, which its snapshots name."""
 
     def __init__(self, database_url: str, home: str = "local") -> None:
@@ -106,6 +109,7 @@ def _snapshot(rows: Iterable[Sequence[Any]], home: str) -> Snapshot:
     documents: dict[str, dict[str, bytes]] = {}
     principals: dict[tuple[str, str], Principal] = {}
     hashes: list[tuple[bytes, str, str]] = []
+    issuers: dict[str, Issuer] = {}
     for revision, kind, org, path, value in rows:
         number = revision
         if kind == "document":
@@ -114,8 +118,13 @@ def _snapshot(rows: Iterable[Sequence[Any]], home: str) -> Snapshot:
             principals[org, path] = _principal(org, path, value)
         elif kind == "key":
             hashes.append((bytes.fromhex(value), org, path.partition("/keys/")[0]))
+        elif kind == "issuer":
+            issuers[path] = read_issuer(value.encode())
     orgs, doors = standing(principals.values())
-    return Snapshot(number, {key: principals[org, path] for key, org, path in hashes}, home, documents, orgs, doors)
+    keys = {key: principals[org, path] for key, org, path in hashes}
+    keyed = {(org, path) for _, org, path in hashes}
+    keyless = tuple(principal for place, principal in sorted(principals.items()) if place not in keyed)
+    return Snapshot(number, keys, home, documents, orgs, doors, tuple(issuer for _, issuer in sorted(issuers.items())), keyless)
 
 
 def _principal(org: str, path: str, value: str) -> Principal:

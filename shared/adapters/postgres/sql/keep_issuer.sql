@@ -1,0 +1,1 @@
+SELECT keep_version('issuer', '', %(path)s, %(value)s)
