@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -10,6 +11,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from functions.query import handler, parameters
 from functions.query.cursor import Cursor, seal, unseal
 from functions.query.explain import steps
+from functions.query.filtered import Filter, sift
 from functions.query.judged_by import Judged, scopes
 from shared.domain.errors import Malformed, Unavailable
 from shared.domain.message import uuid_text
@@ -31,7 +33,7 @@ FILTERS = {
     "verdict": "`accepted` or `blocked`.",
     "since": "The earliest `received_at`: an RFC 3339 time, or an age like `15m`, `2h`, `7d`.",
     "until": "Before this `received_at`, likewise.",
-    "filter": "A CEL expression. Not yet: it comes with the rules.",
+    "filter": "A CEL expression (docs/rules.md), like `data.total > 100`. A page may be short, or empty: `next` goes on looking.",
 }
 PAGING = {"limit": "Most items of a page, 1 to 1000. Default 100.", "cursor": "`next` of the page before; the filters stay the same."}
 RAW = {"raw": "`1`: the body alone, byte for byte, under its own content type."}
@@ -84,18 +86,22 @@ async def _search(resources: Resources, caller: Principal, asked: dict[str, str]
     keys = resources.settings.secret_keys()
     after = unseal(asked["cursor"], org, filters, keys) if "cursor" in asked else None
     wanted = _wanted(filters, parameters.count(asked.get("limit")), after)
-    page = await handler.search(await resources.store(), msgspec.structs.replace(wanted, org=org, readable=readable))
-    following = None
-    if page.more:
-        last = page.rows[-1]
-        following = seal(Cursor(last.message.received_at, last.record_id, wanted.since), org, filters, keys)
-    return _json({"items": [message_view(row) for row in page.rows], "next": following})
+    wanted = msgspec.structs.replace(wanted, org=org, readable=readable)
+    filter = Filter(filters["filter"]) if "filter" in filters else None
+    rows: Sequence[StoredMessage]
+    if filter is not None:
+        sifted = await sift(await resources.store(), wanted, filter)
+        rows, end = sifted.rows, sifted.end
+    else:
+        page = await handler.search(await resources.store(), wanted)
+        rows = page.rows
+        end = (rows[-1].message.received_at, rows[-1].record_id) if page.more else None
+    following = None if end is None else seal(Cursor(*end, wanted.since), org, filters, keys)
+    return _json({"items": [message_view(row) for row in rows], "next": following})
 
 
 def _wanted(filters: dict[str, str], limit: int, after: Cursor | None) -> Search:
     """The filters as the store takes them; org and grants are the caller's business. Raises Malformed naming the parameter."""
-    if "filter" in filters:
-        raise parameters.wrong("filter", "not yet: CEL filters come with the rules")
     if filters.get("verdict", "accepted") not in ("accepted", "blocked"):
         raise parameters.wrong("verdict", "accepted or blocked")
     try:

@@ -32,6 +32,7 @@ def query(
     verdict: Annotated[str | None, typer.Option(help="accepted or blocked.")] = None,
     since: Annotated[str | None, typer.Option(help="From then on: 15m, 2h, 7d, or a time like 2026-01-31T12:00:00Z.")] = None,
     until: Annotated[str | None, typer.Option(help="Before then, likewise.")] = None,
+    filter: Annotated[str | None, typer.Option(help="A CEL expression: 'data.total > 100'. Quote it.")] = None,
     limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=PAGE)] = 100,
     all: Annotated[bool, typer.Option("--all", help="As many as there are.")] = False,
     org: Annotated[str | None, typer.Option(help="Another org, for system admins.")] = None,
@@ -45,7 +46,7 @@ def query(
     Example: switchboard query --id 8f14e45f-ceea-8b3a-95e4-61f7ce5a1474 -o json
     """
     filters = {"subject": subject, "topic": topic, "source": source, "event_id": event_id, "type": type, "verdict": verdict}
-    wanted = {name: value for name, value in (filters | {"since": since, "until": until}).items() if value is not None}
+    wanted = {name: value for name, value in (filters | {"since": since, "until": until, "filter": filter}).items() if value is not None}
     scope = {} if org is None else {"org": org}
     if raw and id is None:
         raise typer.BadParameter("--raw prints the data of one message: name it with --id")

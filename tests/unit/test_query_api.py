@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from functions.query import handler
+from functions.query import filtered, handler
 from functions.query.main import build
 from shared.adapters.memory.config_store import MemoryConfigStore
 from shared.adapters.memory.message_store import MemoryMessageStore
@@ -302,11 +302,69 @@ async def test_why_tells_what_happened_when_the_config_cannot_be_read(api: Api, 
         ),
         *(("topic=", "topic"), ("verdict=maybe", "verdict"), ("limit=0", "limit"), ("limit=1001", "limit"), ("limit=x", "limit")),
         *(("since=yesterday", "since"), ("until=10000-01-01T00:00:00Z", "until"), ("since=1m&until=2m", "since")),
-        *(("filter=true", "filter"), ("cursor=", "cursor"), ("cursor=AAAA", "cursor"), ("cursor=%F0%9F%92%A9", "cursor")),
+        *(
+            ("filter=1", "filter"),
+            ("filter=", "filter"),
+            ("filter=data.map(x,x)", "filter"),
+            ("cursor=", "cursor"),
+            ("cursor=AAAA", "cursor"),
+            ("cursor=%F0%9F%92%A9", "cursor"),
+        ),
     ],
 )
 async def test_answer_is_400_naming_the_parameter_that_is_wrong(api: Api, query: str, pointer: str) -> None:
     problem(await api.ask(await api.key(), f"/v1/messages?{query}"), 400, pointer)
+
+
+async def ids(api: Api, key: str, **asked: str) -> tuple[list[str], str | None]:
+    """The event ids of a page, and where the next one begins."""
+    answer = await api.ask(key, "/v1/messages", params=asked)
+    assert answer.status_code == 200, answer.text
+    page = answer.json()
+    return [item["event_id"] for item in page["items"]], page["next"]
+
+
+async def test_messages_are_found_when_the_filter_is_true_of_them(api: Api) -> None:
+    bodies = {"1": b'{"total":150}', "2": b'{"total":50}', "3": b'{"total":"many"}', "4": b"{}", "5": b"no JSON", "6": None}
+    await stored(api, *(accepted(id, body=body) for id, body in bodies.items()), accepted("1", "globex", body=bodies["1"]))
+    key = await api.key()
+    for filter, found in {
+        "data.total > 100": ["1"],  # of "many", and where there is none, it can't be evaluated
+        "has(data.total) && data.total == 50": ["2"],
+        "data == null": ["6", "5"],
+        f'principal.name == "{accepted().message.principal}" && message.event_id == "4"': ["4"],
+        'principal.org == "globex"': [],
+        "true": ["6", "5", "4", "3", "2", "1"],
+    }.items():
+        assert sorted((await ids(api, key, filter=filter))[0]) == sorted(found), filter
+    limited = await api.key("reader", "acme", Grant("read", ("pay.>",)))
+    assert await ids(api, limited, filter="true") == ([], None)
+
+
+async def test_pages_go_on_looking_when_a_request_has_looked_at_enough(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    await stored(api, *(accepted(str(number), received_at=NOON + number) for number in range(400)))
+    monkeypatch.setattr(filtered, "ROWS", 100)
+    key, filter = await api.key(), 'message.event_id in ["0", "1", "399"]'
+    found: list[str] = []
+    cursor: str | None = ""
+    pages = 0
+    while cursor is not None:
+        page, cursor = await ids(api, key, filter=filter, **({"cursor": cursor} if cursor else {}))
+        found += page
+        pages += 1
+    assert (found, pages) == (["399", "1", "0"], 4)
+    assert (await ids(api, key, filter=filter, limit="1"))[0] == ["399"]
+
+
+async def test_request_ends_when_its_time_is_spent(api: Api) -> None:
+    await stored(api, *(accepted(str(number), received_at=NOON + number) for number in range(50)))
+    seconds = iter(range(1_000))
+    sifted = await filtered.sift(
+        api.store, Search(org="acme", readable=(Grant("read"),)), filtered.Filter("false"), lambda: next(seconds) * 0.5
+    )
+    assert sifted.rows == []
+    assert sifted.end is not None
+    assert 0 < sifted.end[0] - NOON < 49
 
 
 async def test_cursor_is_refused_when_another_org_or_query_shows_it(api: Api) -> None:
