@@ -43,14 +43,14 @@ async def remote_route(resources: Resources) -> Backbones:
 
 
 class Bodies:
-    """The store's bodies, opened when the first is needed: messages are taken while the store is away."""
+    """The bodies of the store, or the hub, opened when the first is needed: messages are taken while it is away."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
 
     async def bodies(self, wanted: Sequence[tuple[bytes, int | None]]) -> dict[tuple[bytes, int | None], Message]:
-        """See MessageStore.bodies."""
-        return await (await self._resources.store()).bodies(wanted)
+        """See Known.bodies."""
+        return await (await self._resources.known()).bodies(wanted)
 
 
 def submit_of(resources: Resources) -> Submit:

@@ -187,28 +187,26 @@ class FeedReader(Protocol):
         """Let go of the connections; the next call makes new ones."""
 
 
+class FeedWriter(Protocol):
+    """The hub's feed, as log-batch adds to it what other clusters logged. Conformance: tests/conformance/feed_writer.py, run on memory and
+    Redis. Every method raises Unavailable."""
+
+    async def ready(self) -> None:
+        """Nothing, where the feed can be written to now."""
+
+    async def show(self, cluster: str, shard: int, flushes: Sequence[Flush]) -> int:
+        """Append the flushes of another cluster's shard, in this order, bodies over 16 KiB cut. Those it was given before, within 15
+        minutes, are not shown twice. How many are new."""
+
+
 # ---- the store ----------------------------------------------------------------------------------------------------------------
 
 
-class MessageStore(Protocol):
-    """TimescaleDB or plain PostgreSQL. Conformance: tests/conformance/message_store.py, run on memory and PostgreSQL."""
+class Known(Protocol):
+    """What doors and relays ask of what was logged before: the store's, here or at the hub. Every method raises Unavailable.
 
-    async def write(self, shard: int, flushes: Sequence[Flush]) -> None:
-        """Write every new record in one transaction; what is there already is not written twice. Raises Unavailable, or
-        NotProcessable when the store refuses a record (the caller bisects)."""
-
-    async def quarantine(self, shard: int, flush: int, index: int, packed: bytes, reason: str) -> None:
-        """Put a record the store refuses aside, with its bytes."""
-
-    async def history(self, org: str, id: bytes) -> History | None:
-        """All rows of one message id within the org; None when there is none."""
-
-    async def search(self, wanted: Search) -> list[StoredMessage]:
-        """Newest first, at most `limit`."""
-
-    async def scan(self, wanted: Search, after: tuple[int, bytes] | None) -> list[StoredMessage]:
-        """Oldest first, at most `limit`, from behind (received_at, record id) on, without deliveries. Of `wanted` only org, topic, subject,
-        since, until, limit and readable count."""
+    Conformance: tests/conformance/known.py.
+    """
 
     async def delivered(self, backbone: str, wanted: Sequence[tuple[bytes, bytes]]) -> set[tuple[bytes, bytes]]:
         """Which of these messages (id, digest) the backbone is recorded to have taken.
@@ -223,6 +221,27 @@ class MessageStore(Protocol):
         An id may have several: a conflict is a message too. One that was logged again later has the row of its first copy, so the one
         logged last until then is meant. None for logged_at: the newest that is no conflict.
         """
+
+
+class MessageStore(Known, Protocol):
+    """TimescaleDB or plain PostgreSQL. Conformance: tests/conformance/message_store.py, run on memory and PostgreSQL."""
+
+    async def write(self, shard: int, flushes: Sequence[Flush], cluster: str | None = None) -> None:
+        """Write every new record in one transaction; what is there already is not written twice. `cluster` is the one whose log they are
+        of, this process's own unless given. Raises Unavailable, or NotProcessable when the store refuses a record (the caller bisects)."""
+
+    async def quarantine(self, shard: int, flush: int, index: int, packed: bytes, reason: str, cluster: str | None = None) -> None:
+        """Put a record the store refuses aside, with its bytes."""
+
+    async def history(self, org: str, id: bytes) -> History | None:
+        """All rows of one message id within the org; None when there is none."""
+
+    async def search(self, wanted: Search) -> list[StoredMessage]:
+        """Newest first, at most `limit`."""
+
+    async def scan(self, wanted: Search, after: tuple[int, bytes] | None) -> list[StoredMessage]:
+        """Oldest first, at most `limit`, from behind (received_at, record id) on, without deliveries. Of `wanted` only org, topic, subject,
+        since, until, limit and readable count."""
 
     async def expire(self, retention: Retention, now: int, limit: int) -> int:
         """Remove what is kept no longer at `now` (microseconds since 1970): whole days, and about `limit` messages with what was written
@@ -254,11 +273,8 @@ class ConfigDocuments(Protocol):
     async def revision(self, org: str | None, number: int) -> Revision | None: ...
 
 
-class ConfigStore(ConfigDocuments, Protocol):
-    """Where config is kept. Conformance: tests/conformance/config_store.py.
-
-    Writers may say the principal's revision that they saw as `expected`, 0 for none: Stale is raised where it is another now.
-    """
+class ConfigSource(Protocol):
+    """Where snapshots come from: the store itself, or the hub. Conformance: tests/conformance/config_source.py."""
 
     async def snapshot(self, revision: int | None = None) -> Snapshot:
         """The config state in force, or that of a revision. Raises Unavailable; NotFound for a revision to come, and for one whose state
@@ -266,6 +282,13 @@ class ConfigStore(ConfigDocuments, Protocol):
 
     def changes(self) -> AsyncIterator[Snapshot]:
         """The snapshot in force, then each new one within a second of its change; never ends, and waits out an unreachable store."""
+
+
+class ConfigStore(ConfigDocuments, ConfigSource, Protocol):
+    """Where config is kept. Conformance: tests/conformance/config_store.py.
+
+    Writers may say the principal's revision that they saw as `expected`, 0 for none: Stale is raised where it is another now.
+    """
 
     async def put_principal(self, principal: Principal, author: str, reason: str = "", expected: int | None = None) -> int:
         """Create or replace a principal; the new config revision. Raises LastAdmin where no system admin with a key would be left, and

@@ -9,12 +9,13 @@ from shared.domain.errors import Unavailable
 from shared.domain.rules.limits import Limits
 from shared.edge.flight import Flight
 from shared.edge.metrics import Counters
-from shared.ports import Backbones, ConfigStore, LogQueue, MessageStore, Registry
+from shared.ports import Backbones, ConfigSource, ConfigStore, FeedWriter, Known, LogQueue, MessageStore, Registry
 from shared.session import Cookies
 from shared.settings import Settings
 from shared.snapshots import SnapshotFollower
 
 if TYPE_CHECKING:
+    from shared.adapters.hub import HubCalls
     from shared.tokens.principals import Tokens
 
 log = logging.getLogger(__name__)
@@ -24,9 +25,10 @@ Closing = Callable[[], Awaitable[None]]
 FIRST_SNAPSHOT = 3.0  # seconds to wait for the store before going on with the snapshot kept on disk
 OPENING = 5.0  # seconds a server has to answer when an adapter is opened
 # Last opened is not last closed: what still publishes goes first, then the log its delivery records ride on, then the store.
-DRAIN = ("backbones", "log", "store", "config")
+DRAIN = ("backbones", "log", "store", "config", "hub")
 # What can say whether it answered when it was last asked
-REACHED = ("log", "config", "check-constraints", "route", "log-batch", "sink", "redis-door")
+REACHED = ("log", "feed", "config", "hub-config", "hub", "check-constraints", "route", "log-batch", "sink", "redis-door")
+CALLED = {"hub-config": "config"}  # by /readyz and metrics
 
 
 class Resources:
@@ -34,7 +36,7 @@ class Resources:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.snapshots = SnapshotFollower(self.config, settings.state_dir / "snapshot")
+        self.snapshots = SnapshotFollower(self._config_source, settings.state_dir / "snapshot")
         self.cookies = Cookies(lambda: settings.secret_keys() if settings.secret_file else ())
         self.counters = Counters()
         self.flight = Flight()
@@ -49,7 +51,10 @@ class Resources:
     def from_env(cls) -> Self:
         """By the environment's settings. Raises Misconfigured, also where nobody says where the config is."""
         settings = Settings.from_env()
-        settings.required("database_url")
+        if settings.hub_url is None:
+            settings.required("database_url")
+        else:
+            settings.secret_keys()
         return cls(settings)
 
     async def start(self) -> None:
@@ -95,7 +100,7 @@ class Resources:
     def degraded(self) -> list[str]:
         """The names of the dependencies that are lost now."""
         lost = set(self._lost)
-        lost |= {name for name in REACHED if isinstance(held := self._held.get(name), Reaches) and not held.reachable()}
+        lost |= {CALLED.get(name, name) for name in REACHED if isinstance(held := self._held.get(name), Reaches) and not held.reachable()}
         if self.snapshots.lost:
             lost.add("config")
         backbones = cast("Backbones | None", self._held.get("backbones"))
@@ -153,6 +158,22 @@ class Resources:
         """Where clusters and backbones are declared."""
         return await self.once("registry", self._open_registry)
 
+    async def known(self) -> Known:
+        """Where bodies and deliveries are asked for once they have left the log: the hub of an edge, else the message store."""
+        return await (self.store() if self.settings.hub_url is None else self.once("hub-known", self._open_hub_known))
+
+    @property
+    def home(self) -> str:
+        """The id of this cluster's own backbone. An edge's is its own name: delivery records of all clusters meet in the hub's store."""
+        return "local" if self.settings.hub_url is None else self.settings.cluster
+
+    async def _config_source(self) -> ConfigSource:
+        return await (self.config() if self.settings.hub_url is None else self.once("hub-config", self._open_hub_config))
+
+    async def feed_writer(self) -> FeedWriter:
+        """The feed in Redis, for what other clusters logged."""
+        return await self.once("feed", self._open_feed_writer)
+
     async def limits(self) -> Limits:
         """The rate limits' buckets, asked by time.monotonic(): shared with the other processes of the log's Redis, away or not; this
         process's own where there is none."""
@@ -169,16 +190,23 @@ class Resources:
         )
         return await _started(queue), queue.stop
 
+    async def _open_feed_writer(self) -> tuple[FeedWriter, Closing]:
+        from shared.adapters.redis.feed_writer import RedisFeedWriter
+
+        wanted = self.settings
+        feed = RedisFeedWriter(wanted.required("redis_url"), wanted.log_shards, wanted.log_bytes)
+        return await _started(feed), feed.stop
+
     async def _open_backbones(self) -> tuple[Backbones, Closing]:
         from shared.adapters.nats.backbones import NatsBackbones
 
-        backbones = NatsBackbones({"local": self.settings.required("nats_url")})
+        backbones = NatsBackbones({self.home: self.settings.required("nats_url")})
         return await _started(backbones), backbones.stop
 
     async def _open_store(self) -> tuple[MessageStore, Closing]:
         from shared.adapters.postgres import PostgresMessageStore
 
-        store = PostgresMessageStore(self.settings.required("database_url"))
+        store = PostgresMessageStore(self.settings.required("database_url"), self.settings.cluster)
         return await _started(store), store.stop
 
     async def _open_config(self) -> tuple[ConfigStore, Closing]:
@@ -192,6 +220,27 @@ class Resources:
 
         registry = PostgresRegistry(self.settings.required("database_url"))
         return await _started(registry), registry.stop
+
+    async def _open_hub_config(self) -> tuple[ConfigSource, None]:
+        from shared.adapters.hub import HubConfig
+
+        return HubConfig(await self._hub(), self.home), None
+
+    async def _open_hub_known(self) -> tuple[Known, None]:
+        from shared.adapters.hub import HubKnown
+
+        return HubKnown(await self._hub()), None
+
+    async def _hub(self) -> "HubCalls":
+        """The way to the hub, one for all that is asked there."""
+
+        async def make() -> "tuple[HubCalls, Closing]":
+            from shared.adapters.hub import HubCalls
+
+            calls = HubCalls(self.settings.required("hub_url"), self.settings.secret_keys())
+            return await _started(calls), calls.stop
+
+        return await self.once("hub", make)
 
     async def _open_limits(self) -> tuple[Limits, Closing | None]:
         if self.settings.redis_url is None:

@@ -139,9 +139,6 @@ class Settings:
                 values[setting] = readers[setting](env[name])
             except ValueError as error:
                 raise Misconfigured(f"{name}: {error}") from None
-        for setting, instead in NOT_BUILT.items():
-            if setting in chosen:
-                raise Misconfigured(f"{chosen[setting]}: not built yet, unset it: {instead}")
         return cls(**values)
 
     def required(self, field: str) -> str:
@@ -154,12 +151,6 @@ class Settings:
     def secret_keys(self) -> SecretKeys:
         """The keys for proofs, cursors and sessions, as the file has them now. Raises Misconfigured when there is none."""
         return SecretKeys(Path(self.required("secret_file")))
-
-
-# Settings of the contract whose other side isn't built: to take one and do nothing would mislead whoever set it.
-NOT_BUILT = {
-    "hub_url": "hub and edge are one cluster",
-}
 
 
 def _variables(field: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import msgspec
 
 from shared.domain.errors import SwitchboardError, Unavailable
 from shared.domain.snapshot import Snapshot
-from shared.ports import ConfigStore
+from shared.ports import ConfigSource
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +26,9 @@ _decode = msgspec.msgpack.Decoder(Snapshot).decode
 
 
 class SnapshotFollower:
-    """The snapshot in force. `kept` is the file of the last good one: a process starts with it while the store can't be reached."""
+    """The snapshot in force. `kept` is the file of the last good one: a process starts with it while store or hub can't be reached."""
 
-    def __init__(self, config: Callable[[], Awaitable[ConfigStore]], kept: Path) -> None:
+    def __init__(self, config: Callable[[], Awaitable[ConfigSource]], kept: Path) -> None:
         self._config = config
         self._kept = kept
         self._current: Snapshot | None = None
@@ -68,7 +68,7 @@ class SnapshotFollower:
         return found
 
     async def _asked_for(self, revision: int) -> Snapshot:
-        """A snapshot from the store, once for all who want it now."""
+        """A snapshot from the store or the hub, once for all who want it now."""
         asking = self._asking.get(revision)
         if asking is None:
             asking = self._asking[revision] = asyncio.create_task(self._ask(revision), name=f"config revision {revision}")

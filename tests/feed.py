@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
 import redis.asyncio
@@ -126,6 +126,12 @@ class FixedSnapshots:
     async def stop(self) -> None: ...
 
 
+class Watched(Protocol):
+    """Where a feed is."""
+
+    def feed_url(self, **parameters: str) -> str: ...
+
+
 @dataclass
 class Pod:
     """A running websocket pod."""
@@ -205,7 +211,7 @@ class Reader:
 
 
 @asynccontextmanager
-async def reading(where: Pod, key: str, **parameters: str) -> AsyncIterator[Reader]:
+async def reading(where: Watched, key: str, **parameters: str) -> AsyncIterator[Reader]:
     """A client with a key, and its first frame read where that is only a cursor."""
     headers = {"Authorization": f"Bearer {key}"}
     subscribed = parameters or {"topic": ">"}

@@ -30,6 +30,7 @@ from shared.edge.app import Edge
 from shared.edge.asgi import ASGIApp
 from shared.edge.server import run
 from shared.resources import Resources
+from shared.settings import Settings
 from shared.stages.log_batch import open_rows
 
 RETRY_S = 0.5  # between two tries to reach what the relay can't do without
@@ -63,7 +64,7 @@ class Pod:
         for shard in range(self._resources.settings.log_shards):
             self._go(self._log(shard), f"logger-{shard}")
             self._go(self._relay(shard), f"relay-{shard}")
-        if self._resources.settings.log_batch_url is None:  # else the store is theirs who write to it
+        if not hands_over(self._resources.settings):  # else the store is theirs who write to it
             self._go(self._sweeper.run(self._stop), "retention")
 
     async def stop(self) -> None:
@@ -107,7 +108,7 @@ class Pod:
         return schedule_of(self._resources.snapshots.current.rules.delivering(message))
 
     async def _write(self, shard: int, taken: Sequence[Taken]) -> None:
-        if self._resources.settings.log_batch_url is not None:
+        if hands_over(self._resources.settings):
             await (await open_rows(self._resources)).write(shard, taken)
         else:
             await write_rows(shard, taken, await self._resources.store())
@@ -133,26 +134,34 @@ class Pod:
 
 
 class Store:
-    """The message store as the relay asks it, reached when it is needed: a relay of bodies that are in the log can do without."""
+    """The message store, or the hub, as the relay asks it, reached when it is needed: with bodies that are in the log it can do without."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
 
     async def bodies(self, wanted: Sequence[tuple[bytes, int | None]]) -> dict[tuple[bytes, int | None], Message]:
-        """See MessageStore.bodies."""
-        return await (await self._resources.store()).bodies(wanted)
+        """See Known.bodies."""
+        return await (await self._resources.known()).bodies(wanted)
 
     async def delivered(self, backbone: str, wanted: Sequence[tuple[bytes, bytes]]) -> set[tuple[bytes, bytes]]:
-        """See MessageStore.delivered."""
-        return await (await self._resources.store()).delivered(backbone, wanted)
+        """See Known.delivered."""
+        return await (await self._resources.known()).delivered(backbone, wanted)
+
+
+def hands_over(settings: Settings) -> bool:
+    """Whether batches go to a log-batch Service, this cluster's or the hub's, and not straight into the store."""
+    return settings.log_batch_url is not None or settings.hub_url is not None
 
 
 def build(resources: Resources) -> ASGIApp:
     """The pod's ASGI app on a process's resources: no routes but the edge's own. Raises Misconfigured."""
-    for field in ("redis_url", "database_url", "nats_url"):
-        resources.settings.required(field)
-    if resources.settings.log_batch_url is not None:
-        resources.settings.secret_keys()
+    settings = resources.settings
+    for field in ("redis_url", "nats_url"):
+        settings.required(field)
+    if settings.hub_url is None:
+        settings.required("database_url")
+    if hands_over(settings):
+        settings.secret_keys()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -8,14 +8,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from typing import Protocol
 
 from functions.logger.outcome import Item, Round, Schedule, Schedules
 from shared.domain.errors import Conflict, SwitchboardError, Unavailable
 from shared.domain.message import Message
 from shared.domain.relaying import Gate, Pending, Waiting
 from shared.pause import set_within
-from shared.ports import Backbones, RelayLog
+from shared.ports import Backbones, Known, RelayLog
 
 OPEN, HELD, CLOSING = "open", "held", "closing"
 GROUP = 1_000  # messages of one org in flight
@@ -27,14 +26,6 @@ LOOK_FOR_EXPIRED_S = 60.0
 GONE = "neither the log nor the store has the message any more"
 
 log = logging.getLogger(__name__)
-
-
-class Known(Protocol):
-    """What the relay asks the store."""
-
-    async def bodies(self, wanted: Sequence[tuple[bytes, int | None]]) -> dict[tuple[bytes, int | None], Message]: ...
-
-    async def delivered(self, backbone: str, wanted: Sequence[tuple[bytes, bytes]]) -> set[tuple[bytes, bytes]]: ...
 
 
 class Relay:

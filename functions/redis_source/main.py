@@ -90,8 +90,10 @@ class Pod:
 def build(resources: Resources) -> ASGIApp:
     """The pod's ASGI app on a process's resources: no routes but the edge's own. Raises Misconfigured."""
     settings = resources.settings
-    for field in ("database_url",) if settings.sink else ("redis_url", "database_url"):
-        settings.required(field)
+    if settings.sink is None:
+        settings.required("redis_url")
+    if settings.hub_url is None:
+        settings.required("database_url")
     if settings.redis_door_url is None and settings.redis_url is None:
         raise Misconfigured("SWITCHBOARD_REDIS_DOOR_URL is not set, nor SWITCHBOARD_REDIS_URL: where are the submit lists?")
 

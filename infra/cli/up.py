@@ -24,10 +24,13 @@ def up(
     from infra.local.processes import PROCESSES
     from infra.local.up import Plan
     from infra.local.up import up as run
+    from shared.domain.errors import Misconfigured
     from shared.settings import Settings
 
     told = {"PORT": None if port is None else str(port), "SWITCHBOARD_STATE_DIR": None if state is None else str(state)}
     settings = Settings.from_env({**os.environ, **{name: value for name, value in told.items() if value is not None}})
+    if settings.hub_url is not None:
+        raise Misconfigured("SWITCHBOARD_HUB_URL: `switchboard up` is hub and edge in one, unset it")
     run(Plan(settings, PROCESSES, _prepare_store, reload), lambda line: typer.echo(line))
 
 

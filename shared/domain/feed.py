@@ -2,6 +2,10 @@
 
 import msgspec
 
+from shared.domain.record import Accepted, Flush, Record, pack_flush, pack_records
+
+FEED_BODY = 16_384  # bytes of a body that the feed carries; more is cut and fetched by id
+
 
 class FeedEntry(msgspec.Struct, frozen=True, gc=False):
     """One flush as the feed keeps it: `packed` is what unpack_flush() reads, bodies over 16 KiB cut."""
@@ -20,3 +24,18 @@ class FeedSpan(msgspec.Struct, frozen=True, gc=False):
     epoch: str = ""
     lost: int = 0
     next: int = 0
+
+
+def cut_for_feed(record: Record) -> Record:
+    """The record with a long body cut, and marked so."""
+    if not isinstance(record, Accepted):
+        return record
+    message = record.message
+    if message.body is None or len(message.body) <= FEED_BODY:
+        return record
+    return msgspec.structs.replace(record, message=msgspec.structs.replace(message, body=message.body[:FEED_BODY]), cut=True)
+
+
+def packed_for_feed(flush: Flush) -> bytes:
+    """A flush as the feed has it, long bodies cut."""
+    return pack_flush(flush.logged_at, flush.mask, pack_records([cut_for_feed(record) for record in flush.records]))

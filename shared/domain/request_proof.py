@@ -1,7 +1,11 @@
-"""`sbproof` of a request that carries no event: method, target and time, signed by a process that has the install's secret."""
+"""`sbproof` of a request that carries no event: method, target and time, signed by a process that has the install's secret.
+
+One with a body has its digest as the query, and so under the proof.
+"""
 
 import hmac
 from collections.abc import Sequence
+from hashlib import sha256
 
 from shared.domain.errors import Unauthenticated
 
@@ -23,3 +27,8 @@ def verify_request(keys: Sequence[bytes], method: str, target: str, now: int, pr
     fresh = time.isascii() and time.isdigit() and len(time) < 16 and abs(int(time) - now) <= FRESH_S
     if not fresh or not any(hmac.compare_digest(prove_request(key, method, target, int(time)).encode(), proof.encode()) for key in keys):
         raise Unauthenticated("the request's proof (sbproof) is missing, wrong or old: this is for processes of the install")
+
+
+def body_digest(body: bytes) -> str:
+    """The query of a request with this body."""
+    return f"sha256={sha256(body).hexdigest()}"

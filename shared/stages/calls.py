@@ -12,6 +12,7 @@ import msgspec
 from shared.domain.errors import SwitchboardError, Unavailable
 from shared.domain.message import Message
 from shared.stages import events as wire
+from shared.stages.tls import trusted
 
 log = logging.getLogger(__name__)
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for every call
@@ -34,8 +35,10 @@ class Calls:
     ) -> None:
         self._name, self._url, self._seconds, self._pauses = name, url, seconds, pauses
         limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT, keepalive_expiry=KEPT_S)
-        # No proxies from the environment: the other end is in the cluster.
-        self._client = httpx.AsyncClient(timeout=seconds, limits=limits, transport=transport, trust_env=False, follow_redirects=False)
+        # No proxies from the environment: the other end is in the cluster, or the hub.
+        self._client = httpx.AsyncClient(
+            timeout=seconds, limits=limits, transport=transport, verify=trusted(url), trust_env=False, follow_redirects=False
+        )
         self._failing = False
 
     async def close(self) -> None:

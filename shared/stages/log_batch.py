@@ -6,7 +6,8 @@ from shared.domain.logged import Taken
 from shared.domain.uuid7 import uuid7
 from shared.resources import Closing, Resources
 from shared.stages.calls import Calls
-from shared.stages.rows import EVENT_TYPE, PROOF, SHARD, Packed, pack_batch, packed, proof_of, split
+from shared.stages.known import BATCHES
+from shared.stages.rows import EVENT_TYPE, PROOF, SHARD, SOURCE, Packed, pack_batch, packed, proof_of, source_of, split
 
 SENT_BYTES = 24 * 1024 * 1024  # of a body, unless a single flush has more
 SECONDS = 75.0  # a call: the store gives a batch 60 s. What was committed behind an answer that got lost is found by the next try
@@ -60,21 +61,22 @@ class RemoteRows:
         return {
             "ce-specversion": "1.0",
             "ce-id": uuid7().hex(),
-            "ce-source": self._source,
+            SOURCE: self._source,
             "ce-type": EVENT_TYPE,
             SHARD: str(shard),
-            PROOF: proof_of(self._keys[0], shard, body),
+            PROOF: proof_of(self._keys[0], self._source, shard, body),
             "content-type": "application/octet-stream",
         }
 
 
 async def open_rows(resources: Resources) -> RemoteRows:
-    """The process's way to the Service at SWITCHBOARD_LOG_BATCH_URL. Raises Misconfigured where there is no secret to prove with."""
+    """The process's way to the Service at SWITCHBOARD_LOG_BATCH_URL, else to the hub's. Raises Misconfigured where there is no secret to
+    prove with."""
 
     async def make() -> tuple[RemoteRows, Closing]:
         settings = resources.settings
-        calls = Calls("log-batch", settings.required("log_batch_url"), SECONDS)
-        rows = RemoteRows(calls, settings.secret_keys(), f"/clusters/{settings.cluster}/logger")
+        url = settings.log_batch_url or settings.required("hub_url").rstrip("/") + BATCHES
+        rows = RemoteRows(Calls("log-batch", url, SECONDS), settings.secret_keys(), source_of(settings.cluster))
         return rows, rows.close
 
     return await resources.once("log-batch", make)

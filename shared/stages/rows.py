@@ -1,6 +1,7 @@
 """`switchboard.log.batch` on the wire: the body, and the proof that it comes from a process of ours (contracts.md)."""
 
 import hmac
+import re
 import struct
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -10,9 +11,10 @@ from shared.domain.logged import Taken, Unreadable
 from shared.domain.record import Flush, pack_flush, pack_records, part_of, unpack_flush
 
 EVENT_TYPE = "switchboard.log.batch"
-PROOF, SHARD = "ce-sbproof", "ce-sbshard"  # headers
+PROOF, SHARD, SOURCE = "ce-sbproof", "ce-sbshard", "ce-source"  # headers
 MAX_BYTES = 48 * 1024 * 1024  # of a body
 
+_SOURCE = re.compile("/clusters/([a-z0-9][a-z0-9-]{0,39})/logger")
 _entry = struct.Struct(">QI")  # flush number, bytes that follow
 
 
@@ -71,12 +73,25 @@ def _unpacked(number: int, packed: bytes) -> Flush | Unreadable:
         return Unreadable(number, packed, f"{type(error).__name__}: {error}")
 
 
-def proof_of(key: bytes, shard: int, body: bytes) -> str:
-    """HMAC-SHA-256 over event type, shard and body, in hex."""
-    return hmac.new(key, b"%s\n%d\n" % (EVENT_TYPE.encode(), shard) + body, "sha256").hexdigest()
+def source_of(cluster: str) -> str:
+    """The `source` of the batches of a cluster's loggers."""
+    return f"/clusters/{cluster}/logger"
 
 
-def check_proof(keys: Sequence[bytes], shard: int, body: bytes, proof: str) -> None:
+def cluster_of(source: str) -> str:
+    """The cluster whose loggers have this `source`. Raises Malformed."""
+    found = _SOURCE.fullmatch(source)
+    if found is None:
+        raise Malformed("source must be /clusters/<cluster>/logger: whose log the batch is of")
+    return found[1]
+
+
+def proof_of(key: bytes, source: str, shard: int, body: bytes) -> str:
+    """HMAC-SHA-256 over event type, source, shard and body, in hex."""
+    return hmac.new(key, b"%s\n%s\n%d\n" % (EVENT_TYPE.encode(), source.encode(), shard) + body, "sha256").hexdigest()
+
+
+def check_proof(keys: Sequence[bytes], source: str, shard: int, body: bytes, proof: str) -> None:
     """Raises Unauthenticated unless one of the keys made the proof."""
-    if not any(hmac.compare_digest(proof_of(key, shard, body).encode(), proof.encode()) for key in keys):
+    if not any(hmac.compare_digest(proof_of(key, source, shard, body).encode(), proof.encode()) for key in keys):
         raise Unauthenticated("the batch's proof (extension sbproof) is missing or wrong")

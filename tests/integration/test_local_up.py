@@ -4,6 +4,8 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -179,6 +181,14 @@ def test_the_variable_is_named_when_a_setting_is_bad(start_up: StartUp) -> None:
     up = start_up(SWITCHBOARD_FRONTS="none")
     assert up.ended() == 78
     assert "SWITCHBOARD_FRONTS: " in up.output.read_text()
+
+
+def test_up_is_refused_when_it_is_told_of_a_hub(tmp_path: Path) -> None:
+    env = {**os.environ, "SWITCHBOARD_HUB_URL": "http://127.0.0.1:1", "SWITCHBOARD_STATE_DIR": str(tmp_path / "state")}
+    done = subprocess.run([sys.executable, "-m", "infra.cli.main", "up"], env=env, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 78
+    assert "SWITCHBOARD_HUB_URL" in done.stderr
+    assert not (tmp_path / "state").exists()
 
 
 def test_it_ends_at_once_with_the_reason_when_a_process_is_misconfigured(start_up: StartUp, servers: dict[str, str]) -> None:

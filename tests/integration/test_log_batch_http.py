@@ -18,7 +18,7 @@ from shared.resources import Resources
 from shared.settings import Settings
 from shared.stages.calls import Calls
 from shared.stages.log_batch import RemoteRows
-from shared.stages.rows import EVENT_TYPE, PROOF, SHARD, pack_batch, proof_of, unpack_batch
+from shared.stages.rows import EVENT_TYPE, PROOF, SHARD, SOURCE, pack_batch, proof_of, source_of, unpack_batch
 from tests.events import accepted
 from tests.servers import LocalServer
 
@@ -57,8 +57,10 @@ def batch(*ids: str) -> bytes:
     return pack_batch([(1, pack_flush(1_800_000_000_000_000, b"n" * len(ids), pack_records([accepted(id) for id in ids])))])
 
 
-def headers(body: bytes, shard: int = 0, key: bytes = KEY) -> dict[str, str]:
-    return {"ce-type": EVENT_TYPE, SHARD: str(shard), PROOF: proof_of(key, shard, body), "content-type": "application/octet-stream"}
+def headers(body: bytes, shard: int = 0, key: bytes = KEY, cluster: str = "local") -> dict[str, str]:
+    proof = proof_of(key, source_of(cluster), shard, body)
+    told = {"ce-type": EVENT_TYPE, SOURCE: source_of(cluster), SHARD: str(shard), PROOF: proof}
+    return told | {"content-type": "application/octet-stream"}
 
 
 def rows(database: str) -> list[str]:
@@ -76,7 +78,13 @@ async def test_rows_are_there_when_the_answer_is_204_and_once_when_it_comes_twic
 
 async def test_a_batch_is_401_and_not_written_when_its_proof_is_wrong(client: httpx.AsyncClient, database: str) -> None:
     body = batch("e1")
-    for wrong in (headers(body, key=b"x" * 40), headers(body) | {SHARD: "1"}, headers(body) | {PROOF: ""}, headers(b"other")):
+    for wrong in (
+        headers(body, key=b"x" * 40),
+        headers(body) | {SHARD: "1"},
+        headers(body) | {SOURCE: source_of("edge")},
+        headers(body) | {PROOF: ""},
+        headers(b"other"),
+    ):
         answer = await client.post("/", content=body, headers=wrong)
         assert answer.status_code == 401
         assert answer.headers["content-type"] == "application/problem+json"
@@ -85,7 +93,7 @@ async def test_a_batch_is_401_and_not_written_when_its_proof_is_wrong(client: ht
 
 async def test_what_is_no_batch_is_400(client: httpx.AsyncClient) -> None:
     body = batch("e1")
-    for wrong in (headers(body) | {"ce-type": "order"}, headers(body) | {SHARD: "x"}, headers(body[:-1])):
+    for wrong in (headers(body) | {"ce-type": "order"}, headers(body) | {SHARD: "x"}, headers(body) | {SOURCE: "/s"}, headers(body[:-1])):
         answer = await client.post("/", content=body[:-1], headers=wrong)
         assert answer.status_code == 400
 
@@ -113,7 +121,7 @@ async def test_logger_s_flushes_are_rows_once_when_they_are_handed_over_twice(ro
 async def test_logger_is_not_stopped_when_flushes_or_one_of_them_are_larger_than_the_receiver_takes(
     rows_call: RemoteRows, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("functions.log_batch.main.MAX_BYTES", 1_000)
+    monkeypatch.setattr("functions.log_batch.api.MAX_BYTES", 1_000)
     names = [f"e{number:02}" for number in range(40)]
     flush, next_one = unpack_batch(batch(*names)), unpack_batch(batch("f1"))
     unread = Unreadable(2, b"?" * 3_000, "another release's")

@@ -19,13 +19,14 @@ from shared.domain.principal import Grant
 from shared.domain.record import pack_flush, pack_records
 from shared.edge.hops import MESSAGE_ID
 from shared.stages import events as wire
-from shared.stages.rows import EVENT_TYPE, PROOF, SHARD, pack_batch, proof_of
+from shared.stages.rows import EVENT_TYPE, PROOF, SHARD, pack_batch, proof_of, source_of
 from tests.broker import seen_by_broker
 from tests.events import accepted, message
 from tests.integration.fronts import environment, new_key
 from tests.integration.services import Service, serving
 from tests.servers import Databases, RedisDatabases
 
+LOGGER = source_of("local")
 SECRET, FOREIGN = b"s" * 48, b"f" * 48  # tests.integration.fronts.environment writes the first
 ORG = "hops"
 HOP = {"prefer": "reply"}
@@ -180,10 +181,10 @@ def test_event_is_401_and_has_no_effect_when_its_proof_is_missing_forged_or_of_s
 
 def test_log_batch_is_401_when_its_proof_is_wrong_and_204_when_it_is_right(stages: Stages) -> None:
     body = pack_batch([(1, pack_flush(1_800_000_000_000_000, b"n", pack_records([accepted("b1", org=ORG)])))])
-    head = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/s", "ce-type": EVENT_TYPE, SHARD: "0", **HOP}
-    for proof in ("", proof_of(FOREIGN, 0, body), proof_of(SECRET, 1, body), proof_of(SECRET, 0, body + b"x")):
+    head = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": LOGGER, "ce-type": EVENT_TYPE, SHARD: "0", **HOP}
+    for proof in ("", proof_of(FOREIGN, LOGGER, 0, body), proof_of(SECRET, LOGGER, 1, body), proof_of(SECRET, LOGGER, 0, body + b"x")):
         assert httpx.post(stages.log_batch.url, content=body, headers={**head, PROOF: proof}).status_code == 401
-    done = httpx.post(stages.log_batch.url, content=body, headers={**head, PROOF: proof_of(SECRET, 0, body)}, timeout=20)
+    done = httpx.post(stages.log_batch.url, content=body, headers={**head, PROOF: proof_of(SECRET, LOGGER, 0, body)}, timeout=20)
     assert (done.status_code, seen_by_broker(done)) == (204, ("done", None))
 
 
@@ -255,7 +256,7 @@ def test_stock_runner_gives_the_same_verdicts_when_it_serves_a_stage(stages: Sta
         about(stages, "stock-3", body=b"x" * 2_000_000),
     ]
     body = pack_batch([(2, pack_flush(1_800_000_000_000_000, b"n", pack_records([accepted(f"stock{more}", org=ORG)])))])
-    head = {"ce-type": EVENT_TYPE, SHARD: "0", PROOF: proof_of(SECRET, 0, body)}
+    head = {"ce-source": LOGGER, "ce-type": EVENT_TYPE, SHARD: "0", PROOF: proof_of(SECRET, LOGGER, 0, body)}
     with serving(check, route, log_batch):
         for ours, stock, type in ((stages.check, check, wire.RECEIVED), (stages.route, route, wire.ACCEPTED)):
             events = [event(type, one) for one in asked]

@@ -65,7 +65,7 @@ def test_gateway_decides_as_switchboard_up_does_when_asked_for_any_path(both: Bo
 
 def test_corpus_meets_every_function_and_every_refusal_when_all_of_it_is_asked(both: Both) -> None:
     decisions = {_decision(ask(both.gateway, method, path))[:2] for method, path in itertools.product(("GET", "PUT"), PATHS)}
-    decisions |= {_decision(ask(both.gateway, "POST", "/"))[:2]}
+    decisions |= {_decision(ask(both.gateway, "POST", path))[:2] for path in ("/", "/v1/log/batches")}
     assert decisions >= {(200, name) for name in FUNCTIONS} | {(404, ""), (405, "")}
 
 

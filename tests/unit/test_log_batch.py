@@ -4,11 +4,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from functions.log_batch.handler import handle
+from functions.log_batch.handler import handle, handle_from
+from functions.log_batch.known import bodies
+from shared.adapters.memory.feed import MemoryFeedReader, MemoryFeedWriter
+from shared.adapters.memory.message_store import MemoryMessageStore
 from shared.domain.errors import Malformed, NotProcessable, Unauthenticated, Unavailable
 from shared.domain.logged import Unreadable
 from shared.domain.record import Accepted, Flush, pack_flush, pack_records, unpack_flush
-from shared.stages.rows import check_proof, pack_batch, packed, proof_of, split, unpack_batch
+from shared.stages.known import Bodies, WantedBodies
+from shared.stages.rows import check_proof, cluster_of, pack_batch, packed, proof_of, source_of, split, unpack_batch
 from tests.events import accepted, attempt
 
 
@@ -22,7 +26,7 @@ class PickyStore:
         self.aside: list[tuple[int, int, bytes, str]] = []
         self.writes = 0
 
-    async def write(self, shard: int, flushes: Sequence[Flush]) -> None:
+    async def write(self, shard: int, flushes: Sequence[Flush], cluster: str | None = None) -> None:
         if self.down:
             raise Unavailable("the store is down")
         self.writes += 1
@@ -31,7 +35,7 @@ class PickyStore:
             raise NotProcessable("a NUL in a text")
         self.rows += ids
 
-    async def quarantine(self, shard: int, flush: int, index: int, packed: bytes, reason: str) -> None:
+    async def quarantine(self, shard: int, flush: int, index: int, packed: bytes, reason: str, cluster: str | None = None) -> None:
         self.aside.append((flush, index, packed, reason))
 
 
@@ -100,13 +104,58 @@ def test_a_batch_is_malformed_when_it_ends_early(cut: int) -> None:
         unpack_batch(pack_batch([(1, b"0123456789")])[:cut])
 
 
-def test_a_proof_holds_for_its_shard_and_body_alone() -> None:
-    keys = (b"new" * 16, b"old" * 16)
-    check_proof(keys, 3, b"body", proof_of(keys[1], 3, b"body"))
-    right = proof_of(keys[0], 3, b"body")
-    for shard, body, proof in ((4, b"body", right), (3, b"other", right), (3, b"body", "é"), (3, b"body", "")):
+def test_a_proof_holds_for_its_cluster_shard_and_body_alone() -> None:
+    keys, ours, other = (b"new" * 16, b"old" * 16), source_of("here"), source_of("there")
+    check_proof(keys, ours, 3, b"body", proof_of(keys[1], ours, 3, b"body"))
+    right = proof_of(keys[0], ours, 3, b"body")
+    wrong = ((ours, 4, b"body", right), (other, 3, b"body", right), (ours, 3, b"other", right), (ours, 3, b"body", "é"))
+    for source, shard, body, proof in (*wrong, (ours, 3, b"body", "")):
         with pytest.raises(Unauthenticated):
-            check_proof(keys, shard, body, proof)
+            check_proof(keys, source, shard, body, proof)
+
+
+@pytest.mark.parametrize(
+    "source", ["", "/s", "/clusters//logger", "/clusters/A/logger", "/clusters/a/ingest", f"/clusters/{'a' * 41}/logger"]
+)
+def test_a_batch_is_malformed_when_its_source_names_no_cluster(source: str) -> None:
+    assert cluster_of(source_of("eu-1")) == "eu-1"
+    with pytest.raises(Malformed, match="source"):
+        cluster_of(source)
+
+
+async def test_what_another_cluster_logged_is_shown_once_when_its_batch_comes_twice() -> None:
+    store, reader = MemoryMessageStore(), MemoryFeedReader()
+    writer = MemoryFeedWriter(reader)
+    flush = Flush(1, 1_800_000_000_000_000, b"n", [accepted("e1")])
+    for _ in range(2):
+        await handle_from("edge", 0, [flush, Unreadable(2, b"?", "no flush")], store, writer)
+    _, shown = await reader.follow([0], 1)
+    assert [(row.message.event_id, len(shown), shown[0].number) for row in store.rows] == [("e1", 1, 1)]
+    assert [one[1] for one in store.quarantined] == [2]
+
+
+async def test_nothing_is_committed_when_the_feed_can_t_be_written_to() -> None:
+    """What is committed and not shown comes again, and the store knows it again only for a quarter of an hour."""
+
+    class Away(MemoryFeedWriter):
+        async def ready(self) -> None:
+            raise Unavailable("the feed is away")
+
+    store = MemoryMessageStore()
+    with pytest.raises(Unavailable):
+        await handle_from("edge", 0, [Flush(1, 1, b"n", [accepted("e1")])], store, Away(MemoryFeedReader()))
+    assert store.rows == []
+
+
+async def test_answer_has_bounds_and_says_what_was_looked_for_when_bodies_are_large() -> None:
+    store = MemoryMessageStore()
+    records = [accepted(f"e{number}", body=b"x" * 1_000_000) for number in range(40)]
+    await store.write(0, [Flush(1, 1, b"n" * 40, records)])
+    wanted = tuple((record.message.id, 1) for record in records)
+    answer = await bodies(WantedBodies(wanted), store)
+    assert answer.answered == 32  # two looks of sixteen: the first had less than an answer may
+    assert [place for place, _ in answer.found] == list(range(32))
+    assert (await bodies(WantedBodies(((b"?" * 16, None),)), store)) == Bodies(1, ())
 
 
 def test_flush_has_the_bytes_of_the_log_when_it_is_packed_again() -> None:

@@ -24,6 +24,8 @@ from shared.routes import ROUTES, function_of, methods_of
         ("GET", "/v1/backbones/main-0badcafe/events", "registry_crud"),
         ("DELETE", "/v1/clusters/eu", "registry_crud"),
         ("POST", "/v1/session", "websocket"),
+        ("POST", "/v1/log/batches", "log_batch"),
+        ("GET", "/v1/log/batches", None),
         ("POST", "/v1/feed", None),
         ("PUT", "/v1/events", None),
         ("POST", "/v1/events/more", None),

@@ -51,15 +51,6 @@ def test_a_bad_value_is_refused_by_name_when_read(name: str, value: str) -> None
     assert "hunter2" not in caught.value.detail
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["SWITCHBOARD_HUB_URL"],
-)
-def test_a_setting_of_what_is_not_built_is_refused_by_name_when_set(name: str) -> None:
-    with pytest.raises(Misconfigured, match=f"^{name}: not built yet"):
-        Settings.from_env({name: "http://elsewhere"})
-
-
 def test_an_unknown_variable_is_warned_of_when_it_has_our_prefix(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         Settings.from_env({"SWITCHBOARD_REDIS_ULR": "x", "SWITCHBOARD_KEY": "k", "HOME": "/"})

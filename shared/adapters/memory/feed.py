@@ -4,7 +4,8 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 
-from shared.domain.feed import FeedEntry, FeedSpan
+from shared.domain.feed import FeedEntry, FeedSpan, packed_for_feed
+from shared.domain.record import Flush
 
 
 class MemoryFeedReader:
@@ -60,3 +61,25 @@ class MemoryFeedReader:
 
     def _from(self, places: Sequence[int]) -> list[FeedEntry]:
         return [entry for shard in self._entries for entry in shard if entry.number >= places[entry.shard]]
+
+
+class MemoryFeedWriter:
+    """FeedWriter on a MemoryFeedReader."""
+
+    def __init__(self, feed: MemoryFeedReader) -> None:
+        self._feed = feed
+        self._shown: set[tuple[str, int, int, bytes]] = set()
+
+    async def ready(self) -> None:
+        """It always is."""
+
+    async def show(self, cluster: str, shard: int, flushes: Sequence[Flush]) -> int:
+        new = 0
+        for flush in flushes:
+            packed = packed_for_feed(flush)
+            one = cluster, shard, flush.number, packed
+            if one not in self._shown:
+                self._shown.add(one)
+                self._feed.append(packed, shard % self._feed.shards)
+                new += 1
+        return new

@@ -25,21 +25,21 @@ class MemoryMessageStore:
         self.refusal_counts: list[RefusalCount] = []
         self.audits: list[Audit] = []
         self.quarantined: list[tuple[int, int, int, bytes, str]] = []
-        self._flushes: set[tuple[int, int, int, bytes]] = set()
+        self._flushes: set[tuple[str | None, int, int, int, bytes]] = set()
 
-    async def write(self, shard: int, flushes: Sequence[Flush]) -> None:
+    async def write(self, shard: int, flushes: Sequence[Flush], cluster: str | None = None) -> None:
         for flush in flushes:
             for _, record in flush.new():
                 _refuse_unwritable(record)
         for flush in flushes:
-            identity = shard, flush.number, flush.logged_at, flush.mask
+            identity = cluster, shard, flush.number, flush.logged_at, flush.mask
             if identity in self._flushes:
                 continue
             self._flushes.add(identity)
             for _, record in flush.new():
                 self._keep(record, flush.logged_at)
 
-    async def quarantine(self, shard: int, flush: int, index: int, packed: bytes, reason: str) -> None:
+    async def quarantine(self, shard: int, flush: int, index: int, packed: bytes, reason: str, cluster: str | None = None) -> None:
         entry = shard, flush, index, packed, reason
         if entry not in self.quarantined:
             self.quarantined.append(entry)

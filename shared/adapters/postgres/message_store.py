@@ -36,18 +36,19 @@ class PostgresMessageStore:
         self._database_url = database_url
         self.cluster = cluster
         self._deadline = deadline
-        self._writers: dict[int, ShardWriter] = {}
+        self._writers: dict[tuple[str, int], ShardWriter] = {}
         self._reads = Connections(database_url, SESSION, "switchboard-store", readers)
 
-    async def write(self, shard: int, flushes: Sequence[Flush]) -> None:
+    async def write(self, shard: int, flushes: Sequence[Flush], cluster: str | None = None) -> None:
         """One transaction for all of it. Raises Unavailable (write the same again), NotProcessable (nothing was written: bisect)."""
-        writer = self._writers.get(shard)
+        whose = cluster or self.cluster
+        writer = self._writers.get((whose, shard))
         if writer is None:
-            writer = self._writers[shard] = ShardWriter(self._database_url, self.cluster, shard, self._deadline)
+            writer = self._writers[whose, shard] = ShardWriter(self._database_url, whose, shard, self._deadline)
         await writer.write(flushes)
 
-    async def quarantine(self, shard: int, flush: int, index: int, packed: bytes, reason: str) -> None:
-        values = {"cluster": self.cluster, "shard": shard, "flush": flush, "place": index, "packed": packed}
+    async def quarantine(self, shard: int, flush: int, index: int, packed: bytes, reason: str, cluster: str | None = None) -> None:
+        values = {"cluster": cluster or self.cluster, "shard": shard, "flush": flush, "place": index, "packed": packed}
         printable = reason.encode(errors="replace").decode().replace("\0", "")
         await self._fetch(INSERT_QUARANTINE, values | {"reason": printable}, answers=False)
 

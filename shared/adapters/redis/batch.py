@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from shared.domain.errors import Unavailable
+from shared.domain.feed import FEED_BODY, cut_for_feed
 from shared.domain.logged import Entry
 from shared.domain.message import Message
 from shared.domain.record import CONFLICT, DUPLICATE, NEW, Accepted, Deliveries, Record, pack_records
@@ -14,7 +15,6 @@ from shared.ports import Publish
 
 MAX_RECORDS, MAX_BYTES = 1_000, 8_388_608
 OVERHEAD = 400  # bytes a record takes beside its body: attributes, identity, places in lists
-FEED_BODY = 16_384  # bytes of a body that the feed carries; more is cut and fetched by id
 
 _meta = struct.Struct(">16s32sHHII").pack
 _hit = struct.Struct(">IIQH").unpack_from  # revision, second, flush, index: behind the 32 bytes of the digest
@@ -228,16 +228,6 @@ def weight(records: Sequence[Accepted]) -> int:
     if len(records) == 1:
         return OVERHEAD + len(records[0].message.body or b"")
     return OVERHEAD * len(records) + sum([len(record.message.body) for record in records if record.message.body is not None])
-
-
-def cut_for_feed(record: Record) -> Record:
-    """The record with a long body cut, and marked so."""
-    if not isinstance(record, Accepted):
-        return record
-    message = record.message
-    if message.body is None or len(message.body) <= FEED_BODY:
-        return record
-    return msgspec.structs.replace(record, message=msgspec.structs.replace(message, body=message.body[:FEED_BODY]), cut=True)
 
 
 def size_of(record: Record) -> int:

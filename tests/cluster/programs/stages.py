@@ -13,7 +13,7 @@ import msgspec
 from shared.domain.message import Message, message_digest, message_id
 from shared.domain.record import Accepted, pack_flush, pack_records
 from shared.stages import events as wire
-from shared.stages.rows import EVENT_TYPE, PROOF, SHARD, pack_batch, proof_of
+from shared.stages.rows import EVENT_TYPE, PROOF, SHARD, pack_batch, proof_of, source_of
 
 HOP = {"prefer": "reply"}
 
@@ -40,8 +40,8 @@ def asked(plan: dict[str, Any]) -> dict[str, int]:
     """The status that each stage's Service answers with."""
     structured = {"content-type": wire.STRUCTURED, **HOP}
     body = pack_batch([(1, pack_flush(wire.now(), b"-", pack_records([Accepted(message(plan["revision"]), ("local",))])))])
-    proof = proof_of(plan["key"].encode(), 0, body) if plan["key"] else ""
-    batch = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/test", "ce-type": EVENT_TYPE, SHARD: "0", PROOF: proof, **HOP}
+    proof = proof_of(plan["key"].encode(), source_of("local"), 0, body) if plan["key"] else ""
+    batch = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": source_of("local"), "ce-type": EVENT_TYPE, SHARD: "0", PROOF: proof, **HOP}
     requests = {
         "check-constraints": (internal(wire.RECEIVED, plan), structured),
         "route": (internal(wire.ACCEPTED, plan), structured),
