@@ -119,6 +119,14 @@ def up(
         yield found
 
 
+@pytest.fixture(autouse=True)
+def no_rejections(request: pytest.FixtureRequest) -> None:
+    """A test that failed leaves no rejection for the next to find."""
+    if "up" in request.fixturenames:
+        up: Running = request.getfixturevalue("up")
+        up.client.redis.delete(up.client.key("rejected"))
+
+
 def test_receipts_are_the_contracts_when_events_are_pushed_alone_and_in_arrays(up: Running) -> None:
     place = up.client.place()
     events = [event(f"a{number}", replyto=place, subject="agent-7", topic="orders.created") for number in range(4)]
