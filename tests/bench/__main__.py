@@ -20,6 +20,7 @@ from tests.bench.figure import Figure
 from tests.bench.nats_door import requested, submitted
 from tests.bench.policies import ten_policies, whole_check
 from tests.bench.redis_door import arrays_of_50, single_elements
+from tests.bench.sockets import arrays, single_frames
 from tests.bench.startup import first_answer
 from tests.bench.store import rows
 
@@ -34,6 +35,8 @@ FIGURES: dict[str, Callable[[Path], Awaitable[Figure]]] = {
     "P1 rules": ruled_single_events,
     "P2 rules": ruled_batches_of_50,
     "P8": first_answer,
+    "websocket": single_frames,
+    "websocket arrays": arrays,
     "nats": submitted,
     "nats request": requested,
     "redis": arrays_of_50,
