@@ -161,7 +161,8 @@ class Request:
 
     def _address(self, event: bytes) -> str:
         try:
-            topic = json.loads(event)["topic"]
+            said = json.loads(event)
+            topic = said.get("topic") or said["type"]
             return nats_subject(self._agent.org, None, topic).removeprefix(f"sb.{self._agent.org}._.")
         except Exception:  # no event, or no topic in it, or one that is none: any address will do
             return "corpus.case"
