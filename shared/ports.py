@@ -8,6 +8,7 @@ from shared.domain.logged import Entry, Taken
 from shared.domain.message import Message
 from shared.domain.principal import Principal
 from shared.domain.publishing import Outgoing, PublishedGroup
+from shared.domain.received import Entered, Received, Ruling, Settled
 from shared.domain.record import Accepted, Attempt, Deliveries, Flush
 from shared.domain.registry.deciding import Change, Kept, Place, Written
 from shared.domain.registry.shapes import Event, Status
@@ -63,6 +64,29 @@ class LogQueue(Protocol):
     def refused(self, entries: Sequence[Entry], deliveries: Deliveries, retry_ms: int) -> None:
         """A reachable backbone refused these (deliveries.error says why): they move to its retry schedule, due in `retry_ms`. Never
         blocks."""
+
+
+class ReceivedLog(Protocol):
+    """The log of messages that wait for their verdict. Conformance: tests/conformance/received_log.py, run on memory and Redis.
+
+    Every method raises Unavailable: then nobody knows what was written, and the caller does the same again.
+    """
+
+    async def receive(self, records: Sequence[Received]) -> list[Entered]:
+        """Write them down, each unless the same event waits or was accepted in the recent window. Returns once it is on disk."""
+
+    async def settle(self, ruling: Ruling) -> Settled:
+        """Log a verdict, unless the record has one: the first is the verdict, whoever asks. Returns once it is on disk.
+
+        The record waits no more, and its identity is free for another one; what was accepted is pending on its backbones, in a flush of its
+        own. A verdict is kept for 5 minutes.
+        """
+
+    async def overdue(self, older_than_s: float, limit: int) -> list[Received]:
+        """Those that have waited longer than that, the oldest first."""
+
+    async def first(self, entry: Entry) -> Message | None:
+        """The message that a `conflict` is in conflict with, while its flush is in the log."""
 
 
 # ---- backbones ----------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import msgspec
 from shared.domain.errors import Unavailable
 from shared.domain.message import Message
 from shared.domain.principal import Principal
+from shared.domain.refused import error_of
 from shared.domain.snapshot import Snapshot
 from shared.domain.verdict import Shadowed, Verdict
 from shared.resources import Closing, Resources
@@ -54,7 +55,7 @@ def _verdict(answer: wire.Event) -> Verdict:
     refusal, shadows = answer.data.refusal, answer.data.shadows
     if answer.type != wire.ACCEPTED and refusal is None:
         raise Unavailable("check-constraints refused and did not say why; retry with the same id")
-    blocked = None if answer.type == wire.ACCEPTED or refusal is None else wire.error_of(refusal)
+    blocked = None if answer.type == wire.ACCEPTED or refusal is None else error_of(refusal)
     return Shadowed(blocked, shadows) if shadows else blocked
 
 

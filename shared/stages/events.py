@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 
-from shared.domain.errors import Fault, Malformed, SwitchboardError, Unauthenticated
+from shared.domain.errors import Fault, Malformed, Unauthenticated
 from shared.domain.message import Message, uuid_text
 from shared.domain.principal import Grant, Principal
 from shared.domain.proof import Claim, prove, verify
+from shared.domain.refused import Refused
 from shared.domain.snapshot import Snapshot
 from shared.domain.uuid7 import uuid7
 from shared.domain.verdict import Shadow
@@ -30,17 +31,6 @@ TAKEN_BYTES = 16 * 1024 * 1024  # what a stage takes
 
 class MessageByName(Message, frozen=True, array_like=False):
     """A message as a JSON object: its fields by name, bytes in base64."""
-
-
-class Refused(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An error as an event carries it."""
-
-    kind: str
-    status: int
-    detail: str
-    rule: str | None = None
-    faults: tuple[Fault, ...] = ()
-    retry_after_ms: int | None = None
 
 
 class Made(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -62,7 +52,8 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
     `message` is left out of answers to who has it already (`Prefer: return=minimal`). To route: `known` is a duplicate that the log
     knew, `nats_id` a Nats-Msg-Id other than the message id, and nothing is published after `until` (microseconds since 1970).
     To check: `grants` of a token's principal, which config doesn't have. From check: `refusal` for a message that a rule blocks, `shadows`
-    what shadow policies would have done.
+    what shadow policies would have done. `brokered`: the record is in the log as received, under its own record id, and whoever takes
+    the event logs what becomes of it.
     """
 
     record_id: bytes
@@ -78,6 +69,7 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
     deliveries: tuple[Made, ...] = ()
     shadows: tuple[Shadow, ...] = ()
     grants: tuple[Grant, ...] = ()
+    brokered: bool = False
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -97,7 +89,6 @@ _encode = msgspec.json.Encoder().encode
 _one = msgspec.json.Decoder(Event).decode
 _several = msgspec.json.Decoder(list[Event]).decode
 _canonical = msgspec.msgpack.Encoder(order="deterministic").encode
-_ERRORS = {kind.kind: kind for kind in SwitchboardError.__subclasses__()}
 
 
 # ---- what they say ------------------------------------------------------------------------------------------------------------
@@ -109,16 +100,6 @@ def by_name(message: Message) -> MessageByName:
 
 def plain(message: MessageByName) -> Message:
     return Message(*msgspec.structs.astuple(message))
-
-
-def refused(error: SwitchboardError) -> Refused:
-    return Refused(error.kind, error.status, error.detail, error.rule, error.faults, error.retry_after_ms)
-
-
-def error_of(said: Refused) -> SwitchboardError:
-    """The error that was refused with, of its own class."""
-    kind = _ERRORS.get(said.kind, SwitchboardError)
-    return kind(said.detail, rule=said.rule, faults=said.faults, status=said.status, retry_after_ms=said.retry_after_ms)
 
 
 # ---- proven -------------------------------------------------------------------------------------------------------------------

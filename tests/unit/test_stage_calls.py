@@ -9,6 +9,7 @@ import pytest
 from shared.domain.errors import Forbidden, Unavailable
 from shared.domain.principal import Grant, Principal
 from shared.domain.publishing import Outgoing
+from shared.domain.refused import refused
 from shared.domain.snapshot import Snapshot
 from shared.domain.verdict import Shadow, Shadowed, Verdict, blocked_by, shadows_of
 from shared.edge.asgi import Receive, Scope, Send, answer
@@ -22,7 +23,7 @@ KEY, FOREIGN = b"k" * 40, b"f" * 40
 SHOP = Principal("shop", "acme", (Grant("publish"),))
 SNAPSHOT = Snapshot(revision=42, keys={})
 EMITS = (wire.ACCEPTED, wire.REJECTED)
-NO = wire.refused(Forbidden("no", rule="grant"))
+NO = refused(Forbidden("no", rule="grant"))
 
 Answers = Callable[[Sequence[wire.Event]], Sequence[wire.Event]]
 

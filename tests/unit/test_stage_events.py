@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from shared.domain.errors import Fault, Malformed, NotProcessable, Overloaded, SwitchboardError, TooLarge, Unauthenticated
 from shared.domain.message import Message
+from shared.domain.refused import Refused, error_of, refused
 from shared.stages import events as wire
 from tests.events import message
 
@@ -185,7 +186,7 @@ def test_event_is_malformed_when_it_carries_no_message() -> None:
     ],
 )
 def test_error_is_the_same_when_it_went_through_a_hop(error: SwitchboardError) -> None:
-    found = wire.error_of(msgspec.json.decode(msgspec.json.encode(wire.refused(error)), type=wire.Refused))
+    found = error_of(msgspec.json.decode(msgspec.json.encode(refused(error)), type=Refused))
     assert type(found) is type(error)
-    assert wire.refused(found) == wire.refused(error)
+    assert refused(found) == refused(error)
     assert (found.status, found.faults) == (error.status, error.faults)

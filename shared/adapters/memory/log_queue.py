@@ -33,7 +33,7 @@ class MemoryLogQueue:
         written: list[Record] = []
         for record in records:
             entry = self._look_up(record.message)
-            if entry is None and self._over_quota(record.message):
+            if entry is None and self.over_quota(record.message):
                 entry = Entry("full", record.message, (), record.message.revision, 0, 0, 0)
             if entry is None:
                 entry = self._write(record, number, len(written))
@@ -93,8 +93,9 @@ class MemoryLogQueue:
         outcome = "duplicate" if record.message.digest == message.digest else "conflict"
         return Entry(outcome, message, record.targets, record.message.revision, 0, flush, index, record.undeliverable)
 
-    def _over_quota(self, message: Message) -> bool:
-        total, own = sum(self._used.values()), self._used.get(message.org, 0)
+    def over_quota(self, message: Message, besides: int = 0) -> bool:
+        """Whether there is no room for the message; `besides` is what is held elsewhere, bytes."""
+        total, own = sum(self._used.values()) + besides, self._used.get(message.org, 0) + besides
         size = len(message.body or b"") + 400
         return total + size > self._limit or (total + size > self._limit * 0.75 and own + size > self._limit * 0.25)
 

@@ -167,7 +167,7 @@ class Flusher:
         then: Sequence[Any] = (b"WAITAOF", 1, self._replicas, self._wait_ms) if durable else ()
         replies = await self._link.run(script("flush"), self._prefix, *arguments, then=then)
         if durable:
-            _check_fsynced(replies[1], self._replicas)
+            check_fsynced(replies[1], self._replicas)
         number, seconds, microseconds, mask, hits, gates, epoch = replies[0]
         batch.answered(number, epoch, time.monotonic(), mask, hits)
         self.told.of_epoch(epoch)
@@ -192,7 +192,7 @@ class Flusher:
         return self.gates.state(backbone) not in (HELD, CLOSING)
 
 
-def _check_fsynced(reply: Any, replicas: int) -> None:
+def check_fsynced(reply: Any, replicas: int) -> None:
     if isinstance(reply, Refused):
         raise Unavailable(f"the log's Redis can't say what is on disk: {reply}")
     if reply[0] < 1 or reply[1] < replicas:

@@ -98,7 +98,12 @@ for _, entry in ipairs(told.whole) do
 end
 for _, entry in ipairs(told.part) do
   local backbone, number, indexes = entry[1], entry[2], entry[3]
-  if redis.call('ZSCORE', prefix .. 'pending:' .. backbone, number) then
+  if redis.call('GETRANGE', prefix .. 'flush:' .. number, 9, 10) == '\0\1' then  -- the only message of its flush: that is whole
+    if redis.call('ZREM', prefix .. 'pending:' .. backbone, number) == 1 then
+      redis.call('HDEL', prefix .. 'done:' .. backbone, number)
+      release(prefix, number)
+    end
+  elseif redis.call('ZSCORE', prefix .. 'pending:' .. backbone, number) then
     local before = redis.call('HGET', prefix .. 'done:' .. backbone, number) or ''
     local packed = {}
     for place, index in ipairs(indexes) do packed[place] = struct.pack('>I2', index) end
