@@ -8,8 +8,9 @@ from typing import Protocol
 import msgspec
 
 from functions.check_constraints import handler as check_constraints
+from functions.check_constraints import ruling
 from functions.log_batch import handler as log_batch
-from functions.route.handler import Route
+from functions.route.handler import Route, State, first_retry
 from shared.domain.errors import NotProcessable, SwitchboardError, Unavailable
 from shared.domain.in_flight import InFlight
 from shared.domain.logged import Entry
@@ -40,6 +41,9 @@ STEPS = (
     Step("route", on=ACCEPTED, emits=(DELIVERED, UNDELIVERABLE)),
 )
 
+Lanes = Route
+Judge = ruling.Judge  # brokered, the first step: the logger's relay takes it for what the Broker lost
+
 write_rows = log_batch.handle  # the stage behind the log queue: the logger hands it each batch
 
 
@@ -68,13 +72,6 @@ class Send(Protocol):
     """The route stage: a direct call, or the route Service. Called in log order; what is called first is published first."""
 
     def __call__(self, entries: Sequence[Entry]) -> Sending: ...
-
-
-class State(Protocol):
-    """The snapshot in force."""
-
-    @property
-    def current(self) -> Snapshot: ...
 
 
 class Bodies(Protocol):
@@ -111,7 +108,7 @@ class Pipeline:
         if isinstance(check, Limits):
             limits = check
             check, give_back = partial(check_constraints.handle, limits=limits), partial(check_constraints.give_back, limits=limits)
-        return cls(check, log, Route(backbones, log, partial(_first_retry, state)).handle, state, store, give_back)
+        return cls(check, log, lanes(log, backbones, state).handle, state, store, give_back)
 
     async def submit(self, messages: Sequence[Message], principal: Principal) -> list[Outcome]:
         """Judge, write down, deliver: an outcome for each message of one principal, in order.
@@ -232,10 +229,9 @@ def keep(messages: Sequence[Message], principal: Principal, snapshot: Snapshot) 
     """The tokens of a check Service stay taken: a duplicate costs there what a message does."""
 
 
-def _first_retry(state: State, message: Message) -> int:
-    """After how many ms a message that its backbone refused is tried again; at once where it isn't to be: the relay buries it."""
-    way = state.current.rules.delivering(message)
-    return 0 if way.attempts <= 1 else way.initial_ms
+def lanes(log: LogQueue, backbones: Backbones, state: State) -> Route:
+    """The route stage as a direct call: a lane for each stream."""
+    return Route(backbones, log, partial(first_retry, state))
 
 
 def _receipts(entries: Sequence[Entry], deliveries: Sequence[tuple[Delivery, ...]]) -> list[Outcome]:

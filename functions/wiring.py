@@ -1,11 +1,11 @@
 """A door's pipeline by its process's settings: on the process's own adapters, each stage a direct call or a call to its Service."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
 
 from functions.door import Submit
 from functions.pipeline import Check, Pipeline
+from shared.bodies import Bodies
 from shared.domain.message import Message
 from shared.domain.principal import Principal
 from shared.domain.rules.limits import Limits
@@ -22,7 +22,7 @@ async def pipeline_of(resources: Resources) -> Pipeline:
         backbones = resources.backbones() if settings.route_url is None else remote_route(resources)
         log, publishing = await asyncio.gather(resources.log(), backbones)
         check: Limits | Check = await resources.limits() if settings.check_url is None else await remote_check(resources)
-        return Pipeline.wired(log, publishing, resources.snapshots, Bodies(resources), check), None
+        return Pipeline.wired(log, publishing, resources.snapshots, Bodies(resources.known), check), None
 
     return await resources.once("pipeline", make)
 
@@ -42,27 +42,21 @@ async def remote_route(resources: Resources) -> Backbones:
     return await open_route(resources)
 
 
-class Bodies:
-    """The bodies of the store, or the hub, opened when the first is needed: messages are taken while it is away."""
-
-    def __init__(self, resources: Resources) -> None:
-        self._resources = resources
-
-    async def bodies(self, wanted: Sequence[tuple[bytes, int | None]]) -> dict[tuple[bytes, int | None], Message]:
-        """See Known.bodies."""
-        return await (await self._resources.known()).bodies(wanted)
+async def piped(resources: Resources) -> Submit:
+    """The process's pipeline. Raises Unavailable, Misconfigured."""
+    return (await pipeline_of(resources)).submit
 
 
-def submit_of(resources: Resources) -> Submit:
-    """The process's pipeline as a door calls it. The door opens before the pipeline is there: until then it raises Unavailable."""
-    pipeline: Pipeline | None = None
+def submit_of(resources: Resources, open_way: Callable[[Resources], Awaitable[Submit]] = piped) -> Submit:
+    """The process's way in, as a door calls it. The door opens before that is there: until then it raises Unavailable."""
+    way: Submit | None = None
 
     async def first(messages: Sequence[Message], principal: Principal) -> list[Outcome]:
-        nonlocal pipeline
-        pipeline = await pipeline_of(resources)
-        return await pipeline.submit(messages, principal)
+        nonlocal way
+        way = await open_way(resources)
+        return await way(messages, principal)
 
-    def submit(messages: Sequence[Message], principal: Principal) -> Coroutine[Any, Any, list[Outcome]]:
-        return first(messages, principal) if pipeline is None else pipeline.submit(messages, principal)
+    def submit(messages: Sequence[Message], principal: Principal) -> Awaitable[list[Outcome]]:
+        return first(messages, principal) if way is None else way(messages, principal)
 
-    return submit
+    return submit  # type: ignore[return-value]  # an awaitable of ours is a coroutine

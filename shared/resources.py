@@ -9,7 +9,7 @@ from shared.domain.errors import Unavailable
 from shared.domain.rules.limits import Limits
 from shared.edge.flight import Flight
 from shared.edge.metrics import Counters
-from shared.ports import Backbones, ConfigSource, ConfigStore, FeedWriter, Known, LogQueue, MessageStore, Registry
+from shared.ports import Backbones, ConfigSource, ConfigStore, FeedWriter, Known, LogQueue, MessageStore, ReceivedLog, Registry
 from shared.session import Cookies
 from shared.settings import Settings
 from shared.snapshots import SnapshotFollower
@@ -25,9 +25,9 @@ Closing = Callable[[], Awaitable[None]]
 FIRST_SNAPSHOT = 3.0  # seconds to wait for the store before going on with the snapshot kept on disk
 OPENING = 5.0  # seconds a server has to answer when an adapter is opened
 # Last opened is not last closed: what still publishes goes first, then the log its delivery records ride on, then the store.
-DRAIN = ("backbones", "log", "store", "config", "hub")
+DRAIN = ("backbones", "log", "received", "store", "config", "hub")
 # What can say whether it answered when it was last asked
-REACHED = ("log", "feed", "config", "hub-config", "hub", "check-constraints", "route", "log-batch", "sink", "redis-door")
+REACHED = ("log", "feed", "config", "hub-config", "hub", "check-constraints", "route", "log-batch", "sink", "redis-door", "broker")
 CALLED = {"hub-config": "config"}  # by /readyz and metrics
 
 
@@ -142,6 +142,10 @@ class Resources:
         """The log queue in Redis."""
         return await self.once("log", self._open_log)
 
+    async def received(self) -> ReceivedLog:
+        """The log of messages that wait for their verdict, in the log's Redis."""
+        return await self.once("received", self._open_received)
+
     async def backbones(self) -> Backbones:
         """The NATS backbones of this cluster."""
         return await self.once("backbones", self._open_backbones)
@@ -196,6 +200,15 @@ class Resources:
         wanted = self.settings
         feed = RedisFeedWriter(wanted.required("redis_url"), wanted.log_shards, wanted.log_bytes)
         return await _started(feed), feed.stop
+
+    async def _open_received(self) -> tuple[ReceivedLog, Closing]:
+        from shared.adapters.redis.received_log import RedisReceivedLog
+
+        wanted = self.settings
+        received = RedisReceivedLog(
+            wanted.required("redis_url"), shards=wanted.log_shards, limit_bytes=wanted.log_bytes, durability=wanted.log_durability
+        )
+        return await _started(received), received.stop
 
     async def _open_backbones(self) -> tuple[Backbones, Closing]:
         from shared.adapters.nats.backbones import NatsBackbones

@@ -115,7 +115,8 @@ class Settings:
     route_url: str | None = field(default=None, metadata=HTTP)
     log_batch_url: str | None = field(default=None, metadata=HTTP)
     hub_url: str | None = field(default=None, metadata=HTTP)
-    # A source's sink, as Knative's SinkBinding tells it: its URL, extensions for its events (JSON), certificates to trust (PEM).
+    # A source's sink, or ingest's Broker (which makes the wiring brokered), as Knative's SinkBinding tells it: its URL, extensions for its
+    # events (JSON), certificates to trust (PEM).
     sink: str | None = field(default=None, metadata=HTTP)
     ce_overrides: str | None = field(default=None, metadata=TEXT)
     ca_certs: str | None = field(default=None, metadata=TEXT)

@@ -1,1 +1,1 @@
-"""| check_constraints | function | `switchboard.message.received` (pipeline) | config snapshot, rate limits | rate limits |"""
+"""| check_constraints | function | `switchboard.message.received` (pipeline) | config snapshot, rate limits | rate limits, log queue |"""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from time import monotonic
 
+from shared.domain.errors import Fault, Forbidden
 from shared.domain.message import Message
 from shared.domain.principal import Principal
 from shared.domain.rules import check
@@ -26,6 +27,14 @@ def verdict(message: Message, principal: Principal, snapshot: Snapshot, limits: 
     scope = snapshot.rules.scope(message.org, message.topic, message.subject)
     judged = check.judge(message, principal, scope, limits, now)
     return Shadowed(judged.blocked, judged.shadows) if judged.shadows else judged.blocked
+
+
+def by_name(message: Message, principal: Principal | None, snapshot: Snapshot, limits: Limits, now: float) -> Verdict:
+    """The same for a message whose principal was known by its name alone: None where the config revision has none of that name."""
+    if principal is None:
+        fault = Fault("/topic", "not granted")
+        return Forbidden("no grant to publish: the principal is not there in this config revision", rule="grant", faults=[fault])
+    return verdict(message, principal, snapshot, limits, now)
 
 
 def give_back(messages: Sequence[Message], principal: Principal, snapshot: Snapshot, limits: Limits) -> None:

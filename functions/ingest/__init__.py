@@ -1,1 +1,1 @@
-"""| ingest | function | `POST /v1/events`, `POST /` | config snapshot | log queue, backbones |"""
+"""| ingest | function | `POST /v1/events`, `POST /` | config snapshot | log queue, backbones; brokered: Broker |"""

@@ -6,6 +6,7 @@ The framework, with Flask and starlette, takes half of a start, and events don't
 asks for `ingest`, and with the first request that is none of POST /v1/events (performance.md, P8; tests/unit/test_imports.py).
 """
 
+import asyncio
 import gc
 
 if __name__ == "__main__":  # before the imports, and until the edge has started: garbage is looked for in vain, for a tenth of a start
@@ -17,8 +18,9 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from functions.door import Submit
 from functions.ingest.api import Door
-from functions.wiring import pipeline_of, submit_of
+from functions.wiring import piped, submit_of
 from shared.domain.errors import NotFound, Unavailable
 from shared.edge.app import EVENTS_PATHS, Edge, WithEvents
 from shared.edge.asgi import ASGIApp, Receive, Scope, Send
@@ -33,12 +35,36 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
 
+    from functions.ingest.receiving import Receiving
+
+
+async def way_in(resources: Resources) -> Submit:
+    """What the door hands messages to: the pipeline or, with K_SINK, the log and the Broker. Raises Unavailable, Misconfigured.
+
+    The front of `switchboard up` has no Broker: there K_SINK is for the sources.
+    """
+    if resources.settings.sink is None or resources.settings.front_fd is not None:
+        return await piped(resources)
+    return (await receiving_of(resources)).submit
+
+
+async def receiving_of(resources: Resources) -> "Receiving":
+    """The process's way to the Broker."""
+    from functions.ingest.receiving import Receiving
+    from shared.stages.emit import open_emitter
+
+    async def make() -> "tuple[Receiving, None]":
+        received, emitter = await asyncio.gather(resources.received(), open_emitter(resources))
+        return Receiving(received, resources.snapshots, emitter.emit), None
+
+    return await resources.once("receiving", make)
+
 
 def door_of(resources: Resources) -> Door:
     """The door on a process's resources. It opens before the pipeline is there: until then the answer is Unavailable."""
     settings = resources.settings
     return Door(
-        submit_of(resources),
+        submit_of(resources, way_in),
         Principals(resources.snapshots, resources.cookies, basic=True, tokens=resources.tokens),
         resources.counters,
         resources.flight,
@@ -83,7 +109,7 @@ def build(resources: Resources) -> WithEvents:
 async def prepare(resources: Resources) -> None:
     """Connect to log and backbones. Done before, it is done."""
     with suppress(Unavailable):  # then the first events try again
-        await pipeline_of(resources)
+        await way_in(resources)
 
 
 def _framework_app(door: Door) -> "Starlette":

@@ -16,14 +16,15 @@ from starlette.applications import Starlette
 
 from functions.logger.batches import Most
 from functions.logger.handler import Logger
+from functions.logger.latecomers import Latecomers
 from functions.logger.outcome import Schedule, schedule_of
 from functions.logger.relay import Relay
 from functions.logger.retention import Sweeper
-from functions.pipeline import write_rows
+from functions.pipeline import Judge, Lanes, lanes, write_rows
 from shared.adapters.redis.log_reader import RedisLogReader
 from shared.adapters.redis.relay_log import RedisRelayLog
 from shared.domain.errors import Unavailable
-from shared.domain.logged import Taken
+from shared.domain.logged import Entry, Taken
 from shared.domain.message import Message
 from shared.domain.retention import Retention
 from shared.edge.app import Edge
@@ -48,8 +49,10 @@ class Pod:
         self._running: list[asyncio.Task[None]] = []
         self._loggers: list[Logger] = []
         self._relays: list[Relay] = []
+        self._latecomers: Latecomers | None = None
         self._sweeper = Sweeper(self._retention, self._expire, lambda: time.time_ns() // 1000)
         gauges = resources.counters.gauges
+        gauges["received_judged_late"] = lambda: float(self._latecomers.judged if self._latecomers else 0)
         gauges["retention_removed"] = lambda: float(self._sweeper.removed)
         gauges["logger_flushes_written"] = lambda: float(sum(logger.written for logger in self._loggers))
         gauges["logger_failures"] = lambda: float(sum(logger.failures for logger in self._loggers))
@@ -64,6 +67,7 @@ class Pod:
         for shard in range(self._resources.settings.log_shards):
             self._go(self._log(shard), f"logger-{shard}")
             self._go(self._relay(shard), f"relay-{shard}")
+        self._go(self._judge_late(), "latecomers")
         if not hands_over(self._resources.settings):  # else the store is theirs who write to it
             self._go(self._sweeper.run(self._stop), "retention")
 
@@ -112,6 +116,24 @@ class Pod:
             await (await open_rows(self._resources)).write(shard, taken)
         else:
             await write_rows(shard, taken, await self._resources.store())
+
+    async def _judge_late(self) -> None:
+        """What ingest logged as received, and no verdict came for (brokered wiring)."""
+        resources = self._resources
+        received = await resources.received()
+        judge = Judge(received, Store(resources), resources.snapshots, resources.limits)
+        self._latecomers = Latecomers(received, judge, self._publish)
+        await self._latecomers.run(self._stop)
+
+    async def _publish(self, entries: list[Entry]) -> None:
+        """The route stage, in order: its lanes note in the log what became of each."""
+        resources = self._resources
+
+        async def make() -> tuple[Lanes, None]:
+            log, backbones = await asyncio.gather(resources.log(), resources.backbones())
+            return lanes(log, backbones, resources.snapshots), None
+
+        await (await resources.once("lanes", make)).handle(entries).deliveries()
 
     async def _relay(self, shard: int) -> None:
         settings = self._resources.settings

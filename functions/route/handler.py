@@ -2,13 +2,29 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Protocol
 
 from functions.route.lane import FIRST_RETRY_MS, FirstRetry, Lane
 from shared.domain.logged import Entry
+from shared.domain.message import Message
+from shared.domain.snapshot import Snapshot
 from shared.domain.verdict import Delivery
 from shared.ports import Backbones, LogQueue
 
 MAX_LANES = 4_096  # an idle lane costs nothing but its place
+
+
+class State(Protocol):
+    """The snapshot in force."""
+
+    @property
+    def current(self) -> Snapshot: ...
+
+
+def first_retry(state: State, message: Message) -> int:
+    """After how many ms a message that its backbone refused is tried again; at once where it isn't to be: the relay buries it."""
+    way = state.current.rules.delivering(message)
+    return 0 if way.attempts <= 1 else way.initial_ms
 
 
 class Route:

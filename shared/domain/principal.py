@@ -43,3 +43,8 @@ def _may_touch(principal: Principal, action: str, topic: str, subject: str | Non
         and any(subject_matches(pattern, subject) for pattern in grant.subjects)
         for grant in principal.grants
     )
+
+
+def grants_along(principal: Principal) -> tuple[Grant, ...]:
+    """The grants that must go along with a message: a token's principal (`<issuer>/<claim>`) is not in config."""
+    return principal.grants if "/" in principal.name else ()

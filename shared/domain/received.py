@@ -6,6 +6,7 @@ import msgspec
 
 from shared.domain.logged import Entry
 from shared.domain.message import Message
+from shared.domain.principal import Grant
 from shared.domain.record import Accepted, Attempt
 from shared.domain.refused import Refused
 from shared.domain.verdict import Shadow
@@ -15,10 +16,12 @@ class Received(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="r"):
     """A message that was acknowledged and waits for its verdict. Packed as MessagePack: append, never reorder.
 
     `record_id` is its own (UUIDv7): an identity may be received anew after a refusal. It names the principal and the revision in force.
+    `grants` are a token's principal's, which config doesn't have.
     """
 
     record_id: bytes
     message: Message
+    grants: tuple[Grant, ...] = ()
 
 
 class Entered(msgspec.Struct, frozen=True):

@@ -58,6 +58,10 @@ class Snapshot(msgspec.Struct, frozen=True, dict=True):
         door, _, whose = name.partition(":")
         return self.door_principal(door, org) if found is None and door in DOORS and whose == org else found
 
+    def sender(self, org: str, name: str, grants: tuple[Grant, ...]) -> Principal | None:
+        """Who sent a message: config's principal of that name, or a token's (`<issuer>/<claim>`), whose grants came along."""
+        return Principal(name, org, grants) if "/" in name else self.principal_named(org, name)
+
     @cached_property
     def _named(self) -> dict[tuple[str, str], Principal]:
         return {(one.org, one.name): one for one in (*self.keyless, *self.keys.values())}

@@ -57,9 +57,9 @@ class Sink:
         limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT, keepalive_expiry=KEPT_S)
         # No proxies from the environment: the other end is in the cluster.
         self._client = httpx.AsyncClient(
-            timeout=SECONDS, limits=limits, transport=transport, trust_env=False, follow_redirects=False, verify=_trusted(ca_certs)
+            timeout=SECONDS, limits=limits, transport=transport, trust_env=False, follow_redirects=False, verify=trusted(ca_certs)
         )
-        self._token = _Token(token)
+        self._token = Token(token)
         self._room = asyncio.Semaphore(IN_FLIGHT)
         self._failing = False
 
@@ -169,15 +169,16 @@ def overridden(message: Message, overrides: Mapping[str, str]) -> Message:
     return msgspec.structs.replace(message, topic=topic, extensions=extensions or None, digest=digest)
 
 
-class _Token:
+class Token:
     """The OIDC token of a mounted file, read again when the kubelet has put another one there; None where there is no such file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path = TOKEN) -> None:
         self._path = path
         self._seen: int | None = None
         self._text: str | None = None
 
     def read(self) -> str | None:
+        """The token as it is now."""
         try:
             changed = self._path.stat().st_mtime_ns
             if changed != self._seen:
@@ -187,7 +188,8 @@ class _Token:
         return self._text
 
 
-def _trusted(ca_certs: str | None) -> ssl.SSLContext:
+def trusted(ca_certs: str | None) -> ssl.SSLContext:
+    """The system's certificates, and these. Raises Misconfigured."""
     context = ssl.create_default_context()
     if ca_certs:
         try:

@@ -3,6 +3,7 @@ call."""
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -27,17 +28,24 @@ class Calls:
     """The way to one Service. `name` is the function's; `seconds` what a call may take.
 
     `pauses`: a stage without effects is asked again after each of these seconds, where the connection broke or its pods change.
-    `transport` is httpx's own unless given.
+    `transport` is httpx's own unless given; `verify` says which certificates are trusted, if not those of shared/stages/tls.py.
     """
 
     def __init__(
-        self, name: str, url: str, seconds: float, pauses: Sequence[float] = (), transport: httpx.AsyncBaseTransport | None = None
+        self,
+        name: str,
+        url: str,
+        seconds: float,
+        pauses: Sequence[float] = (),
+        transport: httpx.AsyncBaseTransport | None = None,
+        verify: ssl.SSLContext | None = None,
     ) -> None:
         self._name, self._url, self._seconds, self._pauses = name, url, seconds, pauses
         limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT, keepalive_expiry=KEPT_S)
         # No proxies from the environment: the other end is in the cluster, or the hub.
+        trusting = trusted(url) if verify is None else verify
         self._client = httpx.AsyncClient(
-            timeout=seconds, limits=limits, transport=transport, verify=trusted(url), trust_env=False, follow_redirects=False
+            timeout=seconds, limits=limits, transport=transport, verify=trusting, trust_env=False, follow_redirects=False
         )
         self._failing = False
 

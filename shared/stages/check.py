@@ -6,7 +6,7 @@ import msgspec
 
 from shared.domain.errors import Unavailable
 from shared.domain.message import Message
-from shared.domain.principal import Principal
+from shared.domain.principal import Principal, grants_along
 from shared.domain.refused import error_of
 from shared.domain.snapshot import Snapshot
 from shared.domain.verdict import Shadowed, Verdict
@@ -38,8 +38,7 @@ class RemoteCheck:
 
     async def __call__(self, messages: Sequence[Message], principal: Principal, snapshot: Snapshot) -> list[Verdict]:
         """A verdict for each message of one principal under the snapshot's revision, in order. Raises Unavailable."""
-        grants = principal.grants if "/" in principal.name else ()
-        saying = wire.Said(b"", principal.org, principal.name, snapshot.revision, grants=grants)
+        saying = wire.Said(b"", principal.org, principal.name, snapshot.revision, grants=grants_along(principal))
         questions: list[Question] = []
         for message in messages:
             said = msgspec.structs.replace(saying, record_id=message.id, message=wire.by_name(message))

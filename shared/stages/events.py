@@ -126,9 +126,7 @@ def check(keys: Sequence[bytes], event: Event, message: Message) -> None:
 
 def principal_of(said: Said, snapshot: Snapshot) -> Principal | None:
     """Who sent the message: config's principal of that name, or a token's (`<issuer>/<claim>`), whose grants came along, proven."""
-    if "/" in said.principal:
-        return Principal(said.principal, said.org, said.grants)
-    return snapshot.principal_named(said.org, said.principal)
+    return snapshot.sender(said.org, said.principal, said.grants)
 
 
 def message_of(event: Event) -> Message:

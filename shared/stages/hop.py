@@ -5,7 +5,7 @@ events come as one batch, which no broker sends; its answer is a batch in the sa
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import perf_counter
 from typing import TypeAlias
 
@@ -27,10 +27,12 @@ log = logging.getLogger(__name__)
 
 SLOW = 1.0  # seconds; a slower answer gets a log line
 ALLOW: Header = (b"allow", b"POST")
+DEAD_LETTERS = "/dead-letters"  # where a broker sends what it gave up on: it is named in the log, and the relay does it
 
 Asked: TypeAlias = tuple[Message, wire.Said]
 Replied: TypeAlias = tuple[str, wire.Said]  # type and data of the answer
-Answering: TypeAlias = Callable[[Sequence[Asked]], Awaitable[Sequence[Replied]]]
+Answers: TypeAlias = Sequence[Replied | None]  # None: there is nothing to say, and the event is done with
+Answering: TypeAlias = Callable[[Sequence[Asked]], Awaitable[Answers]]
 
 
 class Hop:
@@ -65,7 +67,7 @@ class Hop:
         """Status, body and headers; None where nobody is there any more."""
         try:
             content_type, body = await self._take(scope, receive)
-            return 200, body, [(b"content-type", content_type.encode())]
+            return (200, body, [(b"content-type", content_type.encode())]) if body else (202, b"", [])
         except SwitchboardError as error:
             self._resources.counters.refuse(error.kind, error.rule)
             refusal = error
@@ -78,7 +80,7 @@ class Hop:
         return refusal.status, encode_problem(refusal), [*problem_headers(refusal), *allow]
 
     async def _take(self, scope: Scope, receive: Receive) -> tuple[str, bytes]:
-        """Content-Type and body of the answer."""
+        """Content-Type and body of the answer; no body where there is nothing to say."""
         if scope["method"] != "POST":
             raise NotAllowed("events come by POST")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -86,6 +88,8 @@ class Hop:
             raise too_large(wire.TAKEN_BYTES)
         flight = self._resources.flight
         body = await read_body(receive, wire.TAKEN_BYTES, flight, self._deadlines)
+        if scope["path"] == DEAD_LETTERS:
+            return self._given_up(headers)
         batch, events = wire.decode(headers.get("content-type", ""), headers, body)
         if flight.events + len(events) > flight.max_events or flight.bytes + len(body) > flight.max_bytes:
             raise flight.overloaded()
@@ -101,6 +105,13 @@ class Hop:
             _check_final(replied)
         return self._written(asked, replied, batch, whole=not _wants_minimal(headers.get("prefer", "")))
 
+    def _given_up(self, headers: Mapping[str, str]) -> tuple[str, bytes]:
+        """Nothing is done here, so nothing has to be proven: what was logged and not done is the relay's."""
+        self._resources.counters.refuse("given-up", None)
+        said = [headers.get(f"ce-{name}", "")[:200] for name in ("type", "id", "knativeerrordest", "knativeerrorcode")]
+        log.warning("a broker gave up on a %s, event %s, for %s: %s", *said)
+        return "", b""
+
     def _proven(self, event: wire.Event) -> Message:
         """The message of an event that is for this stage and proven. Raises Malformed, Unauthenticated."""
         if event.type != self._takes:
@@ -109,11 +120,16 @@ class Hop:
         wire.check(self._keys, event, message)
         return message
 
-    def _written(self, asked: Sequence[Asked], replied: Sequence[Replied], batch: bool, whole: bool) -> tuple[str, bytes]:
+    def _written(self, asked: Sequence[Asked], replied: Answers, batch: bool, whole: bool) -> tuple[str, bytes]:
         encoded: list[bytes] = []
-        for (message, was), (type, said) in zip(asked, replied, strict=True):
+        for (message, was), reply in zip(asked, replied, strict=True):
+            if reply is None:
+                continue
+            type, said = reply
             told = msgspec.structs.replace(said, message=was.message if whole else None)
             encoded.append(wire.encode(wire.signed(self._keys[0], type, self._source, told, message)))
+        if not encoded and not batch:
+            return "", b""
         return (wire.BATCH, b"[" + b",".join(encoded) + b"]") if batch else wire.joined(encoded)
 
 
@@ -122,9 +138,9 @@ def _wants_minimal(prefer: str) -> bool:
     return "return=minimal" in prefer.replace(" ", "").lower().split(",")
 
 
-def _check_final(replied: Sequence[Replied]) -> None:
+def _check_final(replied: Answers) -> None:
     """A broker would take an event that says `lost` for the end of it. Raises Unavailable, so that it tries again."""
-    for _, said in replied:
-        for made in said.deliveries:
+    for reply in replied:
+        for made in reply[1].deliveries if reply is not None else ():
             if made.lost is not None:
                 raise Unavailable(f"backbone {made.backbone} did not answer: retry with the same id", retry_after_ms=1000)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 
+from functions.pipeline import STEPS
 from tests.integration.fronts import ROOT
 from tests.product import free_port
 from tests.waiting import eventually_now
@@ -94,3 +95,19 @@ class Remote:
         self.door = Service("ingest", settings | urls, directory)
         self.logger = Service("logger", settings | {"SWITCHBOARD_LOG_BATCH_URL": self.log_batch.url}, directory)
         self.all = (self.check, self.route, self.log_batch, self.logger, self.door)
+
+
+class Brokered:
+    """Ingest with a Broker behind it; its Triggers are `subscribers`. The logger hands its batches to the store itself."""
+
+    def __init__(self, settings: dict[str, str], directory: Path, sink: str) -> None:
+        self.check = Service("check_constraints", settings, directory)
+        self.route = Service("route", settings, directory)
+        self.door = Service("ingest", settings | {"K_SINK": sink}, directory)
+        self.logger = Service("logger", settings, directory)
+        self.all = (self.check, self.route, self.logger, self.door)
+
+    def subscribers(self) -> dict[str, str]:
+        """Where the Broker's Triggers lead, by functions/pipeline.py."""
+        services = {"check-constraints": self.check, "route": self.route}
+        return {step.on: f"{services[step.function].url}/" for step in STEPS}
