@@ -10,7 +10,7 @@ from pathlib import Path
 
 from infra.cluster import secrets, waiting
 from infra.cluster.changes import MANAGER, Change, mark_jobs
-from infra.cluster.manifests import Stage, key_of, secrets_needed, stage_of
+from infra.cluster.manifests import KNATIVE_SERVICE, Stage, key_of, secrets_needed, stage_of
 from infra.cluster.plan import Plan
 from infra.cluster.removal import counted
 from infra.cluster.tools import Cluster, Manifest, as_list, has
@@ -19,6 +19,7 @@ from shared.domain.errors import SwitchboardError
 Say = Callable[[str], None]
 WINDOW = ("--wait-window", str(round(waiting.FALSE_FOR)))
 ROLLED = {"StatefulSet", "Deployment"}
+EVENTING = ("Broker", "Trigger", "SinkBinding")  # in the order that they rest on each other
 
 
 def carry_out(plan: Plan, say: Say, timeout: float) -> None:
@@ -49,6 +50,18 @@ def _apply(cluster: Cluster, changes: Sequence[Change], say: Say, timeout: float
             waiting.rolled_out(cluster, change.object, timeout)
             if change.action != "unchanged":
                 say(f"{change.key} is ready")
+    _wire(cluster, [change for change in changes if change.object["kind"] in EVENTING], say, timeout)
+
+
+def _wire(cluster: Cluster, changes: Sequence[Change], say: Say, timeout: float) -> None:
+    """Wait for Brokers, Triggers and SinkBindings; and for the Knative Services that a SinkBinding changes: each is a new revision."""
+    for change in sorted(changes, key=lambda each: EVENTING.index(each.object["kind"])):
+        waiting.eventing_ready(cluster, change.object, timeout)
+        subject = change.object["spec"].get("subject", {})
+        if (subject.get("apiVersion"), subject.get("kind")) == KNATIVE_SERVICE and "name" in subject:
+            waiting.serving(cluster, {**subject, "metadata": {"name": subject["name"]}}, timeout)
+        if change.action != "unchanged":
+            say(f"{change.key} is ready")
 
 
 def _run_jobs(cluster: Cluster, changes: Sequence[Change], say: Say, timeout: float) -> None:

@@ -63,6 +63,20 @@ def serving(cluster: Cluster, service: Manifest, timeout: float) -> Manifest:
         time.sleep(STEP)
 
 
+def eventing_ready(cluster: Cluster, one: Manifest, timeout: float) -> None:
+    """Wait until a Broker, Trigger or SinkBinding is ready. Raises SwitchboardError with what it says."""
+    deadline = time.monotonic() + timeout
+    while True:
+        live = _again(cluster, one)
+        status = live.get("status", {})
+        ready = condition(live, "Ready") if status.get("observedGeneration") == live["metadata"]["generation"] else {}
+        if ready.get("status") == "True":
+            return
+        if time.monotonic() > deadline:
+            raise SwitchboardError(f"{key_of(one)} isn't ready after {timeout:.0f} s: {ready.get('message') or 'it does not say why'}")
+        time.sleep(STEP)
+
+
 def not_ready(cluster: Cluster, service: Manifest) -> str:
     """Why a Knative Service isn't ready, and which revision serves in the meantime."""
     name, status = service["metadata"]["name"], service.get("status", {})

@@ -59,7 +59,7 @@ def _said(path: str, message: str) -> str:
 def _crds() -> dict[tuple[str, str], Json]:
     """By apiVersion and kind."""
     return {
-        (f"{crd['spec']['group']}/{version['name']}", crd["spec"]["names"]["kind"]): _strict(version["schema"]["openAPIV3Schema"])
+        (f"{crd['spec']['group']}/{version['name']}", crd["spec"]["names"]["kind"]): _whole(_strict(version["schema"]["openAPIV3Schema"]))
         for module, folder in CRDS.items()
         for crd in _documents(_module(module) / folder)
         if crd["kind"] == "CustomResourceDefinition" and crd["spec"]["names"]["kind"] in _WANTED
@@ -92,6 +92,11 @@ def _on() -> set[str]:
     """The feature flags that Knative Serving has on unless told otherwise: a production cluster may be told nothing."""
     text = (_module(SERVING) / "config/core/configmaps/features.yaml").read_text()
     return set(re.findall(r"^ *(\S+): \"enabled\"$", text, re.MULTILINE))
+
+
+def _whole(schema: Json) -> Json:
+    """The schema of an object: what every object has may be left out of a CRD's (Knative Eventing does)."""
+    return {**schema, "properties": {"apiVersion": {}, "kind": {}, "metadata": {}, **schema["properties"]}}
 
 
 def _strict(schema: Json) -> Json:

@@ -60,7 +60,7 @@ def test_trusted_proxies_are_the_clusters_own_when_the_gateway_is_configured(ren
         cluster: re.findall(r'"xff_num_trusted_hops": (\d)', _gateway_files(objects)["envoy.json"])[0]
         for cluster, objects in rendered.items()
     }
-    assert hops == {"test": "0", "test-remote": "0", "production": "1"}
+    assert hops == {"test": "0", "test-remote": "0", "test-brokered": "0", "production": "1"}
 
 
 def test_ports_agree_when_a_service_leads_to_apod_of(rendered: Rendered) -> None:
