@@ -162,19 +162,19 @@ class Sources:
 
     def __init__(self, wired: Wired, count: int = 6) -> None:
         self.sent: set[str] = set()
-        self._wired, self._count = wired, count
+        self._wired = wired
+        self._next = {f"/s{number}": 0 for number in range(count)}
 
     async def until(self, stop: asyncio.Event) -> None:
         async with httpx.AsyncClient() as client:
-            await asyncio.gather(*(self._send(client, f"/s{number}", stop) for number in range(self._count)))
+            await asyncio.gather(*(self._send(client, source, stop) for source in self._next))
 
     async def _send(self, client: httpx.AsyncClient, source: str, stop: asyncio.Event) -> None:
-        number = 0
         while not stop.is_set():
-            response = await self._wired.post(client, source, f"{source} {number:05}")
+            response = await self._wired.post(client, source, f"{source} {self._next[source]:05}")
             if response.status_code == 202:
                 self.sent.add(response.json()["id"])
-                number += 1
+                self._next[source] += 1
             else:
                 assert response.status_code == 503, response.text
 
