@@ -53,7 +53,16 @@ class Emitter:
 
     async def _send(self, record: Received) -> None:
         message = record.message
-        said = wire.Said(record.record_id, message.org, message.principal, message.revision, (), wire.by_name(message), grants=record.grants, brokered=True)
+        said = wire.Said(
+            record.record_id,
+            message.org,
+            message.principal,
+            message.revision,
+            (),
+            wire.by_name(message),
+            grants=record.grants,
+            brokered=True,
+        )
         try:
             encoded = wire.encode(wire.signed(self._keys[0], wire.RECEIVED, self._source, said, message))
             token = self._token.read() if self._token is not None else None

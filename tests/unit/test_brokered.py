@@ -221,3 +221,11 @@ async def test_event_is_left_to_the_relay_when_the_broker_refuses_it_or_too_many
     go.set()
     await slow.close()
     assert slow.left == 3
+
+
+async def test_token_publishes_by_the_grants_that_came_along_when_config_does_not_have_its_principal(parts: Parts) -> None:
+    bearer = Principal("issuer/agent", "acme", (Grant("publish", ("pay.>",)),))
+    await parts.ingest.submit([message("e1", topic="pay.now", principal=bearer.name), message("e2", principal=bearer.name)], bearer)
+    assert {received.grants for received in parts.emitted} == {bearer.grants}
+    told = [(await parts.judge(received)).kept for received in await parts.log.overdue(0, 10)]
+    assert [kept.refusal and kept.refusal.rule for kept in told if kept] == [None, "grant"]

@@ -8,12 +8,13 @@ from typing import Any
 
 import msgspec
 
-from shared.adapters.redis.batch import OVERHEAD, cut_for_feed
+from shared.adapters.redis.batch import OVERHEAD
 from shared.adapters.redis.flusher import SKEW_US, check_fsynced
 from shared.adapters.redis.keys import prefix, shard_of
 from shared.adapters.redis.link import Argument, Link
 from shared.adapters.redis.refusals import cut
 from shared.adapters.redis.scripts import script
+from shared.domain.feed import cut_for_feed
 from shared.domain.logged import Entry
 from shared.domain.message import Message
 from shared.domain.received import Entered, Kept, Received, Ruling, Settled
