@@ -31,6 +31,7 @@ ROUTES = (
     Route(ANY, "/v1/config", "config_crud"),
     Route(ANY, "/v1/clusters", "registry_crud"),
     Route(ANY, "/v1/backbones", "registry_crud"),
+    Route(ANY, "/v1/resolve", "registry_crud"),
     Route(ANY, "/v1/session", "websocket"),
     # Internal, under proofs: what the loggers, relays and doors of other clusters hand to the hub and ask it.
     Route(("POST",), "/v1/log/batches", "log_batch", exact=True),

@@ -22,7 +22,7 @@ class Admit(Protocol):
     Without `trial` its rules are compiled and no more: they were tried when they were new. Without `publish` it is only asked about.
     """
 
-    async def __call__(self, path: str, value: Any, *, trial: bool = True, publish: bool = True) -> None: ...
+    async def __call__(self, org: str, path: str, value: Any, *, trial: bool = True, publish: bool = True) -> None: ...
 
 
 class Target(NamedTuple):
@@ -74,7 +74,7 @@ async def put_document(store: ConfigDocuments, admit: Admit, caller: Principal, 
     async def becomes(found: Document | None) -> bytes:
         nonlocal admitted
         if not admitted and (found is None or found.text != text):
-            await admit(target.path.text, value)
+            await admit(whose, target.path.text, value)
             admitted = True
         return text
 
@@ -89,7 +89,7 @@ async def patch_document(store: ConfigDocuments, admit: Admit, caller: Principal
         value = merge_patch({} if found is None else parse(found.text), patch)
         text = canonical(value)
         if found is None or found.text != text:
-            await admit(target.path.text, value)
+            await admit(whose, target.path.text, value)
         return text
 
     return await _write(store, caller, whose, target, "document.patch", becomes)

@@ -91,7 +91,7 @@ async def _documents(store: ConfigStore, admit: Admit, whose: str, proposal: Pro
     path = None if proposal is None else path_of(proposal.path)
     if proposal is not None and path is not None:
         if proposal.value is not None:
-            await admit(path.text, proposal.value, publish=False)
+            await admit(whose, path.text, proposal.value, publish=False)
         if path.layer == "global":
             everybodys = _with(everybodys, path.text, proposal.value)
         else:

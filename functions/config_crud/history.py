@@ -78,7 +78,7 @@ async def rollback(
         changes = _changes(await store.documents(whose), await store.documents(whose, to))
         if not changes:
             return None, []
-        await _admit_all(admit, to, changes)
+        await _admit_all(admit, whose, to, changes)
         wanted = Write("document.rollback", "rollback", {one.path: one.after for one in changes}, unchanged_since=latest)
         try:
             return await store.write_documents(whose, wanted, author(caller, whose), reason or f"rollback to {to}"), changes
@@ -87,13 +87,13 @@ async def rollback(
     raise Unavailable("config is changed all the time; try again", retry_after_ms=1000)
 
 
-async def _admit_all(admit: Admit, to: int, changes: list[Change]) -> None:
+async def _admit_all(admit: Admit, org: str, to: int, changes: list[Change]) -> None:
     """Raise NotProcessable naming the first document that doesn't hold any more: then nothing is rolled back."""
     for change in changes:
         if change.after is None:
             continue
         try:
-            await admit(change.path, parse(change.after), trial=False)
+            await admit(org, change.path, parse(change.after), trial=False)
         except NotProcessable as error:
             faults = [Fault(pointer(change.path) + fault.pointer, fault.detail) for fault in error.faults]
             detail = f"{change.path} of revision {to} doesn't hold any more: {error.detail}"

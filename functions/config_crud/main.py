@@ -6,7 +6,7 @@ import functions_framework.aio
 from fastapi import FastAPI
 from starlette.requests import Request
 
-from functions.config_crud.admission import admission
+from functions.config_crud.admission import admission, known_by
 from functions.config_crud.api import api
 from shared.edge.app import Edge
 from shared.edge.asgi import ASGIApp
@@ -18,7 +18,7 @@ from shared.resources import Resources
 
 def rest(resources: Resources) -> FastAPI:
     """The REST app on a process's resources."""
-    return api(resources, admission())
+    return api(resources, admission(known_by(resources)))
 
 
 @functions_framework.aio.http  # type: ignore[arg-type]  # an ASGI app is as good as a Response

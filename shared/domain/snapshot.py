@@ -7,17 +7,18 @@ from hashlib import sha256
 import msgspec
 
 from shared.domain.principal import DOORS, Grant, Principal
+from shared.domain.registry.reach import Reach, Targets
 from shared.domain.rules.rules import Rules
 from shared.domain.token_issuer import Issuer
 
 
 class Snapshot(msgspec.Struct, frozen=True, dict=True):
-    """One config state. `keys` maps the SHA-256 of an API key to its principal; `home` is the backbone of this cluster.
+    """One config state. `keys` maps the SHA-256 of an API key to its principal; `home` is the backbone of this cluster, `cluster` its name.
 
     `documents` maps an org to its documents: path (`org`, `topics/orders.>`) to canonical JSON. The org `""` has `global`.
     `orgs` are those with a principal, in order: what a source serves. `doors` has the principals that doors without keys speak as and
     that config says something of, by name (`redis:acme`). `issuers` are those whose tokens are taken, `keyless` the principals without a
-    key, which tokens may name.
+    key, which tokens may name. `backbones` are those of the registry, by id.
     """
 
     revision: int
@@ -28,11 +29,26 @@ class Snapshot(msgspec.Struct, frozen=True, dict=True):
     doors: Mapping[str, Principal] = {}
     issuers: tuple[Issuer, ...] = ()
     keyless: tuple[Principal, ...] = ()
+    backbones: tuple[Reach, ...] = ()
+    cluster: str = "local"
 
     @cached_property
     def rules(self) -> Rules:
         """What messages are judged by: the documents, compiled as messages ask for them."""
         return Rules(self.documents)
+
+    @cached_property
+    def targets(self) -> Targets:
+        """What the targets of routes stand for."""
+        return Targets(self.backbones, self.home, self.cluster)
+
+    def reach(self, id: str) -> Reach | None:
+        """The registry's backbone of that id."""
+        return self._by_id.get(id)
+
+    @cached_property
+    def _by_id(self) -> dict[str, Reach]:
+        return {one.id: one for one in self.backbones}
 
     def after(self, previous: "Snapshot | None") -> "Snapshot":
         """This snapshot; what it has in common with the one before isn't compiled again."""

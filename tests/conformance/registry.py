@@ -9,6 +9,7 @@ from shared.domain.authority import EVERYTHING
 from shared.domain.errors import NotProcessable
 from shared.domain.principal import Principal
 from shared.domain.registry.deciding import Change, Kept
+from shared.domain.registry.reach import Reach
 from shared.domain.registry.shapes import SHARED, Access, Backbone, Cluster, Condition, Event, Spec, Status
 from shared.domain.revisions import Stale
 from shared.ports import ConfigStore, Registry
@@ -49,6 +50,16 @@ class RegistryConformance:
         [revision] = await config.revisions(org, 1)
         assert (revision.author, revision.action, revision.path, revision.reason) == ("boss", "add", "backbones/main-0a", "why")
         assert revision.changes[0].before is None
+
+    async def test_snapshot_of_each_revision_has_the_backbones_of_it(self, registry: Registry, config: ConfigStore, org: str) -> None:
+        _, number = await added(registry, cluster(org), backbone(org))
+        assert (await config.snapshot()).backbones == (Reach("main-0a", org, "eu", "local", "nats://nats.eu:4222"),)
+        await registry.report(org, "backbones/main-0a", Status(1))
+        marked = await registry.write(Change("remove", backbone(org), number, remove=True), "boss")
+        assert marked.revision == number + 1
+        assert [one.deleting for one in (await config.snapshot()).backbones] == [True]
+        assert [one.deleting for one in (await config.snapshot(number)).backbones] == [False]
+        assert (await config.snapshot(number - 1)).backbones == ()
 
     async def test_change_is_refused_when_it_is_not_what_the_writer_saw(self, registry: Registry, org: str) -> None:
         first, _ = await added(registry, cluster(org), backbone(org))

@@ -229,7 +229,7 @@ steps = st.lists(
 )
 
 
-async def admit_all(path: str, value: Any, *, trial: bool = True, publish: bool = True) -> None:
+async def admit_all(org: str, path: str, value: Any, *, trial: bool = True, publish: bool = True) -> None:
     """Every document is good."""
 
 

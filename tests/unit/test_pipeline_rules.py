@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from shared.domain.record import Accepted
-from shared.domain.routing import Resolved, resolve
+from shared.domain.registry.reach import Resolved
+from shared.domain.routing import resolve
 from shared.domain.snapshot import Snapshot
 from shared.domain.verdict import Shadow
 from tests.events import message

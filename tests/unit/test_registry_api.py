@@ -15,7 +15,9 @@ from shared.adapters.memory.config_store import MemoryConfigStore
 from shared.adapters.memory.message_store import MemoryMessageStore
 from shared.domain.principal import Grant
 from shared.domain.registry.shapes import Condition, Status
+from shared.domain.revisions import Write
 from tests.rest import Api, problem, serving
+from tests.waiting import eventually
 
 CLUSTERS, BACKBONES = "/v1/clusters", "/v1/backbones"
 EU = {
@@ -312,6 +314,7 @@ async def test_everything_is_described_when_openapi_is_asked(api: Api) -> None:
         *((path, method) for path in (CLUSTERS, BACKBONES) for method in ("get", "post")),
         *((path, method) for path in (CLUSTERS + "/{name}", BACKBONES + "/{id}") for method in ("get", "put", "delete")),
         (BACKBONES + "/{id}/events", "get"),
+        ("/v1/resolve", "get"),
     }
     assert {"Spec", "Status", "BackboneBody", "ClusterBody", "Access"} <= document["components"]["schemas"].keys()
 
@@ -385,3 +388,58 @@ async def test_command_is_malformed_when_it_cannot_be_read(api: Api, kind: str, 
 
 async def test_command_is_answered_by_a_status_when_nobody_known_sent_it(api: Api) -> None:
     problem(await command(api, None, "remove", "main", {}), 401)
+
+
+# ---- resolve --------------------------------------------------------------------------------------------------------------------
+
+
+async def routed(api: Api, *routes: Any) -> None:
+    """The org's routes, once they are in force."""
+    number = await api.config.write_documents("acme", Write("put", "org", {"org": msgspec.json.encode({"routes": routes})}), "test")
+    await eventually(lambda: api.resources.snapshots.current.revision >= number)
+
+
+async def test_way_is_told_with_what_to_subscribe_to_when_it_is_asked_for(api: Api) -> None:
+    admin = await api.key()
+    own = await made(api, admin)
+    await routed(api, {"when": 'message.subject == "agent 7"', "to": ["cluster:eu", "cluster:us"]}, {"to": ["local"]})
+    answer = await api.ask(admin, "/v1/resolve", params={"topic": "orders.new", "subject": "agent 7"})
+    told = answer.json()
+    assert (answer.status_code, told["to"], told["routed_by"]) == (200, ["cluster:eu", "cluster:us"], "/routes/0")
+    assert told["undeliverable"] == "no-route: cluster:us"
+    assert told["backbones"] == [
+        {
+            "backbone": own["id"],
+            "cluster": "eu",
+            "scope": "local",
+            "endpoint": "nats://nats.eu.example:4222",
+            "stream": "sb-acme",
+            "filter": "sb.acme.agent%207.orders.new",
+            "command": "nats sub --server nats://nats.eu.example:4222 sb.acme.agent%207.orders.new",
+        }
+    ]
+    [home] = (await api.ask(admin, "/v1/resolve", params={"topic": "orders.new"})).json()["backbones"]
+    assert (home["backbone"], home["cluster"], home["endpoint"], home["filter"]) == ("local", "local", None, "sb.acme._.orders.new")
+
+
+async def test_nothing_new_is_routed_to_a_backbone_when_it_is_to_go(api: Api) -> None:
+    admin = await api.key()
+    own = await made(api, admin)
+    await api.registry.report("acme", f"backbones/{own['id']}", Status(1))
+    await routed(api, {"to": [f"backbone:{own['id']}"]})
+    assert (await api.ask(admin, "/v1/resolve", params={"topic": "a"})).json()["backbones"][0]["backbone"] == own["id"]
+    await api.ask(admin, f"{BACKBONES}/{own['id']}", "DELETE")
+    await eventually(lambda: api.resources.snapshots.current.backbones[0].deleting)
+    told = (await api.ask(admin, "/v1/resolve", params={"topic": "a"})).json()
+    assert (told["backbones"], told["undeliverable"]) == ([], "no-route")
+
+
+async def test_way_is_for_those_who_may_read_or_publish_when_it_is_asked_for(api: Api) -> None:
+    await api.key()
+    agent = await api.key("agent", "acme", Grant("read", ("orders.>",), ("agent-7",)))
+    assert (await api.ask(agent, "/v1/resolve", params={"topic": "orders.new", "subject": "agent-7"})).status_code == 200
+    for params in ({"topic": "pay", "subject": "agent-7"}, {"topic": "orders.new", "subject": "agent-8"}):
+        problem(await api.ask(agent, "/v1/resolve", params=params), 403)
+    problem(await api.ask(agent, "/v1/resolve"), 400)
+    problem(await api.ask(None, "/v1/resolve", params={"topic": "a"}), 401)
+    problem(await api.ask(await api.key(), "/v1/resolve", params={"topic": "a" * 1024, "subject": "b"}), 400)

@@ -12,6 +12,7 @@ from shared.domain.authority import rules_all
 from shared.domain.issuers import issuer_text
 from shared.domain.principal import Principal
 from shared.domain.registry.deciding import Kept, Place
+from shared.domain.registry.reach import reaches
 from shared.domain.registry.shapes import encode
 from shared.domain.revisions import Change, Document, OrgState
 from shared.domain.snapshot import Snapshot, standing
@@ -53,7 +54,7 @@ class State(NamedTuple):
         keyed = {(key.org, key.name) for key in self.keys.values()}
         keyless = tuple(principal for place, (principal, _) in sorted(self.principals.items()) if place not in keyed)
         issuers = tuple(issuer for _, (issuer, _) in sorted(self.issuers.items()))
-        return Snapshot(revision, keys, home, documents, orgs, doors, issuers, keyless)
+        return Snapshot(revision, keys, home, documents, orgs, doors, issuers, keyless, reaches(self.registry))
 
     def is_ruled(self) -> bool:
         """Whether a system admin that may do everything can sign in."""

@@ -18,6 +18,9 @@ from shared.adapters.postgres.statements import statement
 from shared.domain.errors import NotFound
 from shared.domain.issuers import read_issuer
 from shared.domain.principal import Grant, Principal
+from shared.domain.registry.deciding import Kept, Place
+from shared.domain.registry.reach import reaches
+from shared.domain.registry.shapes import decode
 from shared.domain.snapshot import Snapshot, standing
 from shared.domain.token_issuer import Issuer
 
@@ -40,11 +43,12 @@ _kept = msgspec.json.Decoder(_Kept).decode
 
 
 class PostgresConfigStore(PrincipalRows, DocumentRows, OrgRows, IssuerRows):
-    """ConfigStore on PostgreSQL. `home` is the backbone of this cluster, which its snapshots name."""
+    """ConfigStore on PostgreSQL. `home` is the backbone of this `cluster`: its snapshots name both."""
 
-    def __init__(self, database_url: str, home: str = "local") -> None:
+    def __init__(self, database_url: str, home: str = "local", cluster: str = "local") -> None:
         super().__init__(database_url)
         self._home = home
+        self._cluster = cluster
         self._reached = True
 
     async def start(self) -> None:
@@ -91,7 +95,7 @@ class PostgresConfigStore(PrincipalRows, DocumentRows, OrgRows, IssuerRows):
 
     async def _read(self, connection: Connection, revision: int | None = None) -> Snapshot:
         cursor = await connection.execute(SNAPSHOT, {"revision": revision})
-        return _snapshot(await cursor.fetchall(), self._home)
+        return _snapshot(await cursor.fetchall(), self._home, self._cluster)
 
     async def _newer(self, connection: Connection, seen: int | None) -> Snapshot | None:
         [[revision]] = await (await connection.execute(REVISION)).fetchall()
@@ -103,13 +107,14 @@ async def _close(connection: Connection | None) -> None:
         await connection.close()
 
 
-def _snapshot(rows: Iterable[Sequence[Any]], home: str) -> Snapshot:
+def _snapshot(rows: Iterable[Sequence[Any]], home: str, cluster: str) -> Snapshot:
     """The snapshot of rows (revision, kind, org, path, value), in whatever order."""
     number = 0
     documents: dict[str, dict[str, bytes]] = {}
     principals: dict[tuple[str, str], Principal] = {}
     hashes: list[tuple[bytes, str, str]] = []
     issuers: dict[str, Issuer] = {}
+    registered: dict[Place, Kept] = {}
     for revision, kind, org, path, value in rows:
         number = revision
         if kind == "document":
@@ -120,11 +125,14 @@ def _snapshot(rows: Iterable[Sequence[Any]], home: str) -> Snapshot:
             hashes.append((bytes.fromhex(value), org, path.partition("/keys/")[0]))
         elif kind == "issuer":
             issuers[path] = read_issuer(value.encode())
+        elif kind is not None:
+            registered[org, path] = Kept(decode(kind, value), revision, "")
     orgs, doors = standing(principals.values())
     keys = {key: principals[org, path] for key, org, path in hashes}
     keyed = {(org, path) for _, org, path in hashes}
     keyless = tuple(principal for place, principal in sorted(principals.items()) if place not in keyed)
-    return Snapshot(number, keys, home, documents, orgs, doors, tuple(issuer for _, issuer in sorted(issuers.items())), keyless)
+    trusted = tuple(issuer for _, issuer in sorted(issuers.items()))
+    return Snapshot(number, keys, home, documents, orgs, doors, trusted, keyless, reaches(registered), cluster)
 
 
 def _principal(org: str, path: str, value: str) -> Principal:

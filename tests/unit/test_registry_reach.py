@@ -1,0 +1,65 @@
+"""What a route's targets mean by the registry (contracts.md, "Config": routes), and what snapshots hold of it."""
+
+import pytest
+
+from shared.domain.registry.deciding import Kept
+from shared.domain.registry.reach import Reach, Resolved, Targets, reaches
+from shared.domain.registry.shapes import SHARED, Backbone, Cluster, Spec
+from shared.domain.snapshot import Snapshot
+from shared.snapshots import encode
+
+BACKBONES = (
+    Reach("a-own", "acme", "eu", "local"),
+    Reach("b-everybodys", SHARED, "eu", "local"),
+    Reach("c-us", SHARED, "us", "local"),
+    Reach("d-hub", SHARED, "us", "global"),
+    Reach("e-globex", "globex", "eu", "global"),
+    Reach("f-going", "acme", "de", "local", deleting=True),
+)
+TARGETS = Targets(BACKBONES, "local", "home")
+
+
+@pytest.mark.parametrize(
+    ("org", "target", "backbones"),
+    [
+        ("acme", "local", ("local",)),
+        ("acme", "cluster:eu", ("a-own",)),
+        ("globex", "cluster:eu", ("b-everybodys",)),
+        ("acme", "cluster:us", ("c-us",)),
+        ("acme", "cluster:home", ("local",)),
+        ("acme", "cluster:nowhere", ()),
+        ("acme", "global", ("d-hub",)),
+        ("globex", "global", ("e-globex",)),
+        ("acme", "backbone:a-own", ("a-own",)),
+        ("globex", "backbone:a-own", ()),
+        ("globex", "backbone:d-hub", ("d-hub",)),
+        (SHARED, "backbone:e-globex", ()),
+        ("acme", "backbone:f-going", ()),
+        ("acme", "cluster:de", ()),
+        ("acme", "backbone:local", ()),
+        ("acme", "sink:x", ()),
+    ],
+)
+def test_target_stands_for_an_orgs_own_before_the_shared_when_there_are_both(org: str, target: str, backbones: tuple[str, ...]) -> None:
+    assert TARGETS.of(org, target) == backbones
+
+
+def test_each_backbone_is_there_once_and_in_order_when_targets_meet() -> None:
+    assert TARGETS.resolve("acme", ("global", "backbone:d-hub", "local")) == Resolved(("d-hub", "local"), None)
+    assert TARGETS.resolve("acme", ("cluster:eu", "cluster:x", "sink:y")) == Resolved(("a-own",), "no-route: cluster:x, sink:y")
+    assert TARGETS.resolve("acme", ("cluster:x",)) == Resolved((), "no-route")
+    assert TARGETS.resolve("acme", ()) == Resolved((), "no-route")
+
+
+def test_snapshot_knows_where_a_backbone_is_and_nothing_secret_when_it_is_declared() -> None:
+    here = Cluster("eu", "acme", "", "local", None, {})
+    backbone = Backbone("m-1", "acme", "eu", "m", "local", "nats://127.0.0.1:1", "d", Spec(values={"x": 1}), {"note": 1})
+    registered = {("acme", "clusters/eu"): Kept(here, 1, ""), ("acme", "backbones/m-1"): Kept(backbone, 2, "")}
+    assert reaches(registered) == (Reach("m-1", "acme", "eu", "local", "nats://127.0.0.1:1", "d", False, True),)
+
+
+def test_thousand_backbones_are_small_when_a_snapshot_has_them() -> None:
+    many = tuple(
+        Reach(f"backbone-{n:08x}", "acme", f"cluster-{n}", "local", f"nats://nats.cluster-{n}.example:4222", "d") for n in range(1000)
+    )
+    assert len(encode(Snapshot(1, {}, backbones=many))) < 200_000
