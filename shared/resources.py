@@ -212,9 +212,12 @@ class Resources:
 
     async def _open_backbones(self) -> tuple[Backbones, Closing]:
         from shared.adapters.nats.backbones import NatsBackbones
+        from shared.adapters.nats.endpoint import endpoints_of
 
-        backbones = NatsBackbones({self.home: self.settings.required("nats_url")})
-        return await _started(backbones), backbones.stop
+        backbones = await _started(NatsBackbones({self.home: self.settings.required("nats_url")}))
+        folder = self.settings.backbone_credentials
+        self.snapshots.tell(lambda snapshot: backbones.follow(endpoints_of(snapshot.backbones, folder)))
+        return backbones, backbones.stop
 
     async def _open_store(self) -> tuple[MessageStore, Closing]:
         from shared.adapters.postgres import PostgresMessageStore
@@ -225,7 +228,7 @@ class Resources:
     async def _open_config(self) -> tuple[ConfigStore, Closing]:
         from shared.adapters.postgres import PostgresConfigStore
 
-        config = PostgresConfigStore(self.settings.required("database_url"))
+        config = PostgresConfigStore(self.settings.required("database_url"), cluster=self.settings.cluster)
         return await _started(config), config.stop
 
     async def _open_registry(self) -> tuple[Registry, Closing]:

@@ -34,6 +34,7 @@ class SnapshotFollower:
         self._current: Snapshot | None = None
         self._recent: dict[int, Snapshot] = {}
         self._newer: list[asyncio.Future[None]] = []
+        self._told: list[Callable[[Snapshot], None]] = []
         self._asking: dict[int, asyncio.Task[Snapshot]] = {}
         self._first = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -88,6 +89,12 @@ class SnapshotFollower:
             self._asking.pop(revision, None)
         self._remember(found)
         return found
+
+    def tell(self, told: Callable[[Snapshot], None]) -> None:
+        """Call it with the snapshot in force, and with each that comes to be, as long as this process lives."""
+        self._told.append(told)
+        if self._current is not None:
+            told(self._current)
 
     async def until(self, wanted: Callable[[int], bool], within: float) -> Snapshot:
         """The snapshot in force once its revision is wanted, or when `within` seconds have passed. Raises Unavailable before the first."""
@@ -163,6 +170,8 @@ class SnapshotFollower:
         """In force from now on; the last ones stay at hand for at()."""
         self._current = snapshot.after(self._current)
         self._remember(snapshot)
+        for told in self._told:
+            told(snapshot)
         waiting, self._newer = self._newer, []
         for waiter in waiting:
             if not waiter.done():

@@ -1,4 +1,4 @@
-"""The logger pod: one logger a shard, and the relay of the home backbone, with health and metrics on a port of its own.
+"""The logger pod: one logger a shard, and its relays, one a backbone; with health and metrics on a port of its own.
 
 `python -m functions.logger.main`. Several may run: flushes go to whoever takes them, and one of them has each relay's lease.
 """
@@ -19,10 +19,12 @@ from functions.logger.handler import Logger
 from functions.logger.latecomers import Latecomers
 from functions.logger.outcome import Schedule, schedule_of
 from functions.logger.relay import Relay
+from functions.logger.relays import Gone, Relays
 from functions.logger.retention import Sweeper
 from functions.pipeline import Judge, Lanes, lanes, write_rows
 from shared.adapters.redis.log_reader import RedisLogReader
 from shared.adapters.redis.relay_log import RedisRelayLog
+from shared.adapters.redis.waited_for import waited_for
 from shared.domain.errors import Unavailable
 from shared.domain.logged import Entry, Taken
 from shared.domain.message import Message
@@ -30,11 +32,15 @@ from shared.domain.retention import Retention
 from shared.edge.app import Edge
 from shared.edge.asgi import ASGIApp
 from shared.edge.server import run
+from shared.ports import Backbones
 from shared.resources import Resources
 from shared.settings import Settings
 from shared.stages.log_batch import open_rows
 
 RETRY_S = 0.5  # between two tries to reach what the relay can't do without
+
+GONE = Gone()
+NO_MORE = Schedule(attempts=1)
 
 log = logging.getLogger(__name__)
 
@@ -136,22 +142,38 @@ class Pod:
         await (await resources.once("lanes", make)).handle(entries).deliveries()
 
     async def _relay(self, shard: int) -> None:
-        settings = self._resources.settings
         while not self._stop.is_set():
             try:
-                home = self._resources.snapshots.current.home
                 backbones = await self._resources.backbones()
+                _ = self._resources.snapshots.current
                 break
             except Unavailable:
                 await asyncio.sleep(RETRY_S)
         else:
             return
-        relay_log = RedisRelayLog(settings.required("redis_url"), shard, home, limit_bytes=settings.log_bytes, worker=self._worker)
-        relay = Relay(relay_log, home, backbones, Store(self._resources), schedules=self._schedule)
+
+        async def run(backbone: str, gone: bool, stop: asyncio.Event) -> None:
+            await self._relay_to(shard, backbone, GONE if gone else backbones, stop, NO_MORE if gone else None)
+
+        redis_url = self._resources.settings.required("redis_url")
+        await Relays(self._known, lambda: waited_for(redis_url, shard), run).run(self._stop)
+
+    def _known(self) -> tuple[set[str], bool]:
+        """The backbones there are, those that are to go included, and whether there can't be others by now."""
+        snapshots = self._resources.snapshots
+        current = snapshots.current
+        return {current.home, *(one.id for one in current.backbones)}, not snapshots.lost
+
+    async def _relay_to(self, shard: int, backbone: str, backbones: Backbones, stop: asyncio.Event, schedule: Schedule | None) -> None:
+        settings = self._resources.settings
+        relay_log = RedisRelayLog(settings.required("redis_url"), shard, backbone, limit_bytes=settings.log_bytes, worker=self._worker)
+        schedules = self._schedule if schedule is None else None
+        relay = Relay(relay_log, backbone, backbones, Store(self._resources), schedule, schedules)
         self._relays.append(relay)
         try:
-            await relay.run(self._stop)
+            await relay.run(stop)
         finally:
+            self._relays.remove(relay)
             await relay_log.close()
 
 

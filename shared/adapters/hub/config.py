@@ -22,7 +22,7 @@ _decode = msgspec.msgpack.Decoder(Snapshot).decode
 
 
 class HubConfig:
-    """ConfigSource at the hub. `home` is the backbone of this cluster, which its snapshots name instead of the hub's."""
+    """ConfigSource at the hub. `home` is the backbone of this cluster, and its name: what snapshots say instead of the hub's own."""
 
     def __init__(self, calls: HubCalls, home: str) -> None:
         self._calls, self._home = calls, home
@@ -88,7 +88,7 @@ class HubConfig:
         except msgspec.DecodeError as error:
             raise self._calls.failed(f"its snapshot can't be read: {error}") from None
         self._calls.worked()
-        return msgspec.structs.replace(found, home=self._home)
+        return msgspec.structs.replace(found, home=self._home, cluster=self._home)
 
 
 async def _rest(seconds: float) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from shared.adapters.nats.connection import Connection
+from shared.adapters.nats.endpoint import Endpoint
 from shared.adapters.nats.frames import Item, encode
 from shared.adapters.nats.link import Link
 from shared.adapters.nats.publishing import BATCH_FROM, plan, publish_step
@@ -32,6 +33,9 @@ class NatsBackbones:
         batch_from: int = BATCH_FROM,
     ) -> None:
         self._links = {backbone: Link(backbone, url, name) for backbone, url in url_by_backbone.items()}
+        self._name = name
+        self._own = frozenset(url_by_backbone)
+        self._leaving: set[asyncio.Task[None]] = set()
         self._timeout = timeout
         self._stream_bytes = stream_bytes
         self._batch_from = batch_from
@@ -48,7 +52,20 @@ class NatsBackbones:
 
     async def stop(self) -> None:
         """Disconnect. What still waits for a PubAck is lost: let publish() calls end before."""
-        await asyncio.gather(*(link.stop() for link in self._links.values()))
+        await asyncio.gather(*(link.stop() for link in self._links.values()), *self._leaving)
+
+    def follow(self, endpoints: Mapping[str, Endpoint]) -> None:
+        """Be connected to these as well, and to no others than these and those from the beginning. In the background; one whose endpoint
+        changed is connected to anew."""
+        for backbone, link in list(self._links.items()):
+            if backbone not in self._own and link.endpoint != endpoints.get(backbone):
+                leaving = asyncio.create_task(self._links.pop(backbone).stop())
+                self._leaving.add(leaving)
+                leaving.add_done_callback(self._leaving.discard)
+        for backbone, endpoint in endpoints.items():
+            if backbone not in self._links:
+                link = self._links[backbone] = Link(backbone, endpoint.url, self._name, endpoint)
+                link.start()
 
     def reachable(self, backbone: str) -> bool:
         """Whether there is a live connection to it now."""

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from nats.aio.client import Client
 from nats.errors import Error
@@ -39,8 +40,11 @@ class Connection(Client):
         self._inbox_sid = 0
         self._takers: dict[int, Take] = {}
 
-    async def open(self, servers: Sequence[str], name: str) -> None:
-        """Connect to one of the servers; tries until one answers. Raises OSError, TimeoutError or nats.errors.Error when it refuses us."""
+    async def open(self, servers: Sequence[str], name: str, **options: Any) -> None:
+        """Connect to one of the servers; tries until one answers. `options` are nats-py's.
+
+        Raises OSError, TimeoutError or nats.errors.Error when it refuses us.
+        """
         await self.connect(
             list(servers),
             name=name,
@@ -50,6 +54,7 @@ class Connection(Client):
             reconnect_time_wait=RETRY_EVERY,  # type: ignore[arg-type]  # declared int, used as a number of seconds
             connect_timeout=CONNECT_TIMEOUT,
             ping_interval=PING_EVERY,
+            **options,
         )
         prefix = self.new_inbox()
         self._inbox = Inbox(prefix)

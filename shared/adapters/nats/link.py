@@ -1,27 +1,33 @@
 """The link to one backbone: always trying to be connected, with what is known of its streams for as long as a connection lasts."""
 
 import asyncio
-import contextlib
 import logging
 
 from nats.errors import Error
 
 from shared.adapters.nats.connection import RETRY_EVERY, Connection
+from shared.adapters.nats.endpoint import Endpoint, address_of
 from shared.adapters.nats.streams import Stream
+
+OPENING = 5.0  # seconds for one server of an endpoint; then the next one is tried
 
 _log = logging.getLogger(__name__)
 
 
 class Link:
-    """Keeps a connection to one backbone. `url` may name several servers of it, separated by commas."""
+    """Keeps a connection to one backbone. `url` may name several servers of it, separated by commas; an `endpoint` of the registry is
+    looked up and checked each time instead."""
 
-    def __init__(self, backbone: str, url: str, name: str) -> None:
+    def __init__(self, backbone: str, url: str, name: str, endpoint: Endpoint | None = None) -> None:
         self.backbone = backbone
+        self.endpoint = endpoint
         self.connection: Connection | None = None
         self.connected = asyncio.Event()  # set by the first connection
         self.streams: dict[str, Stream] = {}  # by org; forgotten with the connection
         self._servers = url.split(",")
         self._name = name
+        self._turn = 0  # which server of an endpoint is tried next
+        self._refused = ""  # why, as said last
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -30,12 +36,12 @@ class Link:
 
     async def stop(self) -> None:
         """Disconnect; what waits for a PubAck is lost."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task, self.connection = None, None
-            self.connected.clear()
+        task, self._task = self._task, None
+        while task is not None and not task.done():
+            task.cancel()  # more than once: on Python 3.11 wait_for(), which nats-py connects with, can swallow a cancel
+            await asyncio.wait([task], timeout=RETRY_EVERY)
+        self.connection = None
+        self.connected.clear()
 
     @property
     def live(self) -> bool:
@@ -47,7 +53,7 @@ class Link:
             try:
                 await self._connect_once()
             except (OSError, TimeoutError, Error) as error:
-                _log.warning("backbone %s refuses the connection: %s", self.backbone, error)
+                self._say(str(error) or "it does not answer")
                 await asyncio.sleep(RETRY_EVERY)
             except Exception:  # whatever it is, the backbone must not stay unconnected for it
                 _log.exception("backbone %s: the connection failed", self.backbone)
@@ -57,7 +63,8 @@ class Link:
         """Connect, however long it takes, and return when the connection has ended."""
         connection = Connection()
         try:
-            await connection.open(self._servers, self._name)
+            await self._open(connection)
+            self._refused = ""
             self.streams, self.connection = {}, connection
             self.connected.set()
             _log.info("backbone %s: connected", self.backbone)
@@ -65,3 +72,23 @@ class Link:
             _log.warning("backbone %s: %s", self.backbone, connection.gone)
         finally:
             await connection.close()
+
+    async def _open(self, connection: Connection) -> None:
+        """Connect to a server. Raises OSError, TimeoutError or nats.errors.Error."""
+        if self.endpoint is None:
+            await connection.open(self._servers, self._name)
+            return
+        server = self.endpoint.servers[self._turn % len(self.endpoint.servers)]
+        self._turn += 1
+        url, hostname = await address_of(server, self.endpoint)
+        options = self.endpoint.options | ({"tls_hostname": hostname} if url.startswith("tls:") else {})
+        async with asyncio.timeout(OPENING):
+            await connection.open([url], self._name, **options)
+        if self.endpoint.domain not in ("", connection.domain):
+            raise OSError(f"its JetStream domain is {connection.domain or 'none'}, and it is declared as {self.endpoint.domain}")
+
+    def _say(self, why: str) -> None:
+        """Once for each reason: a backbone may be away for long."""
+        if why != self._refused:
+            _log.warning("backbone %s refuses the connection: %s", self.backbone, why)
+        self._refused = why

@@ -1,0 +1,84 @@
+"""Where a backbone of the registry is, and with which credentials. What its name resolves to is checked each time, and that very address
+is connected to: a name may resolve to something else a moment later."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Iterable
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from shared.domain.registry.endpoints import check_address
+from shared.domain.registry.reach import Reach
+
+LARGEST = 4096  # bytes of a credentials file
+
+log = logging.getLogger(__name__)
+
+
+class Endpoint(NamedTuple):
+    """`url` may name several servers, separated by commas. `domain` is the JetStream domain they must have, empty for any; `here`: they may
+    be on loopback. `credentials` are `user:password`, or a token."""
+
+    url: str
+    domain: str = ""
+    here: bool = False
+    credentials: str = ""
+
+    @property
+    def servers(self) -> list[str]:
+        """Each server's URL."""
+        return self.url.split(",")
+
+    @property
+    def options(self) -> dict[str, str]:
+        """The credentials as nats-py takes them."""
+        user, found, password = self.credentials.partition(":")
+        if found:
+            return {"user": user, "password": password}
+        return {"token": user} if user else {}
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.url!r})"
+
+
+def endpoints_of(backbones: Iterable[Reach], folder: Path | None) -> dict[str, Endpoint]:
+    """The endpoints of the backbones that have one, by id; `folder` has a file of credentials for each that needs them, named by its id."""
+    return {
+        one.id: Endpoint(one.endpoint, one.domain, one.here, "" if folder is None else _credentials(folder / one.id))
+        for one in backbones
+        if one.endpoint
+    }
+
+
+async def address_of(server: str, endpoint: Endpoint) -> tuple[str, str]:
+    """A server's URL with the address in the place of its name, and the name, which its certificate must have.
+
+    Raises OSError where it doesn't resolve, or to an address that no backbone may be at.
+    """
+    parts = urlsplit(server)
+    name, port = parts.hostname or "", parts.port
+    found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    addresses = [ip_address(str(one[4][0]).partition("%")[0]) for one in found]
+    for address in addresses:
+        try:
+            check_address(address, local=endpoint.here)
+        except ValueError as error:
+            raise OSError(f"{name} resolves to {address}: {error}") from None
+    if parts.scheme in ("ws", "wss"):  # its handshake goes by the name
+        return server, name
+    first = addresses[0]
+    return f"{parts.scheme}://{f'[{first}]' if isinstance(first, IPv6Address) else first}:{port}", name
+
+
+def _credentials(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.read(LARGEST).strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        log.warning("the credentials of backbone %s can't be read: %s", path.name, getattr(error, "strerror", "not text"))
+        return ""
