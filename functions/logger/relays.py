@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence, Set
 
-from functions.logger.pause import set_within
 from shared.domain.errors import Unavailable
 from shared.domain.publishing import Outgoing, Published, PublishedGroup
+from shared.pause import set_within
 
 LOOK_S = 0.5  # between two looks at which there are
 GONE_EVERY_S = 30.0  # between two looks for those that are gone
