@@ -6,6 +6,7 @@ looks for what is there already; psql gets files in COPY's binary format, the fa
 
 import asyncio
 import json
+import re
 import subprocess
 import tempfile
 import time
@@ -16,6 +17,7 @@ import psycopg
 from infra.local import postgres_tree
 from infra.local.server import SILENT
 from shared.adapters.postgres.copy_rows import Row, day_of, key_rows, message_rows, pieces
+from shared.adapters.postgres.statements import statement
 from shared.adapters.postgres.writer import ShardWriter
 from shared.domain.message import Message, message_digest, message_id
 from shared.domain.record import NEW, Accepted, Flush
@@ -23,11 +25,12 @@ from shared.domain.record import NEW, Accepted, Flush
 BATCH = 5_000  # rows a transaction
 FLUSH = 1_000  # records a flush, the most a door puts into one
 PADDING = "x" * 440  # bodies of about 480 bytes
-MESSAGES = (
-    "record_id, id, received_at, logged_at, config_revision, status, cut, conflict, digest, org, type, door, principal, "
-    "datacontenttype, dataschema, verdict, rule, detail, targets, undeliverable, topic, subject, source, event_id, time, extensions, body"
-)
-KEYS = "id, day, received_at, digest, org"
+
+
+def _columns(name: str) -> str:
+    """The columns of one of the writer's COPY statements, which its packed rows are in the order of."""
+    (columns,) = re.findall(rb"\((.+?)\)", statement(name), re.DOTALL)[:1]
+    return " ".join(columns.decode().split())
 
 
 async def run(database_url: str, rows: int = 50_000, repeat: int = 3) -> list[dict[str, float]]:
@@ -77,8 +80,8 @@ def _copy_with_psql(database_url: str, records: list[Accepted]) -> float:
             messages, keys = Path(folder, f"messages-{place}"), Path(folder, f"keys-{place}")
             messages.write_bytes(b"".join(pieces(message_rows(rows))))
             keys.write_bytes(b"".join(pieces(key_rows(rows))))
-            script += ["BEGIN;", f"\\copy messages ({MESSAGES}) from '{messages}' with (format binary)"]
-            script += [f"\\copy message_keys ({KEYS}) from '{keys}' with (format binary)", "COMMIT;"]
+            script += ["BEGIN;", f"\\copy messages ({_columns('copy_messages')}) from '{messages}' with (format binary)"]
+            script += [f"\\copy message_keys ({_columns('copy_keys')}) from '{keys}' with (format binary)", "COMMIT;"]
         command = [str(psql), database_url, "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"]
         started = time.perf_counter()
         subprocess.run(command, input="\n".join(script), text=True, check=True)
