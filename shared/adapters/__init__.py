@@ -1,1 +1,1 @@
-"""One folder a vendor; each adapter implements a port of shared/ports.py."""
+"""One folder a vendor; each adapter implements a port of shared/ports/."""

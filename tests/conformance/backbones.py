@@ -1,4 +1,4 @@
-"""What every Backbones adapter must do (shared/ports.py)."""
+"""What every Backbones adapter must do (shared/ports/)."""
 
 import itertools
 from typing import Protocol

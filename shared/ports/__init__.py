@@ -1,0 +1,27 @@
+"""What a handler may ask of the world. Each port has a behavioural suite in tests/conformance/, run on every adapter."""
+
+from shared.ports.backbones import Backbones
+from shared.ports.config import ConfigDocuments, ConfigSource, ConfigStore
+from shared.ports.feed import FeedReader, FeedWriter
+from shared.ports.log import LogQueue, LogReader, Publish, ReceivedLog, RelayLog
+from shared.ports.registry import Registry
+from shared.ports.store import Known, MessageStore
+from shared.ports.submit_lists import SubmitLists
+
+__all__ = [
+    "Backbones",
+    "ConfigDocuments",
+    "ConfigSource",
+    "ConfigStore",
+    "FeedReader",
+    "FeedWriter",
+    "Known",
+    "LogQueue",
+    "LogReader",
+    "MessageStore",
+    "Publish",
+    "ReceivedLog",
+    "Registry",
+    "RelayLog",
+    "SubmitLists",
+]
