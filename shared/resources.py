@@ -1,14 +1,11 @@
 """What one process holds of the outside: adapters, opened when first asked for and shared by all functions in it."""
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol, Self, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Self, cast
 
-from shared.domain.errors import Unavailable
 from shared.domain.rules.limits import Limits
 from shared.edge.flight import Flight
 from shared.edge.metrics import Counters
+from shared.opened import Closing, Holds, Opened, started
 from shared.ports import Backbones, ConfigSource, ConfigStore, FeedWriter, Known, LogQueue, MessageStore, ReceivedLog, Registry
 from shared.session import Cookies
 from shared.settings import Settings
@@ -18,23 +15,14 @@ if TYPE_CHECKING:
     from shared.adapters.hub import HubCalls
     from shared.tokens.principals import Tokens
 
-log = logging.getLogger(__name__)
-Held = TypeVar("Held")
-Closing = Callable[[], Awaitable[None]]
-
 FIRST_SNAPSHOT = 3.0  # seconds to wait for the store before going on with the snapshot kept on disk
-OPENING = 5.0  # seconds a server has to answer when an adapter is opened
-# Last opened is not last closed: what still publishes goes first, then the log its delivery records ride on, then the store.
-DRAIN = ("backbones", "log", "received", "store", "config", "hub")
-# What can say whether it answered when it was last asked
-REACHED = ("log", "feed", "config", "hub-config", "hub", "check-constraints", "route", "log-batch", "sink", "redis-door", "broker")
-CALLED = {"hub-config": "config"}  # by /readyz and metrics
 
 
-class Resources:
+class Resources(Opened):
     """Adapters by the settings. Every accessor raises Unavailable while its server can't be reached, and tries again when next asked."""
 
     def __init__(self, settings: Settings) -> None:
+        super().__init__()
         self.settings = settings
         self.snapshots = SnapshotFollower(self._config_source, settings.state_dir / "snapshot")
         self.cookies = Cookies(lambda: settings.secret_keys() if settings.secret_file else ())
@@ -42,10 +30,6 @@ class Resources:
         self.flight = Flight()
         self.draining = False
         self._tokens: Tokens | None = None
-        self._held: dict[str, object] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
-        self._closing: dict[str, Closing] = {}
-        self._lost: set[str] = set()
 
     @classmethod
     def from_env(cls) -> Self:
@@ -84,13 +68,7 @@ class Resources:
         if self._tokens is not None:
             await self._tokens.stop()
         await self.snapshots.stop()
-        names = [name for name in reversed(self._closing) if name not in DRAIN] + [name for name in DRAIN if name in self._closing]
-        for name in names:
-            try:
-                await self._closing.pop(name)()
-            except Exception:
-                log.exception("closing %s failed", name)
-        self._held.clear()
+        await self.close()
 
     @property
     def ready(self) -> bool:
@@ -99,44 +77,17 @@ class Resources:
 
     def degraded(self) -> list[str]:
         """The names of the dependencies that are lost now."""
-        lost = set(self._lost)
-        lost |= {CALLED.get(name, name) for name in REACHED if isinstance(held := self._held.get(name), Reaches) and not held.reachable()}
+        lost = self.unreachable()
         if self.snapshots.lost:
             lost.add("config")
-        backbones = cast("Backbones | None", self._held.get("backbones"))
+        backbones = cast("Backbones | None", self.held("backbones"))
         home = self.snapshots.current.home if self.snapshots.ready else None
         if backbones is not None and home is not None and not backbones.reachable(home):
             lost.add(f"backbone:{home}")
-        queue = self._held.get("log")
+        queue = self.held("log")
         if isinstance(queue, Holds):
             lost |= {f"backbone:{backbone}" for backbone in queue.held()}
         return sorted(lost)
-
-    async def once(self, name: str, make: Callable[[], Awaitable[tuple[Held, Closing | None]]]) -> Held:
-        """What `make` returned when it was first called under this name: the thing, and how to close it.
-
-        A failed call is forgotten, so that the next one tries again. Raises what make() raises; Unavailable after OPENING seconds.
-        """
-        if name not in self._held:
-            async with self._locks.setdefault(name, asyncio.Lock()):
-                if name not in self._held:
-                    held, closing = await self._make(name, make)
-                    self._held[name] = held
-                    if closing is not None:
-                        self._closing[name] = closing
-        return cast("Held", self._held[name])
-
-    async def _make(self, name: str, make: Callable[[], Awaitable[tuple[Held, Closing | None]]]) -> tuple[Held, Closing | None]:
-        try:
-            made = await asyncio.wait_for(make(), OPENING)
-        except TimeoutError as error:
-            self._lost.add(name)
-            raise Unavailable(f"the {name} did not answer in {OPENING:g} s; retry with the same id") from error
-        except Unavailable:
-            self._lost.add(name)
-            raise
-        self._lost.discard(name)
-        return made
 
     async def log(self) -> LogQueue:
         """The log queue in Redis."""
@@ -192,14 +143,14 @@ class Resources:
         queue = RedisLogQueue(
             wanted.required("redis_url"), shards=wanted.log_shards, limit_bytes=wanted.log_bytes, durability=wanted.log_durability
         )
-        return await _started(queue), queue.stop
+        return await started(queue), queue.stop
 
     async def _open_feed_writer(self) -> tuple[FeedWriter, Closing]:
         from shared.adapters.redis.feed_writer import RedisFeedWriter
 
         wanted = self.settings
         feed = RedisFeedWriter(wanted.required("redis_url"), wanted.log_shards, wanted.log_bytes)
-        return await _started(feed), feed.stop
+        return await started(feed), feed.stop
 
     async def _open_received(self) -> tuple[ReceivedLog, Closing]:
         from shared.adapters.redis.received_log import RedisReceivedLog
@@ -208,13 +159,13 @@ class Resources:
         received = RedisReceivedLog(
             wanted.required("redis_url"), shards=wanted.log_shards, limit_bytes=wanted.log_bytes, durability=wanted.log_durability
         )
-        return await _started(received), received.stop
+        return await started(received), received.stop
 
     async def _open_backbones(self) -> tuple[Backbones, Closing]:
         from shared.adapters.nats.backbones import NatsBackbones
         from shared.adapters.nats.endpoint import endpoints_of
 
-        backbones = await _started(NatsBackbones({self.home: self.settings.required("nats_url")}))
+        backbones = await started(NatsBackbones({self.home: self.settings.required("nats_url")}))
         folder = self.settings.backbone_credentials
         self.snapshots.tell(lambda snapshot: backbones.follow(endpoints_of(snapshot.backbones, folder)))
         return backbones, backbones.stop
@@ -223,19 +174,19 @@ class Resources:
         from shared.adapters.postgres import PostgresMessageStore
 
         store = PostgresMessageStore(self.settings.required("database_url"), self.settings.cluster)
-        return await _started(store), store.stop
+        return await started(store), store.stop
 
     async def _open_config(self) -> tuple[ConfigStore, Closing]:
         from shared.adapters.postgres import PostgresConfigStore
 
         config = PostgresConfigStore(self.settings.required("database_url"), cluster=self.settings.cluster)
-        return await _started(config), config.stop
+        return await started(config), config.stop
 
     async def _open_registry(self) -> tuple[Registry, Closing]:
         from shared.adapters.postgres import PostgresRegistry
 
         registry = PostgresRegistry(self.settings.required("database_url"))
-        return await _started(registry), registry.stop
+        return await started(registry), registry.stop
 
     async def _open_hub_config(self) -> tuple[ConfigSource, None]:
         from shared.adapters.hub import HubConfig
@@ -254,7 +205,7 @@ class Resources:
             from shared.adapters.hub import HubCalls
 
             calls = HubCalls(self.settings.required("hub_url"), self.settings.secret_keys())
-            return await _started(calls), calls.stop
+            return await started(calls), calls.stop
 
         return await self.once("hub", make)
 
@@ -263,40 +214,5 @@ class Resources:
             return Limits(), None
         from shared.adapters.redis.limits import SharedLimits
 
-        shared = await _started(SharedLimits(self.settings.redis_url))
+        shared = await started(SharedLimits(self.settings.redis_url))
         return shared.limits, shared.stop
-
-
-Startable = TypeVar("Startable", bound="Starts")
-
-
-@runtime_checkable
-class Reaches(Protocol):
-    """An adapter that can say whether its server answered when it was last asked."""
-
-    def reachable(self) -> bool: ...
-
-
-@runtime_checkable
-class Holds(Protocol):
-    """A log that knows which backbones are left to the relay: they don't answer, whatever the connection says."""
-
-    def held(self) -> list[str]: ...
-
-
-class Starts(Protocol):
-    """An adapter that holds connections."""
-
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None: ...
-
-
-async def _started(adapter: Startable) -> Startable:
-    """The adapter, started; stopped again where that fails, so that nothing of it stays behind."""
-    try:
-        await adapter.start()
-    except BaseException:
-        await adapter.stop()
-        raise
-    return adapter

@@ -19,8 +19,9 @@ from shared.domain.errors import Misconfigured, Unavailable
 from shared.edge.app import Edge
 from shared.edge.asgi import ASGIApp
 from shared.edge.server import run
+from shared.opened import Closing
 from shared.pause import set_within
-from shared.resources import Closing, Resources
+from shared.resources import Resources
 from shared.sources.outcomes import Way, inline
 from shared.sources.sink import open_sink
 

@@ -23,7 +23,8 @@ from shared.domain.errors import Misconfigured
 from shared.domain.message import Extension, Message, message_digest
 from shared.domain.principal import Principal
 from shared.domain.sink_proof import principal_text, prove_message
-from shared.resources import Closing, Resources
+from shared.opened import Closing
+from shared.resources import Resources
 from shared.sources.outcomes import RETRY_MS, Done, Rejected, Retry, Settled
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,8 @@ from shared.domain.principal import Principal, grants_along
 from shared.domain.refused import error_of
 from shared.domain.snapshot import Snapshot
 from shared.domain.verdict import Shadowed, Verdict
-from shared.resources import Closing, Resources
+from shared.opened import Closing
+from shared.resources import Resources
 from shared.stages import events as wire
 from shared.stages.calls import Calls, EventCalls, Question
 from shared.stages.groups import Groups

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from shared.domain.errors import SwitchboardError
 from shared.domain.received import Received
-from shared.resources import Closing, Resources
+from shared.opened import Closing
+from shared.resources import Resources
 from shared.sources.sink import Token, overrides_of, trusted
 from shared.stages import events as wire
 from shared.stages.calls import Calls

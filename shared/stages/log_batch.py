@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from shared.domain.logged import Taken
 from shared.domain.uuid7 import uuid7
-from shared.resources import Closing, Resources
+from shared.opened import Closing
+from shared.resources import Resources
 from shared.stages.calls import Calls
 from shared.stages.known import BATCHES
 from shared.stages.rows import EVENT_TYPE, PROOF, SHARD, SOURCE, Packed, pack_batch, packed, proof_of, source_of, split

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from shared.domain.errors import Unavailable
 from shared.domain.publishing import Outgoing, Published, PublishedGroup
-from shared.resources import Closing, Resources
+from shared.opened import Closing
+from shared.resources import Resources
 from shared.stages import events as wire
 from shared.stages.calls import Calls, EventCalls, Question
 
