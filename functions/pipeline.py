@@ -1,7 +1,6 @@
 """The way of a message: check, resolve, log, publish, receipt. Every door calls submit(); nothing else decides the order."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
@@ -27,8 +26,7 @@ from shared.ports import Backbones, LogQueue
 from shared.stages.events import ACCEPTED, DELIVERED, RECEIVED, REJECTED, UNDELIVERABLE
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """A stage as a Trigger sees it: which events it takes, and which it answers with."""
 
     function: str
@@ -80,8 +78,7 @@ class Bodies(Protocol):
     async def bodies(self, wanted: Sequence[tuple[bytes, int | None]]) -> dict[tuple[bytes, int | None], Message]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Pipeline:
+class Pipeline(msgspec.Struct, frozen=True):
     """The stages, as wired by a door's main."""
 
     check: Check
@@ -90,7 +87,7 @@ class Pipeline:
     state: State
     store: Bodies
     give_back: GiveBack
-    in_flight: InFlight = field(default_factory=InFlight)
+    in_flight: InFlight = msgspec.field(default_factory=InFlight)
 
     @classmethod
     def inline(cls, log: LogQueue, backbones: Backbones, state: State, store: Bodies, limits: Limits | None = None) -> "Pipeline":

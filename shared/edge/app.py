@@ -5,9 +5,10 @@ import gc
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from time import perf_counter
 from typing import TypeAlias
+
+import msgspec
 
 from shared.domain.errors import Misconfigured, SwitchboardError
 from shared.edge import metrics
@@ -23,8 +24,7 @@ log = logging.getLogger("switchboard.request")
 EVENTS_PATHS = frozenset(("/v1/events", "/"))
 
 
-@dataclass(frozen=True, slots=True)
-class WithEvents:
+class WithEvents(msgspec.Struct, frozen=True):
     """An ASGI app; the app that takes POST /v1/events (and POST /) from it on the fast path; what takes those that came whole, if any."""
 
     app: ASGIApp

@@ -5,6 +5,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec.structs import force_setattr
+
 from shared.domain.errors import Overloaded
 from shared.domain.in_flight import InFlight
 from shared.domain.message import Message
@@ -49,7 +51,7 @@ def test_what_is_over_is_refused_until_a_place_is_given_back() -> None:
 async def test_neighbours_are_accepted_when_a_batch_is_over_the_bound_of_one_topic() -> None:
     product = Product()
     state = type("State", (), {"current": BOUND})()
-    object.__setattr__(product.pipeline, "state", state)
+    force_setattr(product.pipeline, "state", state)
     batch = [message(f"e{number}", topic="a" if number % 2 else "b") for number in range(8)]
     outcomes = await product.submit(*batch)
     over = [outcome for outcome in outcomes if type(outcome).__name__ == "Refusal"]
@@ -61,7 +63,7 @@ async def test_neighbours_are_accepted_when_a_batch_is_over_the_bound_of_one_top
 
 async def test_place_is_given_back_when_the_sender_goes_away() -> None:
     product = Product()
-    object.__setattr__(product.pipeline, "state", type("State", (), {"current": BOUND})())
+    force_setattr(product.pipeline, "state", type("State", (), {"current": BOUND})())
     waiting = asyncio.Event()
 
     async def slow(messages: Sequence[Message], principal: Principal, snapshot: Snapshot) -> list[None]:
@@ -70,14 +72,14 @@ async def test_place_is_given_back_when_the_sender_goes_away() -> None:
         return [None for _ in messages]
 
     check = product.pipeline.check
-    object.__setattr__(product.pipeline, "check", slow)
+    force_setattr(product.pipeline, "check", slow)
     task = asyncio.create_task(product.pipeline.submit([message("e1", topic="a"), message("e2", topic="a")], ADMIN))
     await waiting.wait()
     (over,) = await product.pipeline.submit([message("e3", topic="a")], ADMIN)
     refusal(over)
     task.cancel()
     await asyncio.wait([task])
-    object.__setattr__(product.pipeline, "check", check)
+    force_setattr(product.pipeline, "check", check)
     (outcome,) = await product.submit(message("e3", topic="a"))
     receipt(outcome)
     assert [record.message.event_id for flush in product.log.flushes for _, record in flush.new() if isinstance(record, Accepted)] == ["e3"]

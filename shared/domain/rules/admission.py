@@ -6,8 +6,9 @@ and before it is evaluated weight and body say whether it is worth starting (`af
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import isqrt
+
+import msgspec
 
 # About 20 ns each; an expression that could take more than a second isn't started.
 MAX_WORK = 50_000_000
@@ -20,8 +21,7 @@ _LOGIC = frozenset((b"_&&_", b"_||_", b"!_", b"_?_:_", b"@not_strictly_false"))
 _LARGE = frozenset(("data", "message.extensions"))
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(msgspec.Struct, frozen=True):
     """`names` are the variables it asks for; `members` those of `data`, None where it asks for all of it. `weight`: how often it may look
     at all of a value. `loops`: how deep all() and exists() go inside each other. `crossing`: a loop's body looks at more than its own
     element, so that each step may cost the whole body."""

@@ -9,9 +9,10 @@ say; so they need no has(), and has() takes members of `data` and `message.exten
 """
 
 import re
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from shared.domain.config.document import MAX_RULE_TEXT
 from shared.domain.rules.admission import Shape, shape_of
@@ -33,8 +34,7 @@ _PLACED = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
 _HAS = re.compile(r"\bhas\(\s*message\.(?!extensions\b)")
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(msgspec.Struct, frozen=True):
     """A compiled expression, true or false of a message. `shape` says which names it asks for, and how much work it can be."""
 
     text: str

@@ -5,7 +5,6 @@ order of the merged list. A policy that can't be evaluated blocks, whatever its 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -27,16 +26,14 @@ class Fired(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """A policy and its expression; None where it doesn't compile here, which a stored document can't be, but another release's might."""
 
     policy: Policy
     program: Program | None
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(msgspec.Struct, frozen=True):
     """Policies that are asked together. `together` is None where they don't compile as one."""
 
     asked: tuple[Asked, ...]

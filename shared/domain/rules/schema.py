@@ -1,7 +1,6 @@
 """JSON Schema 2020-12 for `data`: compiled once, in linear time for patterns, and never told to fetch anything."""
 
 import json
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +24,7 @@ _BY_NAME = ("properties", "patternProperties", "$defs", "definitions", "dependen
 _VALUES = ("const", "enum", "default", "examples", "required", "dependentRequired", "type")  # values, and no schemas
 
 
-@dataclass(frozen=True, slots=True)
-class Schema:
+class Schema(msgspec.Struct, frozen=True):
     """A compiled schema. `work` is how often one value of data may be looked at."""
 
     validator: "jsonschema_rs.Draft202012Validator"

@@ -1,10 +1,10 @@
 """A scope: all that the messages of one topic and subject are judged by, compiled. Topics are many, the sets of documents few."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
+import msgspec
 from msgspec import UNSET
 
 from shared.domain.config.document import Document, RateLimit, Route
@@ -29,8 +29,7 @@ _KEY_PARTS: dict[str, KeyOf] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(msgspec.Struct, frozen=True):
     """A rate limit and where its buckets are: `prefix` is the org's, the document's and the limit's own."""
 
     limit: RateLimit
@@ -46,8 +45,7 @@ class Limit:
         return key if len(key) <= _LONGEST_KEY else blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class WhenRoute:
+class WhenRoute(msgspec.Struct, frozen=True):
     """A route that may have a condition. `program` is None where there is none; `broken` where there is one that doesn't compile."""
 
     route: Route
@@ -55,8 +53,7 @@ class WhenRoute:
     broken: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(msgspec.Struct, frozen=True):
     """What one set of documents says, ready to be asked. `schema` may be the fault that keeps it from compiling: it fails closed.
 
     `targets` are those of every message, where neither a policy nor a condition can change them; else None.
