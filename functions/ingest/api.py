@@ -6,7 +6,7 @@ from time import perf_counter, time_ns
 
 from functions.door import Submit, handle
 from functions.ingest.webhook import ALLOW, handshake
-from shared.codec import Context, decode_http, encode_problem, encode_receipt, encode_receipts, trace_of
+from shared.codec import MAX_BATCH_BYTES, MAX_EVENT_BYTES, Context, decode_http, encode_problem, encode_receipt, encode_receipts, trace_of
 from shared.domain.errors import Fault, Malformed, SwitchboardError
 from shared.domain.principal import Principal
 from shared.domain.verdict import Outcome, Receipt, Refusal
@@ -24,8 +24,6 @@ from shared.edge.whole import Head, response
 
 log = logging.getLogger(__name__)
 
-SINGLE_BYTES = 2 * 1024 * 1024
-BATCH_BYTES = 8 * 1024 * 1024
 BATCH_TYPE = b"application/cloudevents-batch"
 SLOW = 1.0  # seconds; a slower answer gets a log line
 UNREAD_BYTES = 64 * 1024  # a refused body up to this is read away behind the answer, and the connection goes on
@@ -145,7 +143,7 @@ class Door:
             principal = self._vouched.principal(scope["headers"])
         else:
             principal = self._principals.of_request(scope)
-        limit = BATCH_BYTES if _is_batch(fields.get(b"content-type")) else SINGLE_BYTES
+        limit = MAX_BATCH_BYTES if _is_batch(fields.get(b"content-type")) else MAX_EVENT_BYTES
         _check_head(fields, scope["headers"], limit)
         return principal, limit
 

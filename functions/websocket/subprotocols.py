@@ -7,12 +7,11 @@ from uuid import uuid4
 
 import msgspec
 
-from shared.codec import Context, decode_event_or_array, decode_structured, encode_receipt, encode_receipts, event_id_in
-from shared.domain.errors import Fault, Malformed, SwitchboardError, TooLarge
+from shared.codec import Context, check_event_bytes, decode_event_or_array, decode_structured, encode_receipt, encode_receipts, event_id_in
+from shared.domain.errors import Fault, Malformed, SwitchboardError
 from shared.domain.message import Message
 from shared.domain.verdict import Outcome
 
-SINGLE_BYTES = 2 * 1024 * 1024  # of a frame with one event, as over HTTP
 CLOUDEVENTS = "cloudevents.json"  # CloudEvents 1.0.2, WebSockets binding, 3.1
 SWITCHBOARD = "switchboard.events.v1"
 
@@ -54,20 +53,12 @@ def chosen(offered: Iterable[str], cluster: str) -> Subprotocol:
 
 
 def _one_event(frame: bytes, context: Context) -> Items:
-    _check_single(frame)
+    check_event_bytes(len(frame))
     return [decode_structured(frame, context)]
 
 
 def _event_or_array(frame: bytes, context: Context) -> Items:
-    if len(frame) > SINGLE_BYTES and not frame.lstrip(b" \t\r\n").startswith(b"["):
-        _check_single(frame)
     return decode_event_or_array(frame, context).items
-
-
-def _check_single(frame: bytes) -> None:
-    if len(frame) > SINGLE_BYTES:
-        fault = Fault("", f"is over {SINGLE_BYTES} bytes")
-        raise TooLarge(f"the frame has {len(frame)} bytes; {SINGLE_BYTES} are allowed for one event", rule="size", faults=[fault])
 
 
 def _receipts(frame: bytes, items: Items, outcomes: Sequence[Outcome]) -> bytes:

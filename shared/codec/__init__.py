@@ -19,7 +19,7 @@ An event's size, as limits count it, is its body's; its attributes have their ow
 """
 
 from shared.codec.batch import decode_event_or_array, decode_structured
-from shared.codec.event import MAX_BATCH_BYTES, MAX_EVENTS, Context, Decoded
+from shared.codec.event import MAX_BATCH_BYTES, MAX_EVENT_BYTES, MAX_EVENTS, Context, Decoded, check_event_bytes
 from shared.codec.http import decode_http
 from shared.codec.receipts import encode_problem, encode_receipt, encode_receipts
 from shared.codec.sdk import from_cloudevent, to_binary_http, to_cloudevent, to_structured_http
@@ -29,8 +29,10 @@ from shared.codec.trace import trace_of
 __all__ = [
     "MAX_BATCH_BYTES",
     "MAX_EVENTS",
+    "MAX_EVENT_BYTES",
     "Context",
     "Decoded",
+    "check_event_bytes",
     "decode_event_or_array",
     "decode_http",
     "decode_structured",

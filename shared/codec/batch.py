@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from shared.codec.event import MAX_BATCH_BYTES, MAX_EVENTS, Context, Decoded, malformed
+from shared.codec.event import MAX_BATCH_BYTES, MAX_EVENTS, Context, Decoded, check_event_bytes, malformed
 from shared.codec.json_text import BLANK, UNREADABLE, parts, reason
 from shared.codec.structured import decode_exactly, identity_in
 from shared.codec.usual import UNUSUAL, decode_envelope, decode_envelopes, extended_message, messages_of
@@ -35,11 +35,13 @@ def decode_structured(data: bytes | memoryview, context: Context) -> Message:
 def decode_event_or_array(data: bytes | memoryview, context: Context) -> Decoded:
     """What a frame, list element or message holds: one structured event, or an array of them.
 
-    Raises Malformed where it is one event that can't be read, or neither; TooLarge where the array is over a batch's limits.
+    Raises Malformed where it is one event that can't be read, or neither; TooLarge where the array is over a batch's limits, or the event
+    over its own.
     """
     text = bytes(data)
     if text.lstrip(BLANK).startswith(b"["):
         return decode_batch(text, context)
+    check_event_bytes(len(text))
     return Decoded(True, [decode_structured(text, context)])
 
 

@@ -16,12 +16,13 @@ from shared.codec.attributes import (
     shown,
 )
 from shared.codec.json_text import is_json
-from shared.domain.errors import Fault, Malformed
+from shared.domain.errors import Fault, Malformed, TooLarge
 from shared.domain.message import Extension, Message, message_digest, message_id
 from shared.domain.names import MAX_NATS_SUBJECT, RESERVED, nats_subject
 
 MAX_EVENTS = 1_000  # a batch
 MAX_BATCH_BYTES = 8 * 1024 * 1024
+MAX_EVENT_BYTES = 2 * 1024 * 1024  # of an event that comes by itself, as a door gets it
 MAX_EXTENSIONS = 100  # extension attributes of an event, topic and trace included
 MAX_ATTRIBUTE_BYTES = 64 * 1024  # all attributes as headers, encoded
 MAX_FAULTS = 20  # named in one error
@@ -65,6 +66,13 @@ def malformed(faults: list[Fault]) -> Malformed:
     first = faults[0]
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     return Malformed(f"{first.pointer or 'the event'}: {first.detail}{more}", faults=faults[:MAX_FAULTS])
+
+
+def check_event_bytes(size: int) -> None:
+    """Raise TooLarge for an event by itself that is larger than any door reads, whatever the rules say of its data."""
+    if size > MAX_EVENT_BYTES:
+        fault = Fault("", f"is over {MAX_EVENT_BYTES} bytes")
+        raise TooLarge(f"the event is over {MAX_EVENT_BYTES} bytes", rule="size", faults=[fault])
 
 
 def unsupported(detail: str) -> Malformed:

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from shared.codec.attributes import header_text, shown
 from shared.codec.binary import decode_binary
-from shared.codec.event import MAX_ATTRIBUTE_BYTES, Context, malformed, unsupported
+from shared.codec.event import MAX_ATTRIBUTE_BYTES, Context, check_event_bytes, malformed, unsupported
 from shared.codec.http import BATCH, decode_http
 from shared.domain.errors import Fault, Malformed
 from shared.domain.message import Message
@@ -43,7 +43,8 @@ def header_pairs(block: bytes | None) -> list[tuple[bytes, bytes]]:
 
 
 def decode_from_nats(pairs: Pairs, payload: bytes, context: Context) -> Message:
-    """The Message of what header_pairs() and the payload say; `context.topic` is what the subject says. Raises Malformed."""
+    """The Message of what header_pairs() and the payload say; `context.topic` is what the subject says. Raises Malformed, TooLarge."""
+    check_event_bytes(len(payload))
     if not pairs:
         return _structured(b"application/cloudevents+json", (), payload, context)
     found = dict(pairs)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from shared.codec import Context, decode_event_or_array, decode_http, decode_structured
+from shared.codec import MAX_EVENT_BYTES, Context, decode_event_or_array, decode_http, decode_structured
 from shared.domain.errors import Malformed, TooLarge
 from shared.domain.message import Message
 
@@ -142,3 +142,12 @@ def test_every_limit_names_its_rule_and_a_place_when_a_batch_is_over_it() -> Non
         with pytest.raises(TooLarge) as raised:
             decode_http(b"application/cloudevents-batch+json", (), body, CONTEXT)
         assert (raised.value.rule, [fault.pointer for fault in raised.value.faults]) == ("size", [pointer])
+
+
+def test_event_alone_is_too_large_where_one_of_an_array_is_not_when_it_is_over_what_a_door_reads() -> None:
+    event = ENVELOPE + b',"data":"' + b"x" * MAX_EVENT_BYTES + b'"}'
+    with pytest.raises(TooLarge) as raised:
+        decode_event_or_array(event, CONTEXT)
+    assert (raised.value.rule, [fault.pointer for fault in raised.value.faults]) == ("size", [""])
+    (one,) = decode_event_or_array(b"[" + event + b"]", CONTEXT).items  # whose data a rule's max_bytes is about
+    assert isinstance(one, Message)

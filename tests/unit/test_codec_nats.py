@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from shared.codec import Context, decode_http
+from shared.codec import MAX_EVENT_BYTES, Context, decode_http
 from shared.codec.nats import decode_from_nats, header_pairs, reply_to_of, topic_of
-from shared.domain.errors import Malformed
+from shared.domain.errors import Malformed, TooLarge
 from shared.domain.message import Message
 from shared.domain.names import topic_tokens
 
@@ -104,6 +104,13 @@ def test_the_headers_are_malformed_when_a_line_is_none(raw: bytes) -> None:
 def test_it_is_malformed_when_a_payload_without_headers_is_no_event(payload: bytes) -> None:
     with pytest.raises(Malformed):
         decode_from_nats([], payload, CONTEXT)
+
+
+def test_it_is_too_large_when_the_payload_is_larger_than_any_door_reads() -> None:
+    assert binary(BINARY, b" " * MAX_EVENT_BYTES).body is not None
+    with pytest.raises(TooLarge) as raised:
+        binary(BINARY, b" " * (MAX_EVENT_BYTES + 1))
+    assert raised.value.rule == "size"
 
 
 def test_a_receipt_goes_where_the_sender_says_when_it_says_so() -> None:
