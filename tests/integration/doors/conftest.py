@@ -21,6 +21,6 @@ def house(
     with databases.temporary(migrated_template) as database:
         settings = environment(directory, log, nats_url, database)
         org = "".join(secrets.choice(LETTERS) for _ in range(4))
-        source = Service("nats_source", settings, directory)
-        with fronting(directory, settings, org) as front, serving(source):
-            yield House(front, source, log, nats_url)
+        sources = [Service(name, settings, directory) for name in ("nats_source", "redis_source")]
+        with fronting(directory, settings, org) as front, serving(*sources):
+            yield House(front, sources, log, nats_url)

@@ -10,21 +10,22 @@ from typing import Any, Protocol
 
 import httpx
 import redis
+import redis.asyncio
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from shared.domain.message import Message
-from shared.domain.names import nats_subject
 from shared.domain.record import Accepted, Attempt, unpack_flush
+from tests.integration.doors.nats_doors import Requests, Submits
+from tests.integration.doors.redis_door import Lists
 from tests.integration.fronts import FrontProcess
-from tests.integration.nats_source.conftest import Agent, connected, served
+from tests.integration.nats_source.conftest import connected, served
 from tests.integration.services import Service
 
 Receipt = dict[str, Any]
 BATCH = {"content-type": "application/cloudevents-batch+json"}
 STRUCTURED = {"content-type": "application/cloudevents+json"}
 TOGETHER = 500  # events a batch
-ASKING = 100  # requests in flight
 WITHIN = 60.0  # seconds for what is sent at once
 
 
@@ -33,7 +34,7 @@ class House:
     """The processes with doors, on one log, one store and one config."""
 
     front: FrontProcess
-    source: Service
+    sources: Sequence[Service]
     redis: str
     nats: str
 
@@ -42,7 +43,7 @@ class House:
         return self.front.org
 
     def healthy(self) -> bool:
-        return self.front.ready() and self.source.ready()
+        return self.front.ready() and all(source.ready() for source in self.sources)
 
     def records(self) -> dict[str, list[Accepted | Attempt]]:
         """What the log has of each event id, in the order logged."""
@@ -141,34 +142,7 @@ class Socket:
         return [answer["data"] if "data" in answer else answer["receipts"][0] for answer in answers]
 
 
-class Request:
-    """Requests on NATS, the topic in their subjects as the event has it."""
-
-    name = "nats"
-
-    def __init__(self, agent: Agent) -> None:
-        self._agent = agent
-
-    async def send(self, events: Sequence[bytes]) -> list[Receipt]:
-        room = asyncio.Semaphore(ASKING)
-
-        async def ask(event: bytes) -> Receipt:
-            async with room:
-                return await self._agent.ask(self._address(event), event)
-
-        async with asyncio.timeout(WITHIN):
-            return list(await asyncio.gather(*map(ask, events)))
-
-    def _address(self, event: bytes) -> str:
-        try:
-            said = json.loads(event)
-            topic = said.get("topic") or said["type"]
-            return nats_subject(self._agent.org, None, topic).removeprefix(f"sb.{self._agent.org}._.")
-        except Exception:  # no event, or no topic in it, or one that is none: any address will do
-            return "corpus.case"
-
-
-DOORS = ("http", "switchboard.events.v1", "cloudevents.json", "nats")
+DOORS = ("http", "switchboard.events.v1", "cloudevents.json", "redis", "nats", "nats submit")
 
 
 @asynccontextmanager
@@ -181,19 +155,25 @@ async def doors_of(house: House, key: str, *names: str) -> AsyncIterator[list[Do
                 headers = {"authorization": f"Bearer {key}"}
                 client = httpx.AsyncClient(base_url=house.front.url, headers=headers, timeout=WITHIN)
                 found.append(Http(await stack.enter_async_context(client)))
-            elif name == "nats":
-                agent = await connected(house.nats, house.org).__aenter__()
-                stack.push_async_callback(agent.client.close)
+            elif name == "redis":
+                lists: Any = redis.asyncio.Redis.from_url(house.redis)
+                found.append(Lists(await stack.enter_async_context(lists), house.org, house.records))
+            elif name in ("nats", "nats submit"):
+                agent = await stack.enter_async_context(connected(house.nats, house.org))
                 await served(agent)
-                found.append(Request(agent))
+                found.append(Requests(agent) if name == "nats" else Submits(agent))
             else:
                 found.append(Socket(house.front, name, key))
         yield found
 
 
 def same_but_for_the_door(message: Message) -> tuple[object, ...]:
-    """What of a recorded message no door may change; its identity is the test's own for each door."""
+    """What of a recorded message no door may change; its identity is the test's own for each door.
+
+    Where its receipt goes an event says itself at the Redis door, by the extension `replyto`.
+    """
+    extensions = {name: value for name, value in (message.extensions or {}).items() if name != "replyto"}
     return (
         message.org, message.topic, message.subject, message.type, message.time, message.datacontenttype, message.dataschema,
-        message.extensions, message.body, message.revision,
+        extensions, message.body, message.revision,
     )  # fmt: skip

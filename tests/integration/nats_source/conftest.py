@@ -45,7 +45,7 @@ class Agent:
 
     async def ask(self, topic: str, payload: bytes, headers: dict[str, str] | None = None, org: str | None = None) -> dict[str, Any]:
         """The receipt of a request."""
-        answer = await self.client.request(f"request.{org or self.org}.{topic}", payload, timeout=10, headers=headers)
+        answer = await self.client.request(f"request.{org or self.org}.{topic}", payload, timeout=30, headers=headers)
         receipt: dict[str, Any] = json.loads(answer.data)
         return receipt
 
