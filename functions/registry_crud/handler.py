@@ -57,7 +57,7 @@ async def update_backbone(registry: Registry, chart: Chart, caller: Principal, i
         check_changes(caller, before.org)
         guard.check(f"the backbone {id}", found.revision)
         body = read_body(_filled(value, before), BackboneBody)
-        wanted = _declared(id, before.org, body)
+        wanted = _with_found(_declared(id, before.org, body), before)
         _check_stays(wanted, before, body)
         wanted = _checked(wanted, chart, caller, await registry.registered((before.org, SHARED)))
         wanted = msgspec.structs.replace(wanted, generation=_generation(wanted, before), deleting=before.deleting)
@@ -110,6 +110,12 @@ def _backbone(kept: Kept) -> Backbone:
 
 def _declared(id: str, org: str, body: BackboneBody) -> Backbone:
     return Backbone(id, org, body.cluster, body.name, body.scope, body.endpoint, body.domain, body.spec, body.metadata)
+
+
+def _with_found(wanted: Backbone, before: Backbone) -> Backbone:
+    """With the endpoint that was found, where no other is declared."""
+    keeps = before.found and wanted.endpoint in (None, before.endpoint)
+    return msgspec.structs.replace(wanted, endpoint=before.endpoint, found=True) if keeps else wanted
 
 
 def _filled(value: Any, before: Backbone) -> Any:

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 
 from functions.registry_crud.api import api
-from functions.registry_crud.chart import backbone_chart
+from shared.backbone_chart import backbone_chart
 from shared.edge.app import Edge
 from shared.edge.asgi import ASGIApp
 from shared.edge.framework import Beside, framework_app

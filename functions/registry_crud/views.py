@@ -62,6 +62,7 @@ def view(kept: Kept, caller: Principal) -> dict[str, object]:
     declared = kept.declared
     said: dict[str, object] = msgspec.to_builtins(declared) | {"org": declared.org or None}
     if isinstance(declared, Backbone):
+        del said["found"]  # who said the endpoint is between the reconciler and the registry
         return said | {"status": msgspec.to_builtins(standing(declared, kept.status, kept.since))}
     own = caller.system or declared.org == caller.org
     conditions = () if kept.status is None else kept.status.conditions

@@ -30,6 +30,7 @@ class Process:
 
 # Started in this order, stopped in the other.
 PROCESSES = (
+    Process("reconcile", "infra.local.reconcile"),  # its backbones are there until the others have ended
     Process("logger", "functions.logger.main"),
     Process("nats_source", "functions.nats_source.main"),
     Process("redis_source", "functions.redis_source.main"),

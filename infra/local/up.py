@@ -165,6 +165,7 @@ class Run:
             "SWITCHBOARD_STATE_DIR": str(self._state.directory),
             "SWITCHBOARD_SECRET_FILE": str(settings.secret_file or self._state.secret_file()),
             "SWITCHBOARD_CLUSTER": settings.cluster,
+            "SWITCHBOARD_BACKBONE_CREDENTIALS": str(settings.backbone_credentials or self._state.folder("backbones", "credentials")),
             "SWITCHBOARD_BIND": settings.bind,
         }
 

@@ -2,6 +2,7 @@
 
 from shared.ports.backbones import Backbones
 from shared.ports.config import ConfigDocuments, ConfigSource, ConfigStore
+from shared.ports.deploying import BackboneStreams, Leases, Provider
 from shared.ports.feed import FeedReader, FeedWriter
 from shared.ports.log import LogQueue, LogReader, Publish, ReceivedLog, RelayLog
 from shared.ports.registry import Registry
@@ -9,6 +10,7 @@ from shared.ports.store import Known, MessageStore
 from shared.ports.submit_lists import SubmitLists
 
 __all__ = [
+    "BackboneStreams",
     "Backbones",
     "ConfigDocuments",
     "ConfigSource",
@@ -16,9 +18,11 @@ __all__ = [
     "FeedReader",
     "FeedWriter",
     "Known",
+    "Leases",
     "LogQueue",
     "LogReader",
     "MessageStore",
+    "Provider",
     "Publish",
     "ReceivedLog",
     "Registry",

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from functions.registry_crud.chart import backbone_chart
+from shared.backbone_chart import backbone_chart
 from shared.domain.registry.shapes import Spec
 from shared.domain.registry.spec import MAX_SPEC, spec_faults, values_of
 

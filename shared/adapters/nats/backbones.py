@@ -122,7 +122,8 @@ class NatsBackbones:
         return stream, ""
 
     async def _ensure(self, link: Link, connection: Connection, org: str, deadline: float) -> Stream:
-        stream = await ensure(connection, org, self._stream_bytes, deadline)
+        # What the registry's streams are like is the reconciler's to say (backbone_streams.py): here they are made where they are missing.
+        stream = await ensure(connection, org, self._stream_bytes, deadline, change=link.endpoint is None)
         if link.connection is connection:
             link.streams[org] = stream
         return stream

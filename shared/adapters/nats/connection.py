@@ -131,7 +131,8 @@ class Connection(Client):
         self.ended.set()
         if not self.is_connected:  # it would be written to a broken socket
             self._pending, self._pending_data_size = [], 0
-        await super()._close(status, do_cbs)
+        if self._flush_queue is not None:  # None: it was never tried to connect, and nats-py has nothing to close
+            await super()._close(status, do_cbs)
 
 
 async def _note(error: Exception) -> None:

@@ -27,7 +27,7 @@ class Link:
         self._servers = url.split(",")
         self._name = name
         self._turn = 0  # which server of an endpoint is tried next
-        self._refused = ""  # why, as said last
+        self.refused = ""  # why, as said last
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -64,7 +64,7 @@ class Link:
         connection = Connection()
         try:
             await self._open(connection)
-            self._refused = ""
+            self.refused = ""
             self.streams, self.connection = {}, connection
             self.connected.set()
             _log.info("backbone %s: connected", self.backbone)
@@ -89,6 +89,6 @@ class Link:
 
     def _say(self, why: str) -> None:
         """Once for each reason: a backbone may be away for long."""
-        if why != self._refused:
+        if why != self.refused:
             _log.warning("backbone %s refuses the connection: %s", self.backbone, why)
-        self._refused = why
+        self.refused = why

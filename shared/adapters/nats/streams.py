@@ -24,14 +24,16 @@ class Stream(msgspec.Struct, frozen=True):
     domain: str
 
 
-class _StreamAnswer(msgspec.Struct):
+class StreamAnswer(msgspec.Struct):
+    """What JetStream answers to a call about a stream."""
+
     created: str = ""
     domain: str = ""
     config: dict[str, object] = {}  # msgspec copies it
     error: ApiError | None = None
 
 
-_decode = msgspec.json.Decoder(_StreamAnswer).decode
+_decode = msgspec.json.Decoder(StreamAnswer).decode
 
 
 def stream_name(org: str) -> str:
@@ -66,15 +68,15 @@ async def ensure(connection: Connection, org: str, max_bytes: int, deadline: flo
 async def ensure_as(connection: Connection, ours: dict[str, object], deadline: float, change: bool = True) -> Stream:
     """A stream that is as `ours` says, in the server's own names and units; the same otherwise."""
     name = str(ours["name"])
-    answer = await _ask(connection, f"STREAM.INFO.{name}", {}, deadline)
+    answer = await ask_stream(connection, f"STREAM.INFO.{name}", {}, deadline)
     if answer.error is not None and answer.error.err_code == NOT_FOUND:
-        answer = await _ask(connection, f"STREAM.CREATE.{name}", ours, deadline)
+        answer = await ask_stream(connection, f"STREAM.CREATE.{name}", ours, deadline)
         if answer.error is not None and answer.error.err_code == NAME_TAKEN:  # by another of us, meanwhile
-            answer = await _ask(connection, f"STREAM.INFO.{name}", {}, deadline)
+            answer = await ask_stream(connection, f"STREAM.INFO.{name}", {}, deadline)
     elif change and answer.error is None and any(answer.config.get(key) != value for key, value in ours.items()):
         if answer.config.get("retention", ours["retention"]) != ours["retention"]:  # it can't be changed
             raise Lost(f"stream {name} is another's: it takes {answer.config.get('subjects')}")
-        changed = await _ask(connection, f"STREAM.UPDATE.{name}", answer.config | ours, deadline)
+        changed = await ask_stream(connection, f"STREAM.UPDATE.{name}", answer.config | ours, deadline)
         if changed.error is not None:  # it can be published to all the same
             _log.warning("stream %s differs from what it should be, and can't be changed: %s", name, changed.error.description)
     if answer.error is not None:
@@ -82,7 +84,8 @@ async def ensure_as(connection: Connection, ours: dict[str, object], deadline: f
     return Stream(name, answer.created, answer.domain or connection.domain)
 
 
-async def _ask(connection: Connection, method: str, body: dict[str, object], deadline: float) -> _StreamAnswer:
+async def ask_stream(connection: Connection, method: str, body: dict[str, object], deadline: float) -> StreamAnswer:
+    """What it answers to a call of its stream API. Raises Lost."""
     answer = await ask_api(connection, method, body, deadline)
     try:
         return _decode(answer)

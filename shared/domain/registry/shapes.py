@@ -70,7 +70,8 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Backbone(msgspec.Struct, frozen=True):
     """One NATS deployment. `endpoint` is its URL, None until it is declared or found; `domain` its JetStream domain, None where it isn't
-    said and whatever the server says is taken. `generation` counts changes of what is deployed. `deleting`: it takes nothing new."""
+    said and whatever the server says is taken. `generation` counts changes of what is deployed. `deleting`: it takes nothing new. `found`:
+    the endpoint is what the reconciler found, and its to change."""
 
     id: str
     org: str
@@ -83,6 +84,7 @@ class Backbone(msgspec.Struct, frozen=True):
     metadata: dict[str, Any]
     generation: int = 1
     deleting: bool = False
+    found: bool = False
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -95,14 +97,23 @@ class Condition(msgspec.Struct, frozen=True):
     last_transition: str = ""  # RFC 3339
 
 
+class Leaf(msgspec.Struct, frozen=True):
+    """Where a hub takes leaves, as URLs with commas between: from its own cluster, and from others (empty where it can't be reached)."""
+
+    inside: str = ""
+    outside: str = ""
+
+
 class Status(msgspec.Struct, frozen=True):
-    """How something was found to be by whoever looks after it. `observed_generation` is what has been acted upon."""
+    """How something was found to be by whoever looks after it. `observed_generation` is what has been acted upon, `leaf` where a hub takes
+    leaves."""
 
     observed_generation: int = 0
     version: str | None = None
     servers: int | None = None
     last_seen: str | None = None  # RFC 3339
     conditions: tuple[Condition, ...] = ()
+    leaf: Leaf | None = None
 
 
 class Event(msgspec.Struct, frozen=True):

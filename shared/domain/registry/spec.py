@@ -64,6 +64,11 @@ def spec_faults(spec: Spec, of: Chart, *, local: bool) -> list[Fault]:
     return [Fault(_at(error.instance_path), reason(error)) for error in of.schema.iter_errors(values_of(spec, of.defaults))]
 
 
+def values_faults(values: Mapping[str, Any], of: Chart) -> list[Fault]:
+    """What the chart itself would refuse of values, pointers into them."""
+    return [Fault(pointer(*error.instance_path), reason(error)) for error in of.schema.iter_errors(_over(of.defaults, values))]
+
+
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> Json:
     """As Helm merges values: an object goes into an object, everything else replaces."""
     merged = dict(below)

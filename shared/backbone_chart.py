@@ -8,7 +8,7 @@ import yaml
 
 from shared.domain.registry.spec import Chart, chart
 
-FOLDER = Path(__file__).parents[2] / "charts" / "backbone"  # images have it at the same place beside functions/
+FOLDER = Path(__file__).parents[1] / "charts" / "backbone"  # images have it at the same place beside shared/
 
 
 @cache

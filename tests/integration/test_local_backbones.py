@@ -1,0 +1,181 @@
+"""Backbones of a laptop, from `switchboard up` to the last file: declared, joined, used, killed, changed, and taken away again."""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import httpx
+import nats
+import pytest
+
+from infra.local.child import birth
+from tests.integration.running_up import PRODUCT, RunningUp
+from tests.waiting import STEP, eventually_now
+
+WITHIN = 60.0  # seconds: helm may have to be built, and others work on this machine
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningUp]:
+    """A `switchboard up` of the module's own."""
+    running = RunningUp(tmp_path_factory.mktemp("laptop") / "state", command=PRODUCT)
+    try:
+        running.ready()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def client(running: RunningUp) -> Iterator[httpx.Client]:
+    with running.client() as client:
+        yield client
+
+
+def declared(client: httpx.Client, cluster: str, name: str, scope: str, **spec: Any) -> str:
+    """The id of a new shared backbone, in a cluster of this machine that is made where it is missing."""
+    client.put(f"/v1/clusters/{cluster}", json={"provider": "local", "org": None}).raise_for_status()
+    body = {"org": None, "cluster": cluster, "name": name, "scope": scope, "spec": spec}
+    answer = client.post("/v1/backbones", json=body)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+def shown(client: httpx.Client, id: str) -> dict[str, Any]:
+    found: dict[str, Any] = client.get(f"/v1/backbones/{id}").raise_for_status().json()
+    return found
+
+
+def condition(backbone: dict[str, Any], type: str) -> dict[str, Any]:
+    return next((one for one in backbone["status"]["conditions"] if one["type"] == type), {})
+
+
+def ready(client: httpx.Client, id: str) -> dict[str, Any]:
+    """The backbone, once it runs as it is declared and answers."""
+    deadline = time.monotonic() + WITHIN
+    while True:
+        backbone = shown(client, id)
+        settled = backbone["status"]["observed_generation"] == backbone["generation"] and backbone["endpoint"] is not None
+        if settled and all(condition(backbone, type).get("status") == "True" for type in ("Ready", "Reachable")):
+            return backbone
+        assert time.monotonic() < deadline, backbone
+        time.sleep(STEP)
+
+
+def pids(running: RunningUp, id: str) -> list[int]:
+    """The servers' processes."""
+    return [int(json.loads(note.read_text())["pid"]) for note in sorted((running.state / "backbones" / "run").glob(f"{id}-*.json"))]
+
+
+def url_of(running: RunningUp, backbone: dict[str, Any]) -> list[str]:
+    credentials = (running.state / "backbones" / "credentials" / backbone["id"]).read_text().strip()
+    return [url.replace("nats://", f"nats://{credentials}@") for url in backbone["endpoint"].split(",")]
+
+
+def subjects(url: list[str], stream: str) -> list[str]:
+    """The subjects on a stream, in order."""
+
+    async def asked() -> list[str]:
+        connection = await nats.connect(url)
+        try:
+            manager = connection.jsm()
+            state = (await manager.stream_info(stream)).state
+            numbers = range(state.first_seq, state.last_seq + 1) if state.messages else ()
+            return [str((await manager.get_msg(stream, number)).subject) for number in numbers]
+        finally:
+            await connection.close()
+
+    return asyncio.run(asked())
+
+
+def payload_and_copies(url: list[str]) -> tuple[int, int | None, int]:
+    """The largest payload that the servers take; how many copies the org's stream is to have, and how many it has beside the leader's."""
+
+    async def asked() -> tuple[int, int | None, int]:
+        connection = await nats.connect(url)
+        try:
+            info = await connection.jsm().stream_info("sb-default")
+            replicas = info.cluster.replicas if info.cluster else None
+            return connection.max_payload, info.config.num_replicas, len(replicas or [])
+        finally:
+            await connection.close()
+
+    return asyncio.run(asked())
+
+
+def sent(client: httpx.Client, id: str, subject: str) -> bool:
+    """Whether a message was delivered at once, and not left to the relay."""
+    headers = {"ce-specversion": "1.0", "ce-id": id, "ce-source": "/test", "ce-type": "order.made", "ce-subject": subject}
+    answer = client.post("/v1/events", headers=headers | {"content-type": "application/json"}, content=b'{"a":1}')
+    assert answer.status_code == 202, answer.text
+    return any(one.get("sequence") for one in answer.json()["deliveries"])
+
+
+def is_gone(client: httpx.Client, id: str) -> bool:
+    return client.get(f"/v1/backbones/{id}").status_code == 404
+
+
+def test_global_message_is_in_every_cluster_once_and_a_local_one_stays_when_a_hub_has_two_leaves(
+    running: RunningUp, client: httpx.Client
+) -> None:
+    hub = declared(client, "hq", "hub", "global")
+    eu, us = declared(client, "eu", "main", "local"), declared(client, "us", "main", "local")
+    routes = [{"when": f'message.subject == "{name}-1"', "to": [f"cluster:{name}"]} for name in ("eu", "us")]
+    routes.append({"when": 'message.subject == "all"', "to": ["global"]})
+    client.put("/v1/config/org", json={"routes": routes}).raise_for_status()
+    at = {id: url_of(running, ready(client, id)) for id in (hub, eu, us)}
+
+    for number, subject in enumerate(("eu-1", "us-1", "all")):
+        assert eventually_now(partial(sent, client, f"m{number}", subject), within=WITHIN)
+    for name, id in (("eu", eu), ("us", us)):
+        assert eventually_now(partial(subjects, at[id], "sbg-default"), within=WITHIN) == ["sbg.default.all.order.made"]
+        assert subjects(at[id], "sb-default") == [f"sb.default.{name}-1.order.made"]
+    assert subjects(at[hub], "sb-default") == ["sb.default.all.order.made"]
+
+    # One that is killed comes back, with what it had, and says that it was away.
+    [pid] = pids(running, eu)
+    os.kill(pid, signal.SIGKILL)
+    eventually_now(lambda: "-9" in condition(shown(client, eu), "Drifted").get("message", ""), within=WITHIN)
+    ready(client, eu)
+    assert pids(running, eu) != [pid]
+    assert eventually_now(partial(sent, client, "m3", "all"), within=WITHIN)
+    assert eventually_now(partial(sent, client, "m4", "eu-1"), within=WITHIN)
+    eventually_now(lambda: len(subjects(at[eu], "sbg-default")) == 2, within=WITHIN)
+    assert subjects(at[eu], "sb-default") == ["sb.default.eu-1.order.made"] * 2
+    assert "backbone.repaired" in [one["action"] for one in client.get(f"/v1/backbones/{eu}/events").json()["items"]]
+
+    # All of it goes, and nothing is left.
+    servers = [pid for id in at for pid in pids(running, id)]
+    assert len(servers) == 3
+    client.put("/v1/config/org", json={}).raise_for_status()
+    for id in at:
+        assert client.delete(f"/v1/backbones/{id}").status_code == 202
+    for id in at:
+        eventually_now(partial(is_gone, client, id), within=WITHIN)
+        assert not list((running.state / "backbones").rglob(f"*{id}*"))
+        assert client.get(f"/v1/backbones/{id}/events").json()["items"][0]["action"] == "backbone.forget"
+    assert [birth(pid) for pid in servers] == [None] * 3
+    for name in ("hq", "eu", "us"):
+        assert client.delete(f"/v1/clusters/{name}").status_code == 204
+
+
+def test_three_servers_are_one_cluster_and_roll_when_their_spec_changes(running: RunningUp, client: httpx.Client) -> None:
+    id = declared(client, "trio", "main", "local", replicas=3)
+    first = ready(client, id)
+    assert (first["status"]["servers"], len(first["endpoint"].split(","))) == (3, 3)
+    assert payload_and_copies(url_of(running, first)) == (4 * 1024**2, 3, 2)
+    before = pids(running, id)
+    changed = client.put(f"/v1/backbones/{id}", json=first | {"spec": {"replicas": 3, "values": {"limits": {"maxPayload": "2MB"}}}})
+    assert (changed.status_code, changed.json()["endpoint"]) == (202, first["endpoint"])
+    ready(client, id)
+    assert shown(client, id)["status"]["observed_generation"] == 2
+    assert not set(before) & set(pids(running, id))
+    assert payload_and_copies(url_of(running, first)) == (2 * 1024**2, 3, 2)
+    assert client.delete(f"/v1/backbones/{id}").status_code == 202
+    eventually_now(partial(is_gone, client, id), within=WITHIN)
+    client.delete("/v1/clusters/trio").raise_for_status()

@@ -1,0 +1,340 @@
+"""The reconciler by what it does: a registry in memory, a provider and streams that are told how they are."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+
+from functions.reconcile_backbones.handler import Tools, World
+from functions.reconcile_backbones.keepers import Keepers, Pace
+from shared.adapters.memory.config_store import MemoryConfigStore
+from shared.adapters.memory.leases import MemoryLeases
+from shared.adapters.memory.registry import MemoryRegistry
+from shared.backbone_chart import backbone_chart
+from shared.domain.errors import Unavailable
+from shared.domain.registry.deciding import Change, Kept
+from shared.domain.registry.deploying import Deployment, Ensured, Found, Undeployed
+from shared.domain.registry.reach import Reach
+from shared.domain.registry.shapes import SHARED, Access, Backbone, Cluster, Leaf, Spec
+from shared.domain.registry.streams import WantedStream
+from shared.domain.retention import Retention
+from shared.ports.deploying import Seen
+from tests.waiting import eventually
+
+QUICK = Pace(follow_s=0.01, look_s=0.05, soon_s=0.02, lease_s=0.5, renew_s=0.1, drain_s=0.02)
+EU = Cluster("eu", SHARED, "", "helm", Access(in_cluster=True), {})
+HERE = Cluster("here", SHARED, "", "local", None, {})
+CHART = backbone_chart()
+WITHIN = 30.0
+
+
+class Installed:
+    """A Provider that installs nothing, and says what it is told to."""
+
+    def __init__(self) -> None:
+        self.releases: dict[str, Deployment] = {}
+        self.wrong: Undeployed | None = None
+        self.drift = ""
+        self.up: int | None = None
+        self.endpoint = "nats://10.0.0.7:4222"
+        self.left = 1  # how often it isn't all gone yet
+        self.calls: list[str] = []
+        self.gone: list[str] = []
+
+    async def ensure(self, wanted: Deployment) -> Ensured:
+        self.calls.append("ensure")
+        if self.wrong is not None:
+            raise self.wrong
+        drift, self.drift = self.drift, ""
+        changed = self.releases.get(wanted.id) != wanted
+        self.releases[wanted.id] = wanted
+        return Ensured(changed or bool(drift), drift)
+
+    async def look(self, wanted: Deployment) -> Found:
+        up = wanted.spec.replicas if self.up is None else self.up
+        return Found(up, "2.15.1", self.endpoint, Leaf("nats-leaf://in:7422", "nats-leaf://out:7422"), "" if self.up is None else "no room")
+
+    async def remove(self, wanted: Deployment) -> bool:
+        if self.wrong is not None:
+            raise self.wrong
+        self.left -= 1
+        if self.left >= 0:
+            return False
+        self.releases.pop(wanted.id, None)
+        return True
+
+    async def let_go(self, id: str) -> None:
+        self.gone.append(id)
+
+
+class Streams:
+    """BackboneStreams that says what it is told to."""
+
+    def __init__(self) -> None:
+        self.seen = Seen()
+        self.wanted: dict[str, Sequence[WantedStream]] = {}
+
+    async def ensure(self, reach: Reach, wanted: Sequence[WantedStream]) -> Seen:
+        self.wanted[reach.id] = wanted
+        return self.seen
+
+    async def let_go(self, id: str) -> None:
+        self.wanted.pop(id, None)
+
+
+class Install:
+    """A registry, and the reconcilers that look after it."""
+
+    def __init__(self) -> None:
+        self.registry = MemoryRegistry(MemoryConfigStore())
+        self.provider, self.streams = Installed(), Streams()
+        self.leases: dict[str, tuple[str, float]] = {}
+        self.away = False
+
+    async def look(self) -> World:
+        if self.away:
+            raise Unavailable("the store can't be reached")
+        return World(await self.registry.registered(), ("acme", "submit-x", "zeta"), Retention({"zeta": 3600}, 90 * 86_400))
+
+    @asynccontextmanager
+    async def reconciler(self, name: str = "one") -> AsyncIterator[Keepers]:
+        tools = Tools(self.registry, {"helm": self.provider}, self.streams, CHART)
+        keepers, stop = Keepers(self.look, MemoryLeases(self.leases, name), tools, QUICK), asyncio.Event()
+        task = asyncio.create_task(keepers.run(stop))
+        try:
+            yield keepers
+        finally:
+            stop.set()
+            await task
+
+    async def declare(self, id: str = "main-0a", **more: Any) -> Backbone:
+        backbone = msgspec.structs.replace(Backbone(id, SHARED, "eu", id.partition("-")[0], "local", None, None, Spec(), {}), **more)
+        for one in (EU, HERE, backbone):
+            if not await self.registry.registered((SHARED,), f"clusters/{one.name}" if isinstance(one, Cluster) else f"backbones/{id}"):
+                await self.registry.write(Change("add", one, 0), "boss")
+        return backbone
+
+    async def kept(self, id: str = "main-0a") -> Kept:
+        return (await self.registry.registered((SHARED,), f"backbones/{id}"))[SHARED, f"backbones/{id}"]
+
+    async def condition(self, type: str, id: str = "main-0a") -> tuple[str, str, str]:
+        status = (await self.kept(id)).status
+        found = [one for one in (status.conditions if status else ()) if one.type == type]
+        return (found[0].status, found[0].reason, found[0].message) if found else ("", "", "")
+
+    async def is_ready(self, id: str = "main-0a") -> bool:
+        return (await self.condition("Ready", id))[0] == "True"
+
+    async def turned(self, type: str, reason: str, id: str = "main-0a") -> tuple[str, str, str]:
+        """The condition, once it is there for that reason."""
+
+        async def found() -> tuple[str, str, str] | None:
+            now = await self.condition(type, id)
+            return now if now[1] == reason else None
+
+        turned = await eventually(found, within=WITHIN)
+        assert turned is not None
+        return turned
+
+    async def actions(self, id: str = "main-0a") -> list[str]:
+        return [one.action for one in reversed(await self.registry.events(SHARED, f"backbones/{id}", 100))]
+
+
+@pytest.fixture
+def install() -> Install:
+    return Install()
+
+
+async def test_backbone_is_deployed_found_and_told_of_when_it_is_declared(install: Install) -> None:
+    await install.declare()
+    async with install.reconciler() as keepers:
+        await eventually(install.is_ready, within=WITHIN)
+        await eventually(lambda: _has_endpoint(install), within=WITHIN)
+        assert keepers.count == 1
+    kept = await install.kept()
+    assert isinstance(kept.declared, Backbone)
+    assert (kept.declared.endpoint, kept.declared.found, kept.declared.generation) == ("nats://10.0.0.7:4222", True, 1)
+    assert kept.status is not None
+    assert (kept.status.observed_generation, kept.status.version, kept.status.servers) == (1, "2.15.1", 1)
+    assert await install.condition("Ready") == ("True", "Running", "1 of 1 servers is up")
+    assert await install.condition("Reachable") == ("True", "Answers", "")
+    assert await install.condition("Drifted") == ("False", "AsDeclared", "")
+    assert await install.actions() == [
+        "add",
+        "backbone.not-ready",
+        "backbone.deployed",
+        "backbone.reachable",
+        "backbone.ready",
+        "backbone.endpoint",
+    ]
+    streams = {one.name: (one.subjects, one.max_age_s) for one in install.streams.wanted.get("main-0a", ())}
+    assert streams == {} or streams == {"sb-acme": (("sb.acme.>",), 7 * 86_400), "sb-zeta": (("sb.zeta.>",), 3600)}
+    assert install.leases == {}
+
+
+async def _has_endpoint(install: Install) -> bool:
+    declared = (await install.kept()).declared
+    return isinstance(declared, Backbone) and declared.endpoint is not None
+
+
+async def test_nothing_is_written_when_nothing_changes(install: Install) -> None:
+    await install.declare()
+    async with install.reconciler():
+        await eventually(lambda: _has_endpoint(install), within=WITHIN)
+        before, calls = await install.actions(), len(install.provider.calls)
+        await eventually(lambda: len(install.provider.calls) > calls + 5, within=WITHIN)
+        assert await install.actions() == before
+
+
+async def test_drift_is_put_back_and_recorded_when_somebody_changes_it(install: Install) -> None:
+    await install.declare()
+    async with install.reconciler():
+        await eventually(install.is_ready, within=WITHIN)
+        install.provider.drift = "the release had been edited: replicas"
+        status, _, message = await install.turned("Drifted", "Repaired")
+    assert status == "False"
+    assert message.startswith("the release had been edited: replicas; it was put back 2")
+    assert "backbone.repaired" in await install.actions()
+
+
+async def test_reason_is_told_and_generation_is_not_observed_when_it_cannot_be_deployed(install: Install) -> None:
+    install.provider.wrong = Undeployed("HelmFailed", "quota exceeded", drift="the release had been deleted")
+    await install.declare()
+    async with install.reconciler():
+        assert await install.turned("Ready", "HelmFailed") == ("False", "HelmFailed", "quota exceeded")
+        assert await install.condition("Drifted") == ("True", "Changed", "the release had been deleted; it could not be put back")
+        kept = await install.kept()
+        assert kept.status is not None
+        assert kept.status.observed_generation == 0
+        install.provider.wrong = None
+        await eventually(install.is_ready, within=WITHIN)
+
+
+async def test_change_is_acted_upon_at_once_when_it_has_failed_for_long(install: Install) -> None:
+    install.provider.wrong = Undeployed("HelmFailed", "no")
+    backbone = await install.declare()
+    async with install.reconciler():
+        await eventually(lambda: len(install.provider.calls) >= 2, within=WITHIN)
+        install.provider.wrong = None
+        changed = msgspec.structs.replace(backbone, spec=Spec(replicas=3), generation=2)
+        await install.registry.write(Change("update", changed, (await install.kept()).revision), "boss")
+        await eventually(install.is_ready, within=WITHIN)
+    assert install.provider.releases["main-0a"].values["replicas"] == 3
+
+
+async def test_provider_is_never_asked_when_a_spec_cannot_work(install: Install) -> None:
+    await install.declare(spec=Spec(values={"replica": 2}))
+    async with install.reconciler():
+        _, _, message = await install.turned("Ready", "SpecRefused")
+        assert "/spec/values" in message
+    assert install.provider.calls == []
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"), [({"cluster": "here"}, "NoProvider"), ({"domain": "UPPER"}, "SpecRefused")], ids=["no provider", "domain"]
+)
+async def test_it_says_why_when_this_reconciler_cannot_do_it(install: Install, more: dict[str, Any], reason: str) -> None:
+    await install.declare(**more)
+    async with install.reconciler():
+        await install.turned("Ready", reason)
+    assert install.provider.calls == []
+
+
+async def test_it_is_somebody_elses_when_a_local_endpoint_was_declared(install: Install) -> None:
+    await install.declare(cluster="here", endpoint="nats://127.0.0.1:4222")
+    install.streams.seen = Seen(refused="no server answers")
+    async with install.reconciler():
+        assert await install.turned("Ready", "Elsewhere") == ("False", "Elsewhere", "no server answers")
+        install.streams.seen = Seen()
+        await eventually(install.is_ready, within=WITHIN)
+    assert install.provider.calls == []
+
+
+async def test_endpoint_stays_as_declared_when_somebody_declared_it(install: Install) -> None:
+    await install.declare(endpoint="nats://nats.example:4222")
+    async with install.reconciler():
+        await eventually(install.is_ready, within=WITHIN)
+    declared = (await install.kept()).declared
+    assert isinstance(declared, Backbone)
+    assert (declared.endpoint, declared.found) == ("nats://nats.example:4222", False)
+
+
+async def test_no_door_hears_of_an_endpoint_when_it_is_one_that_no_backbone_may_have(install: Install) -> None:
+    install.provider.endpoint = "nats://169.254.169.254:4222"
+    await install.declare()
+    async with install.reconciler():
+        _, _, message = await install.turned("Ready", "NoEndpoint")
+        assert "link-local" in message
+        assert not await _has_endpoint(install)
+
+
+async def test_servers_that_are_not_up_are_counted_when_it_starts(install: Install) -> None:
+    install.provider.up = 1
+    await install.declare(spec=Spec(replicas=3))
+    async with install.reconciler():
+        assert await install.turned("Ready", "Starting") == ("False", "Starting", "1 of 3 servers is up: no room")
+        install.provider.up = None
+        await eventually(install.is_ready, within=WITHIN)
+
+
+async def test_leaf_is_joined_to_the_hubs_of_its_owner_when_they_are_there(install: Install) -> None:
+    await install.declare()
+    await install.declare("hub-0b", scope="global")
+    async with install.reconciler():
+        await eventually(lambda: "leafnodes" in install.provider.releases.get("main-0a", _none()).values, within=WITHIN)
+        hub, leaf = install.provider.releases["hub-0b"], install.provider.releases["main-0a"]
+        assert hub.values["leafnodes"] == {"enabled": True}
+        assert leaf.values["leafnodes"] == {"remotes": [{"urls": ["nats-leaf://in:7422"]}]}
+        assert (hub.values["jetstream"]["domain"], leaf.values["jetstream"]["domain"]) == ("hub-0b", "main-0a")
+        await eventually(lambda: any(one.sources for one in install.streams.wanted.get("main-0a", ())), within=WITHIN)
+        copies = [one for one in install.streams.wanted["main-0a"] if one.sources]
+        assert [(one.name, one.sources[0].domain) for one in copies] == [("sbg-acme", "hub-0b"), ("sbg-zeta", "hub-0b")]
+
+
+def _none() -> Deployment:
+    return Deployment("", EU, Spec(), {})
+
+
+async def test_it_is_forgotten_when_all_of_it_has_been_taken_away(install: Install) -> None:
+    install.provider.left = 3
+    backbone = await install.declare()
+    async with install.reconciler():
+        await eventually(lambda: _has_endpoint(install), within=WITHIN)
+        kept = await install.kept()
+        await install.registry.write(Change("backbone.remove", kept.declared, kept.revision, remove=True), "boss")
+        install.provider.wrong = Undeployed("NoAccess", "the cluster does not answer")
+        _, _, message = await install.turned("Ready", "NoAccess")
+        assert message == "it can't be taken away: the cluster does not answer"
+        install.provider.wrong = None
+
+        async def forgotten() -> bool:
+            return not await install.registry.registered((SHARED,), f"backbones/{backbone.id}")
+
+        await eventually(forgotten, within=WITHIN)
+    assert install.provider.releases == {}
+    assert (await install.actions())[-1] == "backbone.forget"
+
+
+async def test_another_goes_on_when_the_one_that_looked_after_it_is_silent(install: Install) -> None:
+    await install.declare()
+    async with install.reconciler("one") as one, install.reconciler("other") as other:
+        await eventually(install.is_ready, within=WITHIN)
+        assert one.count + other.count == 1
+        first, second = (one, other) if one.count else (other, one)
+        install.away = True
+        await eventually(lambda: first.lost and not first.count, within=WITHIN)
+        assert "main-0a" in install.provider.gone
+        install.away = False
+        await eventually(lambda: first.count + second.count == 1, within=WITHIN)
+
+
+async def test_one_that_fails_holds_up_no_other_when_there_are_many(install: Install) -> None:
+    install.streams.seen = Seen(streams="sb-acme: no room")
+    for number in range(20):
+        await install.declare(f"b{chr(97 + number)}-0{number:02}")
+    async with install.reconciler() as keepers:
+        await eventually(lambda: keepers.count == 20, within=WITHIN)
+        await install.turned("Ready", "StreamsRefused", "bt-019")
