@@ -5,6 +5,7 @@ path routing. A prefix is whole path segments, as in the Gateway API's `PathPref
 `/v1/configuration`. The first row that matches wins.
 """
 
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 ANY = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -39,6 +40,12 @@ ROUTES = (
     Route(("POST",), "/v1/log/delivered", "log_batch", exact=True),
     Route(("GET", "HEAD"), "/", "websocket"),
 )
+FUNCTIONS = tuple(dict.fromkeys(route.function for route in ROUTES))
+
+
+def routes_of(functions: Collection[str]) -> tuple[Route, ...]:
+    """The rows of those functions: the table of a cluster that has no others."""
+    return tuple(route for route in ROUTES if route.function in functions)
 
 
 def _covers(route: Route, path: str) -> bool:
@@ -47,15 +54,15 @@ def _covers(route: Route, path: str) -> bool:
     return route.prefix == "/" or path == route.prefix or path.startswith(route.prefix + "/")
 
 
-def function_of(method: str, path: str) -> str | None:
+def function_of(method: str, path: str, routes: Sequence[Route] = ROUTES) -> str | None:
     """The function that answers, None where none does. `/` takes only what no other row has, whatever the method."""
-    others = methods_of(path)
+    others = methods_of(path, routes)
     if others and method not in others:
         return None
-    return next((route.function for route in ROUTES if method in route.methods and _covers(route, path)), None)
+    return next((route.function for route in routes if method in route.methods and _covers(route, path)), None)
 
 
-def methods_of(path: str) -> tuple[str, ...]:
+def methods_of(path: str, routes: Sequence[Route] = ROUTES) -> tuple[str, ...]:
     """The methods that some function answers at a path: what 405 says in `Allow`. `/` covers everything, so it counts for itself alone."""
-    rows = [route for route in ROUTES if _covers(route, path) and (route.prefix != "/" or path == "/")]
+    rows = [route for route in routes if _covers(route, path) and (route.prefix != "/" or path == "/")]
     return tuple(sorted({method for route in rows for method in route.methods}))

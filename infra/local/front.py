@@ -6,6 +6,7 @@ in its backlog), else on SWITCHBOARD_BIND and the port of the settings.
 
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from importlib import import_module
 from importlib import resources as files
@@ -23,7 +24,7 @@ from shared.edge.lifespan import lifespan_of
 from shared.edge.problems import NotAllowed, answer_problem
 from shared.edge.server import run
 from shared.resources import Resources
-from shared.routes import ROUTES, function_of, methods_of
+from shared.routes import FUNCTIONS, function_of, methods_of
 
 HTML = (b"content-type", b"text/html; charset=utf-8")
 
@@ -80,11 +81,9 @@ def _described(apps: dict[str, ASGIApp]) -> list[dict[str, object]]:
     return parts
 
 
-def build(resources: Resources) -> WithEvents:
-    """Every function of the route table on one process's resources."""
-    apps: dict[str, ASGIApp] = {}
-    for name in dict.fromkeys(route.function for route in ROUTES):
-        apps[name] = import_module(f"functions.{name}.main").build(resources)
+def build(resources: Resources, functions: Sequence[str] = FUNCTIONS) -> WithEvents:
+    """The functions of the route table on one process's resources: all of them, or those named, ingest among them."""
+    apps: dict[str, ASGIApp] = {name: import_module(f"functions.{name}.main").build(resources) for name in functions}
     ingest = apps["ingest"]
     assert isinstance(ingest, WithEvents)
     return WithEvents(Front(apps), ingest.events, ingest.whole)

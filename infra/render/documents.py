@@ -2,12 +2,14 @@
 
 import asyncio
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from infra.local.front import build
 from shared.edge.asgi import ASGIApp, Event
 from shared.resources import Resources
+from shared.routes import FUNCTIONS
 from shared.secret import SHORTEST_KEY
 from shared.settings import Settings
 
@@ -22,18 +24,19 @@ class Document(NamedTuple):
     media_type: str
 
 
-def documents() -> dict[str, Document]:
-    """By path. The front is built for it, on servers that nobody connects to: building is all that its documents need."""
+def documents(functions: Sequence[str] = FUNCTIONS) -> dict[str, Document]:
+    """By path, of these functions. The front is built for it, on servers that nobody connects to: building is all that its documents
+    need."""
     with tempfile.TemporaryDirectory() as folder:
         secret = Path(folder) / "keys"
         secret.write_text("k" * SHORTEST_KEY)
         servers = {"REDIS": "redis://localhost", "NATS": "nats://localhost", "DATABASE": "postgresql://localhost/none"}
         env = {f"SWITCHBOARD_{name}_URL": url for name, url in servers.items()} | {"SWITCHBOARD_SECRET_FILE": str(secret)}
-        return asyncio.run(_served(Resources(Settings.from_env(env | {"SWITCHBOARD_STATE_DIR": folder}))))
+        return asyncio.run(_served(Resources(Settings.from_env(env | {"SWITCHBOARD_STATE_DIR": folder})), functions))
 
 
-async def _served(resources: Resources) -> dict[str, Document]:
-    front = build(resources)
+async def _served(resources: Resources, functions: Sequence[str]) -> dict[str, Document]:
+    front = build(resources, functions)
     return {path: await _document(front, path, file) for path, file in FILES.items()}
 
 

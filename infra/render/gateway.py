@@ -6,14 +6,14 @@ in either form, and nothing else is normalised: no dots, no double slashes. What
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from infra.render.gateway_server import server
 from shared.codec import encode_problem
 from shared.domain.errors import NotFound, SwitchboardError
 from shared.edge.problems import NotAllowed
-from shared.routes import ROUTES, Route, methods_of
+from shared.routes import FUNCTIONS, Route, methods_of, routes_of
 
 Json = dict[str, Any]
 
@@ -24,15 +24,21 @@ QUIET_S = 90  # a WebSocket without a frame for so long is dead: the feed has a 
 READ = ("GET", "HEAD")
 
 
-def configuration(namespace: str, trusted_proxies: int = 0, documents: Mapping[str, tuple[str, str]] | None = None) -> Json:
-    """Envoy's bootstrap for the functions of `namespace`.
+def configuration(
+    namespace: str,
+    trusted_proxies: int = 0,
+    documents: Mapping[str, tuple[str, str]] | None = None,
+    functions: Collection[str] = FUNCTIONS,
+) -> Json:
+    """Envoy's bootstrap for the functions of `namespace`: of the table's those that are there, by their folders' names.
 
     `trusted_proxies` is how many proxies before it add to X-Forwarded-For. `documents` are files of its own that it answers a path
     with: path -> (file, media type).
     """
-    functions = list(dict.fromkeys(route.function for route in ROUTES))
-    routes = [*_own(documents or {}), *_routes(namespace)]
-    return server(routes, [_cluster(function, namespace) for function in functions], trusted_proxies)
+    table = routes_of(functions)
+    routes = [*_own(documents or {}), *_routes(table, namespace)]
+    there = dict.fromkeys(route.function for route in table)
+    return server(routes, [_cluster(function, namespace) for function in there], trusted_proxies)
 
 
 def text(config: Json) -> str:
@@ -69,24 +75,24 @@ def _own(documents: Mapping[str, tuple[str, str]]) -> Iterable[Json]:
     yield _problem("/metrics", True, None, NotFound("nothing is at this path"))
 
 
-def _routes(namespace: str) -> Iterable[Json]:
+def _routes(table: Sequence[Route], namespace: str) -> Iterable[Json]:
     """The table's rows, then a 405 for each of its paths, then what takes all the rest, as shared.routes.function_of decides.
 
     `/` itself comes last: its 405 must leave it to the row for all the rest.
     """
-    last = [row for row in ROUTES if row.prefix == "/" and not row.exact]
-    yield from (_forward(row, namespace) for row in ROUTES if row not in last)
-    patterns = dict.fromkeys((row.prefix, row.exact) for row in ROUTES if row not in last)
+    last = [row for row in table if row.prefix == "/" and not row.exact]
+    yield from (_forward(row, namespace) for row in table if row not in last)
+    patterns = dict.fromkeys((row.prefix, row.exact) for row in table if row not in last)
     for prefix, exact in sorted(patterns, key=lambda pattern: (not pattern[1], -len(pattern[0]))):
         if prefix != "/":
-            yield _not_allowed(prefix, exact)
+            yield _not_allowed(table, prefix, exact)
     yield from (_forward(row, namespace) for row in last)
-    yield _not_allowed("/", True)
+    yield _not_allowed(table, "/", True)
     yield _problem("/", False, None, NotFound("nothing is at this path"))
 
 
-def _not_allowed(prefix: str, exact: bool) -> Json:
-    allowed = ", ".join(methods_of(prefix if exact else f"{prefix}/x"))
+def _not_allowed(table: Sequence[Route], prefix: str, exact: bool) -> Json:
+    allowed = ", ".join(methods_of(prefix if exact else f"{prefix}/x", table))
     return _problem(prefix, exact, None, NotAllowed("this method is not for this path"), {"allow": allowed})
 
 

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -21,9 +21,8 @@ from shared.edge.app import Edge
 from shared.edge.asgi import ASGIApp, Receive, Scope, Send, answer, header, json_bytes
 from shared.edge.problems import answer_problem
 from shared.edge.server import configuration, listen
-from shared.routes import ROUTES
+from shared.routes import FUNCTIONS
 
-FUNCTIONS = tuple(dict.fromkeys(route.function for route in ROUTES))
 READY = 20.0  # seconds
 
 
@@ -112,12 +111,12 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(ports: dict[str, int], folder: Path, connection: str | None = None) -> Iterator[int]:
+def running(ports: dict[str, int], folder: Path, connection: str | None = None, functions: Sequence[str] = FUNCTIONS) -> Iterator[int]:
     """The port of Envoy as the gateway is, but on free ports of this machine, with its upstreams at `ports` by function.
 
-    `connection` is how long one lasts, where it isn't the gateway's own.
+    `connection` is how long one lasts, where it isn't the gateway's own; `functions` are those that are there.
     """
-    config = gateway.configuration("switchboard")
+    config = gateway.configuration("switchboard", functions=functions)
     resources = config["static_resources"]
     port = free_port()
     for listener, own in zip(resources["listeners"], (port, free_port()), strict=True):

@@ -14,8 +14,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from shared.routes import ANY, ROUTES
-from tests.manifests.envoy import FUNCTIONS, Reply, ask, free_port, front, running, serving, upstream
+from shared.routes import ANY, FUNCTIONS, ROUTES
+from tests.manifests.envoy import Reply, ask, free_port, front, running, serving, upstream
 
 METHODS = (*ANY, "TRACE")
 ENDINGS = (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.routes import ROUTES, function_of, methods_of
+from shared.routes import ROUTES, function_of, methods_of, routes_of
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,11 @@ def test_allowed_methods_are_those_of_the_path_when_another_is_refused() -> None
 def test_row_is_reachable_when_it_is_in_the_table() -> None:
     for route in ROUTES:
         assert all(function_of(method, route.prefix) == route.function for method in route.methods)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "function"), [("POST", "/v1/events", "ingest"), ("PUT", "/v1/config/org", None), ("GET", "/", None)]
+)
+def test_functions_that_are_not_there_have_no_rows_when_a_cluster_has_few(method: str, path: str, function: str | None) -> None:
+    assert function_of(method, path, routes_of(["ingest"])) == function
+    assert methods_of("/v1/config", routes_of(["ingest"])) == ()
