@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Self, cast
 
+from shared.domain.errors import Misconfigured
 from shared.domain.rules.limits import Limits
 from shared.edge.flight import Flight
 from shared.edge.metrics import Counters
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from shared.adapters.hub import HubCalls
     from shared.tokens.principals import Tokens
 
+HOME = "local"  # the id of the home backbone where hub and edge are one, and the name of a cluster that nobody named
 FIRST_SNAPSHOT = 3.0  # seconds to wait for the store before going on with the snapshot kept on disk
 
 
@@ -33,12 +35,14 @@ class Resources(Opened):
 
     @classmethod
     def from_env(cls) -> Self:
-        """By the environment's settings. Raises Misconfigured, also where nobody says where the config is."""
+        """By the environment's settings. Raises Misconfigured, also where nobody says where the config is, or what an edge is called."""
         settings = Settings.from_env()
         if settings.hub_url is None:
             settings.required("database_url")
         else:
             settings.secret_keys()
+            if settings.cluster == HOME:
+                raise Misconfigured(f"SWITCHBOARD_CLUSTER: an edge needs a name that no other cluster has, and {HOME} is everybody's")
         return cls(settings)
 
     async def start(self) -> None:
@@ -120,7 +124,7 @@ class Resources(Opened):
     @property
     def home(self) -> str:
         """The id of this cluster's own backbone. An edge's is its own name: delivery records of all clusters meet in the hub's store."""
-        return "local" if self.settings.hub_url is None else self.settings.cluster
+        return HOME if self.settings.hub_url is None else self.settings.cluster
 
     async def _config_source(self) -> ConfigSource:
         return await (self.config() if self.settings.hub_url is None else self.once("hub-config", self._open_hub_config))

@@ -50,11 +50,12 @@ def deploy(
         if prune:
             removal.delete(plan.cluster, plan.stray, report.say)
         report.say("nothing to change" if plan.changes_nothing else f"ready in {time.monotonic() - began:.0f} s")
-    urls, admin_key = {} if dry_run else addresses.of(plan.cluster), addresses.admin_key(plan.cluster)
+    urls = {} if dry_run else addresses.of(plan.cluster)
+    admin_key = {"admin_key": addresses.admin_key(plan.cluster)} if plan.has_admin_key else {}
     if format is output.Format.JSON:
-        output.print_json(report.as_json(cluster, plan, dry_run) | {"urls": urls, "admin_key": admin_key})
+        output.print_json(report.as_json(cluster, plan, dry_run) | {"urls": urls} | admin_key)
     elif not dry_run:
-        output.print_fields({**urls, "admin key": admin_key})
+        output.print_fields({**urls, **{name.replace("_", " "): value for name, value in admin_key.items()}})
 
 
 def _undeploy(name: str, context: str | None, dry_run: bool, yes: bool, timeout: int) -> None:

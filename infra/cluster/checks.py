@@ -9,6 +9,7 @@ from infra.cluster.manifests import KNATIVE_SERVICE, kind_of, namespace_of, rend
 from infra.cluster.plan import changes_of, fitted
 from infra.cluster.tools import Cluster, Manifest, has, listed
 from infra.local.checks import Finding
+from infra.render.roles import is_edge
 from shared.domain.errors import SwitchboardError
 
 OLDEST_SERVING = (1, 14)  # its functions may have emptyDir volumes without a flag
@@ -84,7 +85,7 @@ def manifests(patient: Patient) -> Finding:
 def secret_values(patient: Patient) -> Finding:
     """The Secrets that pods read are there, with their keys."""
     needed = secrets_needed(patient.objects)
-    absent = secrets.missing(needed, secrets.read(patient.cluster, needed))
+    absent = secrets.missing(needed, secrets.read(patient.cluster, needed), is_edge(patient.objects))
     if absent:
         return Finding("skipped", f"not there: {', '.join(absent)}", "`switchboard deploy` makes them")
     return Finding("ok", ", ".join(sorted(needed)))

@@ -6,6 +6,7 @@ from infra.cluster import parts, secrets
 from infra.cluster.changes import Change, compare, mark_jobs, no_longer_rendered
 from infra.cluster.manifests import MANAGED_BY, OURS, in_order, labels_of, namespace_of, render, secrets_needed
 from infra.cluster.tools import Cluster, Manifest
+from infra.render.roles import is_edge
 from shared.domain.errors import Unavailable
 
 
@@ -19,6 +20,11 @@ class Plan:
     secrets: list[str]
     stray: list[Manifest]
     left_out: list[str]
+
+    @property
+    def has_admin_key(self) -> bool:
+        """Whether the first admin's key is kept there: an edge's principals are its hub's."""
+        return secrets.ADMIN_KEY in secrets_needed(change.object for change in self.changes)
 
     @property
     def changes_nothing(self) -> bool:
@@ -40,7 +46,7 @@ def plan_of(cluster: Cluster, rendered: list[Manifest]) -> Plan:
     """Plan the deployment of these objects. Raises as prepare() does."""
     objects, no_such_kind, exists = fitted(cluster, rendered)
     needed = secrets_needed(objects)
-    to_make = secrets.missing(needed, secrets.read(cluster, needed) if exists else {})
+    to_make = secrets.missing(needed, secrets.read(cluster, needed) if exists else {}, is_edge(objects))
     stray = no_longer_rendered(cluster, objects, keep={*needed, *secrets.MADE}) if exists else []
     return Plan(cluster, changes_of(cluster, objects, exists), to_make, stray, no_such_kind)
 

@@ -35,23 +35,24 @@ def _found(one: Manifest) -> Found:
     return Found(one["metadata"]["resourceVersion"], values)
 
 
-def missing(needed: Mapping[str, set[str]], found: Mapping[str, Found]) -> list[str]:
+def missing(needed: Mapping[str, set[str]], found: Mapping[str, Found], edge: bool = False) -> list[str]:
     """The names of the Secrets to make. Raises Misconfigured for those that only an operator can make, and for one without a key
-    that a pod reads: a Secret that is there isn't touched."""
+    that a pod reads: a Secret that is there isn't touched. An edge's secret is its hub's."""
     absent = sorted(needed.keys() - found.keys())
-    own_servers = PASSWORDS in needed
+    made = set(MADE) - ({SECRET} if edge else set()) if PASSWORDS in needed else set()
     problems = [f"{name} lacks {', '.join(lack)}" for name in sorted(found) if (lack := sorted(needed[name] - found[name].values.keys()))]
-    problems += [f"{name} with {', '.join(sorted(needed[name])) or 'its keys'}" for name in absent if not own_servers or name not in MADE]
+    problems += [f"{name} with {', '.join(sorted(needed[name])) or 'its keys'}" for name in absent if name not in made]
     if problems:
-        raise Misconfigured(f"Secrets are missing: {'; '.join(problems)} (docs: README.md, Deploy to a cluster)")
+        where = "knative/README.md, A hub and its edges" if edge else "README.md, Deploy to a cluster"
+        raise Misconfigured(f"Secrets are missing: {'; '.join(problems)} (docs: {where})")
     return absent
 
 
-def make(cluster: Cluster, names: Iterable[str], found: Mapping[str, Found]) -> None:
-    """Make these Secrets. One that another deployment has made meanwhile stays as that made it."""
+def make(cluster: Cluster, needed: Mapping[str, set[str]], found: Mapping[str, Found]) -> None:
+    """Make these Secrets, with the keys that pods read. One that another deployment has made meanwhile stays as that made it."""
     known = dict(found)
-    for name in sorted(names, key=list(MADE).index):
-        body = {key: value.decode() for key, value in MADE[name](known).items()}
+    for name in sorted(needed, key=list(MADE).index):
+        body = {key: value.decode() for key, value in MADE[name](known).items() if key in needed[name]}
         metadata = {"name": name, "namespace": cluster.namespace, "labels": OURS}
         document = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata, "stringData": body}
         with contextlib.suppress(Conflict):  # made by somebody else since we looked: theirs is what counts
@@ -80,16 +81,14 @@ def _password(url: bytes) -> str:
 
 
 def _servers(known: Mapping[str, Found]) -> dict[str, bytes]:
-    """The URLs of infra/servers, by the names of their Services."""
+    """The URLs of infra/servers, by the names of their Services. An edge has no PostgreSQL."""
     values = known[PASSWORDS].values
     valkey = values["valkey.conf"].decode().split()[1]
     nats = values["nats.conf"].decode().split('"')[1]
-    postgres = values["postgres"].decode().strip()
-    return {
-        "redis_url": f"redis://:{valkey}@valkey:6379/0".encode(),
-        "nats_url": f"nats://{USER}:{nats}@nats:4222".encode(),
-        "database_url": f"postgresql://{USER}:{postgres}@postgres:5432/{DATABASE}".encode(),
-    }
+    urls = {"redis_url": f"redis://:{valkey}@valkey:6379/0", "nats_url": f"nats://{USER}:{nats}@nats:4222"}
+    if "postgres" in values:
+        urls["database_url"] = f"postgresql://{USER}:{values['postgres'].decode().strip()}@postgres:5432/{DATABASE}"
+    return {name: url.encode() for name, url in urls.items()}
 
 
 def _secret(known: Mapping[str, Found]) -> dict[str, bytes]:

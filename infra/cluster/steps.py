@@ -34,7 +34,8 @@ def carry_out(plan: Plan, say: Say, timeout: float) -> None:
         else:
             _apply(cluster, changes, say, timeout)
         if stage is Stage.CONFIG and plan.secrets:
-            secrets.make(cluster, plan.secrets, secrets.read(cluster, secrets.MADE))
+            needed = secrets_needed(change.object for change in plan.changes)
+            secrets.make(cluster, {name: needed[name] for name in plan.secrets}, secrets.read(cluster, secrets.MADE))
             say(f"made the Secrets {', '.join(plan.secrets)}")
 
 

@@ -13,6 +13,8 @@ from typing import Literal
 import httpx
 
 from infra.local.state import is_free
+from shared.adapters.hub import HubCalls
+from shared.adapters.hub.config import PATH
 from shared.adapters.nats.connection import Connection
 from shared.adapters.postgres.facts import timescaledb_version
 from shared.adapters.postgres.migrations import pending
@@ -25,6 +27,7 @@ GIB = 1024**3
 LOW_DISK, LITTLE_DISK = 1 * GIB, 5 * GIB  # bytes: fails, warns
 CLOCK_SKEW = 5.0  # seconds
 DEADLINE = 5.0  # seconds a check may take
+QUOTE = '"'  # around an entity tag
 
 Status = Literal["ok", "warning", "failed", "skipped"]
 
@@ -164,6 +167,19 @@ async def migrations(subject: Subject) -> Finding:
     return Finding("failed", f"missing: {', '.join(missing)}", "start `switchboard up` again") if missing else Finding("ok", "up to date")
 
 
+async def hub(subject: Subject) -> Finding:
+    """The hub of this edge answers, and takes it for a process of the install."""
+    calls = HubCalls(subject.settings.required("hub_url"), subject.settings.secret_keys())
+    try:
+        answer = await calls.get(PATH, DEADLINE)
+    finally:
+        await calls.stop()
+    if answer.status_code == 200:
+        return Finding("ok", f"{subject.settings.hub_url}, config revision {answer.headers.get('etag', '?').strip(QUOTE)}")
+    remedy = "give this edge its hub's secret, and synchronise both clocks" if answer.status_code == 401 else "is that a hub's gateway?"
+    return Finding("failed", f"{subject.settings.hub_url} answers {answer.status_code} to {PATH}", remedy)
+
+
 # name, check, the server it needs
 CHECKS: tuple[tuple[str, Check, str | None], ...] = (
     ("Python", python, None),
@@ -177,12 +193,14 @@ CHECKS: tuple[tuple[str, Check, str | None], ...] = (
     ("TimescaleDB", timescaledb, "database"),
     ("migrations", migrations, "database"),
 )
+OF_AN_EDGE: tuple[tuple[str, Check, str | None], ...] = (("hub", hub, None),)
 
 
 async def examine(subject: Subject) -> list[tuple[str, Finding]]:
     """Every check, at once; one that can't be made is a finding, not an error."""
-    findings = await asyncio.gather(*(_one(check, needs, subject) for _, check, needs in CHECKS))
-    return [(name, finding) for (name, _, _), finding in zip(CHECKS, findings, strict=True)]
+    checks = CHECKS if subject.settings.hub_url is None else (*CHECKS, *OF_AN_EDGE)
+    findings = await asyncio.gather(*(_one(check, needs, subject) for _, check, needs in checks))
+    return [(name, finding) for (name, _, _), finding in zip(checks, findings, strict=True)]
 
 
 async def _one(check: Check, needs: str | None, subject: Subject) -> Finding:

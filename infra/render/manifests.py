@@ -17,6 +17,7 @@ import yaml
 
 from infra.render import gateway
 from infra.render.documents import documents
+from infra.render.roles import check_role, functions_of
 from shared.domain.errors import Misconfigured, NotFound, NotProcessable
 
 Json = dict[str, Any]
@@ -49,7 +50,8 @@ def names(clusters: Path = CLUSTERS) -> list[str]:
 def render(cluster: str, clusters: Path = CLUSTERS) -> list[Json]:
     """The objects of a cluster, in kustomize's order. IMAGE_TAG in the environment goes before every other tag of our images.
 
-    Raises NotFound for a name that isn't there, NotProcessable where kustomize refuses, Misconfigured where there is no kustomize.
+    Raises NotFound for a name that isn't there, NotProcessable where kustomize refuses, Misconfigured where there is no kustomize and for
+    what check_role() refuses.
     """
     folder = clusters / cluster
     if not (folder / "kustomization.yaml").is_file():
@@ -57,7 +59,7 @@ def render(cluster: str, clusters: Path = CLUSTERS) -> list[Json]:
     BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=BUILD, prefix="render-") as over:  # of this call alone: several may render at once
         (Path(over) / "kustomization.yaml").write_text(yaml.safe_dump(_kustomization(folder, Path(over))))
-        return [each for each in yaml.safe_load_all(_run([*_kustomize(), over])) if each]
+        return _built(Path(over))
 
 
 def write(objects: list[Json], folder: Path) -> list[Path]:
@@ -85,7 +87,9 @@ def _kustomization(folder: Path, over: Path) -> Json:
     namespace = _namespace(folder)
     image = _image(folder)
     tag = _tag(image)
-    generated = _gateway_files(folder, over, namespace)
+    bare = _built(folder)
+    check_role(bare)
+    generated = _gateway_files(folder, over, namespace, functions_of(bare))
     return {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
@@ -137,16 +141,22 @@ def _tag(image: Json) -> str:
     return made.read_text().strip() if made.is_file() else _run([str(ROOT / "infra" / "images" / "tag")]).strip()
 
 
-def _gateway_files(folder: Path, over: Path, namespace: str) -> list[str]:
+def _gateway_files(folder: Path, over: Path, namespace: str, functions: tuple[str, ...]) -> list[str]:
     """Write the gateway's files for kustomize to take. A cluster may say in gateway.json how many proxies are before it."""
     chosen = folder / "gateway.json"
     proxies = int(json.loads(chosen.read_text())["trusted_proxies"]) if chosen.is_file() else 0
-    served = documents()
-    config = gateway.configuration(namespace, proxies, {path: (IN_POD + each.file, each.media_type) for path, each in served.items()})
+    served = documents(functions)
+    answers = {path: (IN_POD + each.file, each.media_type) for path, each in served.items()}
+    config = gateway.configuration(namespace, proxies, answers, functions)
     files = {"envoy.json": gateway.text(config)} | {each.file: each.text for each in served.values()}
     for name, content in files.items():
         (over / name).write_text(content)
     return sorted(files)
+
+
+def _built(folder: Path) -> list[Json]:
+    """What kustomize makes of a folder."""
+    return [each for each in yaml.safe_load_all(_run([*_kustomize(), str(folder)])) if each]
 
 
 def _kustomize() -> list[str]:

@@ -25,13 +25,13 @@ class Service:
         self.log = directory / f"{name}.log"
         self.command: Sequence[str] = (sys.executable, "-m", f"functions.{name}.main")
         self.path = "/readyz"  # answers once it is ready
-        self._settings = settings | {"PORT": str(self.port)}
+        self.settings = settings | {"PORT": str(self.port)}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Run it; returns once it is ready."""
         with open(self.log, "ab") as output:
-            self._process = subprocess.Popen(self.command, env=self._settings, stdout=output, stderr=output, cwd=ROOT)
+            self._process = subprocess.Popen(self.command, env=self.settings, stdout=output, stderr=output, cwd=ROOT)
         eventually_now(self.ready, within=30)
 
     def ready(self) -> bool:

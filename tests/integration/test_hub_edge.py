@@ -14,9 +14,12 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
+from infra.local.checks import Finding, Subject, examine
+from shared.settings import Settings
 from tests.feed import reading
 from tests.integration.fronts import COMMAND, environment, new_key
 from tests.integration.services import Service
+from tests.product import free_port
 from tests.servers import Databases, RedisDatabases, running
 from tests.waiting import eventually, eventually_now
 
@@ -176,6 +179,25 @@ async def test_change_at_the_hub_is_in_force_at_the_edge_in_a_second_and_a_revok
     clusters.ask("DELETE", f"/v1/config/principals/shop/keys/{key['id']}")
     seconds, _ = await clusters.in_force(lambda: clusters.send("with-key", key=key["key"]), 401)
     assert seconds < IN_FORCE_S
+
+
+async def test_doctor_finds_the_hub_when_an_edge_has_its_secret_and_says_what_is_wrong_when_it_has_not(
+    clusters: Clusters, tmp_path: Path
+) -> None:
+    wrong = tmp_path / "keys"
+    wrong.write_text("w" * 48)
+    told = clusters.door.settings
+
+    async def found(**changed: str) -> Finding:
+        settings = Settings.from_env(told | {f"SWITCHBOARD_{name}": value for name, value in changed.items()})
+        return dict(await examine(Subject(settings, {})))["hub"]
+
+    well = await found()
+    assert (well.status, well.found.partition(",")[0]) == ("ok", clusters.hub.url)
+    refused = await found(SECRET_FILE=str(wrong))
+    assert (refused.status, "secret" in refused.remedy) == ("failed", True)
+    nobody = await found(HUB_URL=f"http://127.0.0.1:{free_port()}")
+    assert (nobody.status, "hub" in nobody.found) == ("failed", True)
 
 
 async def test_edge_goes_on_without_its_hub_and_nothing_is_missing_or_double_when_the_hub_is_back(clusters: Clusters) -> None:

@@ -1,6 +1,6 @@
 """Finding one's way in rendered objects."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 Json = dict[str, Any]
@@ -8,6 +8,9 @@ Rendered = dict[str, list[Json]]
 
 KNATIVE = "serving.knative.dev/v1"
 NEW_PODS = ("Deployment", "StatefulSet", "Job")
+EDGES = ("test-edge",)  # clusters whose hub is another
+OF_A_HUB = {"config-crud", "log-batch", "nats-source", "query", "registry-crud"}  # what an edge hasn't
+NAMESPACES = {"test-edge": "switchboard-edge"}  # where it isn't `switchboard`
 
 
 def is_service(each: Json) -> bool:
@@ -33,6 +36,16 @@ def containers(rendered: Rendered) -> Iterator[tuple[str, Json, Json]]:
     for name, each in with_pods(rendered):
         for container in pod_of(each)["containers"]:
             yield name, each, container
+
+
+def namespace_of(cluster: str) -> str:
+    """The namespace of a cluster's objects."""
+    return NAMESPACES.get(cluster, "switchboard")
+
+
+def there(cluster: str, names: Iterable[str]) -> set[str]:
+    """Those of our functions and pods that a cluster has."""
+    return set(names) - (OF_A_HUB if cluster in EDGES else set())
 
 
 def label(each: Json, name: str) -> str:

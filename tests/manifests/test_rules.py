@@ -12,7 +12,19 @@ import pytest
 from infra.render import gateway_server
 from infra.render.gateway import FUNCTION_S
 from shared.edge.server import GRACE
-from tests.manifests.objects import KNATIVE, Rendered, containers, is_service, label, named, pod_of, selects, with_pods
+from tests.manifests.objects import (
+    KNATIVE,
+    Rendered,
+    containers,
+    is_service,
+    label,
+    named,
+    namespace_of,
+    pod_of,
+    selects,
+    there,
+    with_pods,
+)
 
 ROOT = Path(__file__).parents[2]
 LABELS = ("name", "component", "part-of", "managed-by", "version")
@@ -111,7 +123,8 @@ def test_object_says_whose_it_is_when_it_is_rendered(rendered: Rendered) -> None
     for cluster, objects in rendered.items():
         for each in objects:
             assert label(each, "part-of") == label(each, "managed-by") == "switchboard", f"{cluster}: {each['metadata']}"
-            assert each["kind"] == "Namespace" or each["metadata"]["namespace"] == "switchboard", f"{cluster}: {each['metadata']}"
+            of = each["metadata"]["name" if each["kind"] == "Namespace" else "namespace"]
+            assert of == namespace_of(cluster), f"{cluster}: {each['metadata']}"
     for name, each in with_pods(rendered):
         assert all(label(each, one) for one in LABELS), name
         template = each["spec"]["template"]
@@ -125,7 +138,7 @@ def test_function_has_its_manifest_when_it_is_built(rendered: Rendered) -> None:
     for folder, kind in rows:
         name = folder.replace("_", "-")
         assert (ROOT / "knative" / "base" / name / "kustomization.yaml").is_file()
-        for objects in rendered.values():
+        for objects in (objects for cluster, objects in rendered.items() if there(cluster, [name])):
             each = named(objects, "Service", name, KNATIVE) if kind == "function" else named(objects, "Deployment", name)
             assert label(each, "name") == name
             assert label(each, "component") == kind

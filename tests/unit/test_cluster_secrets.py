@@ -13,7 +13,13 @@ from infra.cluster.tools import Cluster
 from shared.domain.errors import Conflict, Misconfigured
 from shared.secret import SHORTEST_KEY
 
-NEEDED = {PASSWORDS: {"postgres"}, SERVERS: {"redis_url"}, SECRET: {"keys"}, ADMIN_KEY: {"key"}}
+OF_AN_EDGE = {PASSWORDS: {"valkey.conf", "nats.conf"}, SERVERS: {"redis_url", "nats_url"}, SECRET: {"keys"}}
+NEEDED = {
+    PASSWORDS: {*OF_AN_EDGE[PASSWORDS], "postgres"},
+    SERVERS: {*OF_AN_EDGE[SERVERS], "database_url"},
+    SECRET: {"keys"},
+    ADMIN_KEY: {"key"},
+}
 
 
 class FakeApi:
@@ -63,6 +69,17 @@ def test_an_operator_is_told_names_and_keys_when_the_servers_are_not_ours() -> N
         missing(needed, {})
 
 
+def test_an_edge_s_secret_is_not_made_when_its_servers_are_ours() -> None:
+    with pytest.raises(Misconfigured, match=r"missing: switchboard-secret with keys .*A hub and its edges"):
+        missing(OF_AN_EDGE, {}, edge=True)
+    assert missing(OF_AN_EDGE, {SECRET: found(keys="x")}, edge=True) == sorted([PASSWORDS, SERVERS])
+
+
+def test_an_edge_gets_no_way_to_a_database_when_its_secrets_are_made(api: FakeApi) -> None:
+    make(Cluster(None, "sb"), {name: OF_AN_EDGE[name] for name in (PASSWORDS, SERVERS)}, {})
+    assert {name: set(values) for name, values in api.kept.items()} == {name: OF_AN_EDGE[name] for name in (PASSWORDS, SERVERS)}
+
+
 def test_a_secret_without_a_key_that_a_pod_reads_is_refused_when_it_is_there() -> None:
     with pytest.raises(Misconfigured, match="switchboard-secret lacks keys"):
         missing({PASSWORDS: set(), SECRET: {"keys"}}, {SECRET: found(other="x")})
@@ -79,14 +96,14 @@ def test_the_urls_hold_the_servers_passwords_when_both_are_made(api: FakeApi) ->
 
 def test_the_passwords_are_those_of_the_urls_when_only_the_urls_are_there(api: FakeApi) -> None:
     api.kept[SERVERS] = {"redis_url": b"redis://:r@v:1", "nats_url": b"nats://u:n@v:1", "database_url": b"postgresql://u:p@v:1/d"}
-    make(Cluster(None, "sb"), [PASSWORDS], secrets.read(Cluster(None, "sb"), [SERVERS]))
+    make(Cluster(None, "sb"), {PASSWORDS: NEEDED[PASSWORDS]}, secrets.read(Cluster(None, "sb"), [SERVERS]))
     assert api.kept[PASSWORDS]["valkey.conf"] == b"requirepass r\n"
     assert api.kept[PASSWORDS]["postgres"] == b"p"
 
 
 def test_another_deployments_secret_stays_when_it_was_made_meanwhile(api: FakeApi) -> None:
     api.kept[PASSWORDS] = {"valkey.conf": b"requirepass theirs\n", "nats.conf": b'password: "theirs"', "postgres": b"theirs"}
-    make(Cluster(None, "sb"), [PASSWORDS, SERVERS], {})
+    make(Cluster(None, "sb"), {name: NEEDED[name] for name in (PASSWORDS, SERVERS)}, {})
     assert api.kept[PASSWORDS]["postgres"] == b"theirs"
     assert api.kept[SERVERS]["redis_url"] == b"redis://:theirs@valkey:6379/0"
 
@@ -98,6 +115,6 @@ def test_no_value_is_in_an_argument_when_secrets_are_made(api: FakeApi) -> None:
 
 
 def test_keys_are_long_enough_when_they_are_made(api: FakeApi) -> None:
-    make(Cluster(None, "sb"), [SECRET, ADMIN_KEY], {})
+    make(Cluster(None, "sb"), {name: NEEDED[name] for name in (SECRET, ADMIN_KEY)}, {})
     assert len(api.kept[SECRET]["keys"].strip()) >= SHORTEST_KEY
     assert api.kept[ADMIN_KEY]["key"].startswith(b"sb_")

@@ -73,6 +73,30 @@ def test_namespace_is_asked_for_when_a_cluster_has_none(tmp_path: Path) -> None:
         manifests.render("mine", _cluster(tmp_path, "mine"))
 
 
+EDGE = "overlays/edge"
+
+
+@pytest.mark.parametrize(
+    ("components", "settings", "said"),
+    [
+        ([EDGE], ["SWITCHBOARD_CLUSTER=eu"], "it is an edge: switchboard-settings must say where its hub is, SWITCHBOARD_HUB_URL"),
+        (
+            [EDGE],
+            ["SWITCHBOARD_CLUSTER=local", "SWITCHBOARD_HUB_URL=https://hub.example"],
+            "switchboard-settings must say SWITCHBOARD_CLUSTER",
+        ),
+        ([], ["SWITCHBOARD_HUB_URL=https://hub.example"], "SWITCHBOARD_HUB_URL is set, so it is an edge: name overlays/edge"),
+    ],
+)
+def test_half_an_edge_is_refused_when_it_is_rendered(tmp_path: Path, components: list[str], settings: list[str], said: str) -> None:
+    generated = [{"name": "switchboard-settings", "behavior": "merge", "literals": settings}]
+    over = [os.path.relpath(manifests.CLUSTERS.parent / each, tmp_path / "mine") for each in components]
+    images = [{"name": "switchboard/core", "newName": "registry.example.com/core", "newTag": "7"}]
+    content = {"namespace": "switchboard", "images": images, "components": over, "configMapGenerator": generated}
+    with pytest.raises(Misconfigured, match=said):
+        manifests.render("mine", _cluster(tmp_path, "mine", **content))
+
+
 def test_path_expression_is_the_prefix_in_either_form_when_it_is_written_out() -> None:
     assert path_expression("/", exact=True) == "(?:/|%2[Ff])"
     assert path_expression("/a", exact=True) == "(?:/|%2[Ff])(?:a|%61)"
