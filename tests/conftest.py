@@ -15,9 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.missing import missing
 from tests.servers import Databases, LocalServer, RedisDatabases, add_timescaledb, running
+
+# How long one example takes is the machine's business: Hypothesis' own deadline, 200 ms, failed a test that was right while others worked.
+settings.register_profile("switchboard", deadline=None)
+settings.load_profile("switchboard")
 
 
 @pytest.fixture(scope="session")
