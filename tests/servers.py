@@ -1,6 +1,7 @@
 """The real servers of a test run, from infra.local: started once, on free loopback ports, in a temporary state directory."""
 
 import itertools
+import os
 import secrets
 import signal
 import subprocess
@@ -62,9 +63,11 @@ class LocalServer:
         self.process = None
 
     def pause(self) -> None:
-        """SIGSTOP: it keeps its connections and answers nothing."""
+        """SIGSTOP: it keeps its connections and answers nothing. Returns once all its threads have stopped: one of them may still answer
+        for a while on a busy machine."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
 
     def resume(self) -> None:
         """SIGCONT, after pause()."""
