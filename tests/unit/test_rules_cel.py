@@ -66,6 +66,12 @@ def test_a_rule_is_true_when_it_says_what_the_message_is(text: str) -> None:
         ("data" + ".a" * 60 + " == 1", "recursion depth"),
         ("true" + " || true" * 400, "over 2000 characters"),
         ("data.all(a, a.all(b, b.all(c, c == 1)))", "inside each other"),
+        ('message.topic.matches("(")', "matches(): invalid regular expression"),
+        ("message.topic.matches(message.subject)", "written out"),
+        ("data.all(x, x.matches(data.p))", "written out"),
+        ('matches("a", data.p)', "written out"),
+        ('message.topic.matches("\\\\pL{1000}")', "too large"),
+        (" || ".join(['message.topic.matches("a{999}")'] * 5), "too large"),
         ("\ud800", "surrogate"),
         ("", "Syntax error"),
     ],
@@ -83,7 +89,6 @@ def test_a_rule_is_refused_with_the_reason_when_it_may_not_be(text: str, why: st
         ("data.quantity > 1", message()),
         ("data.quantity / 0 == 1", EVENT),
         ('data.quantity == 5 && data.quantity.startsWith("5")', EVENT),
-        ('message.topic.matches("(")', EVENT),
         ('message.extensions.other == "x"', EVENT),
         ("int(message.topic) == 1", EVENT),
         ("data.lines.all(x, data.lines.all(y, true))", message({"lines": [0] * 200})),
@@ -168,6 +173,15 @@ def test_a_rule_is_not_started_when_it_could_take_too_long() -> None:
     assert "too long" in str(answer(crossing, Facts(large, BOB, needs_of([crossing.shape]))))
     small = message({"l": [{"n": n} for n in range(500)], "c": 1})
     assert affordable(crossing.shape, small.body)
+
+
+def test_a_rule_is_not_started_when_its_pattern_could_take_too_long_on_the_text() -> None:
+    plain, greedy = compile_rule('data.t.matches("^a+$")'), compile_rule('data.t.matches("(a?){900}b")')
+    large = message({"t": "a" * 1_000_000})
+    assert affordable(plain.shape, large.body)
+    assert not affordable(greedy.shape, large.body)
+    assert affordable(greedy.shape, large.body[:10_000] if large.body else b"")
+    assert not affordable(greedy.shape, large.body[:10_000] if large.body else b"", most=500_000)
 
 
 def test_rules_as_one_are_false_only_when_each_is() -> None:

@@ -5,10 +5,12 @@ and before it is evaluated weight and body say whether it is worth starting (`af
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from math import isqrt
 
 import msgspec
+
+from shared.domain.rules.patterns import size_of
 
 # About 20 ns each; an expression that could take more than a second isn't started.
 MAX_WORK = 50_000_000
@@ -16,7 +18,7 @@ _LOOP_STEPS = 10_000  # the library's own limit for one evaluation
 
 _CHECKED, _ROOT = 2, 4  # google.protobuf.Any.value, CheckedExpr.expr
 _IDENT, _SELECT, _CALL, _LIST, _STRUCT, _LOOP = 4, 5, 6, 7, 8, 9  # of Expr
-_CONST = 3
+_CONST, _STRING = 3, 6  # of Expr; of Constant
 _LOGIC = frozenset((b"_&&_", b"_||_", b"!_", b"_?_:_", b"@not_strictly_false"))
 _LARGE = frozenset(("data", "message.extensions"))
 
@@ -24,13 +26,14 @@ _LARGE = frozenset(("data", "message.extensions"))
 class Shape(msgspec.Struct, frozen=True):
     """`names` are the variables it asks for; `members` those of `data`, None where it asks for all of it. `weight`: how often it may look
     at all of a value. `loops`: how deep all() and exists() go inside each other. `crossing`: a loop's body looks at more than its own
-    element, so that each step may cost the whole body."""
+    element, so that each step may cost the whole body. `patterns` are those of matches(), None where one isn't written out."""
 
     names: frozenset[str]
     members: frozenset[str] | None
     weight: int
     loops: int
     crossing: bool
+    patterns: tuple[str, ...] | None
     cheap_below: int  # bytes of body that it may be evaluated on without another look
 
 
@@ -43,21 +46,25 @@ def shape_of(serialized: bytes) -> Shape:
     members = None if "data" in walk.names else frozenset(walk.members)
     names = frozenset(walk.names | {"data"} if walk.members else walk.names)
     weight = 1 + walk.weight
-    cheap = MAX_WORK // weight
+    patterns = None if walk.open_pattern else tuple(walk.patterns)
+    return Shape(names, members, weight, walk.deepest, walk.crossing, patterns, _cheap_below(names, weight, walk.crossing, MAX_WORK))
+
+
+def _cheap_below(names: Set[str], weight: int, crossing: bool, most: int) -> int:
     if "data" not in names:
-        cheap = sys.maxsize
-    elif walk.crossing:  # a body of n bytes has no list longer than n
-        cheap = max(isqrt(cheap), cheap // _LOOP_STEPS)
-    return Shape(names, members, weight, walk.deepest, walk.crossing, cheap)
+        return sys.maxsize
+    cheap = most // weight
+    return max(isqrt(cheap), cheap // _LOOP_STEPS) if crossing else cheap  # a body of n bytes has no list longer than n
 
 
-def affordable(shape: Shape, body: bytes | None) -> bool:
-    """Whether an expression of that shape may be evaluated on data of that body."""
-    if body is None or len(body) <= shape.cheap_below:
+def affordable(shape: Shape, body: bytes | None, most: int = MAX_WORK) -> bool:
+    """Whether an expression of that shape may be evaluated on data of that body, in `most` work at most."""
+    cheap = shape.cheap_below if most == MAX_WORK else _cheap_below(shape.names, shape.weight, shape.crossing, most)
+    if body is None or len(body) <= cheap:
         return True
     values = values_in(body)
     steps = min(values, _LOOP_STEPS) if shape.crossing else 1
-    return shape.weight * steps * (values + len(body) // 16) <= MAX_WORK
+    return shape.weight * steps * (values + len(body) // 16) <= most
 
 
 def values_in(body: bytes) -> int:
@@ -74,6 +81,8 @@ class _Walk:
         self.weight = 0
         self.deepest = 0
         self.crossing = False
+        self.patterns: list[str] = []
+        self.open_pattern = False
 
     def expression(self, raw: bytes, bound: tuple[str, ...], depth: int) -> None:
         """One Expr. `bound` are the loop variables in sight, the innermost loop's last; `depth` counts loops."""
@@ -89,9 +98,19 @@ class _Walk:
                 self.crossing |= bool(bound)
             elif field in (_SELECT, _CALL, _LIST, _STRUCT):
                 if field == _CALL and _bytes(value, 2) not in _LOGIC:
-                    self.weight += 1
+                    self.weight += 1 if _bytes(value, 2) != b"matches" else self._pattern(value)
                 for part in _parts(field, value):
                     self.expression(part, bound, depth)
+
+    def _pattern(self, call: bytes) -> int:
+        """Note the pattern of a matches(). It may look at a text as often as it is large."""
+        *_, pattern = _parts(_CALL, call)
+        text = next((_text(value, _STRING) for field, value in _fields(pattern) if field == _CONST and isinstance(value, bytes)), None)
+        if text is None:
+            self.open_pattern = True
+            return 1
+        self.patterns.append(text)
+        return 1 + size_of(text)
 
     def _name(self, name: str, bound: tuple[str, ...]) -> None:
         if name.startswith("@"):  # a loop's own result

@@ -16,6 +16,7 @@ import msgspec
 
 from shared.domain.config.document import MAX_RULE_TEXT
 from shared.domain.rules.admission import Shape, shape_of
+from shared.domain.rules.patterns import MAX_SIZE, size_of
 
 if TYPE_CHECKING:
     from cel_expr_python import cel
@@ -68,7 +69,25 @@ def compile_rule(text: str) -> Program:
     program = _compiled(text)
     if program.shape.loops > MAX_LOOPS:
         raise ValueError(f"all() and exists() inside each other, more than {MAX_LOOPS} deep")
+    _check_patterns(program.shape.patterns)
     return program
+
+
+def _check_patterns(patterns: tuple[str, ...] | None) -> None:
+    """Raise ValueError unless all patterns of matches() are written out, small enough, and patterns."""
+    if patterns is None:  # who sends a message could say what is worked on, and for how long
+        raise ValueError("matches() takes a pattern that is written out, in quotes")
+    if sum(map(size_of, patterns)) > MAX_SIZE:
+        raise ValueError("the patterns of matches() are too large: repeat less, and smaller things")
+    for pattern in patterns:
+        said = _matching().eval(None, {"message.topic": "", "message.subject": pattern}).value()
+        if isinstance(said, str):
+            raise ValueError(f"matches(): {_said(said, '')}")
+
+
+@cache
+def _matching() -> "cel.Expression":
+    return environment().compile("message.topic.matches(message.subject)")
 
 
 @lru_cache(maxsize=256)
