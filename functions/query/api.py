@@ -11,7 +11,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from functions.query import handler, parameters
 from functions.query.cursor import Cursor, seal, unseal
 from functions.query.explain import steps
-from functions.query.filtered import Filter, sift
+from functions.query.filtered import compiled, sift
 from functions.query.judged_by import Judged, scopes
 from shared.domain.errors import Malformed, Unavailable
 from shared.domain.message import uuid_text
@@ -87,7 +87,7 @@ async def _search(resources: Resources, caller: Principal, asked: dict[str, str]
     after = unseal(asked["cursor"], org, filters, keys) if "cursor" in asked else None
     wanted = _wanted(filters, parameters.count(asked.get("limit")), after)
     wanted = msgspec.structs.replace(wanted, org=org, readable=readable)
-    filter = Filter(filters["filter"]) if "filter" in filters else None
+    filter = compiled(filters["filter"]) if "filter" in filters else None
     rows: Sequence[StoredMessage]
     if filter is not None:
         sifted = await sift(await resources.store(), wanted, filter)

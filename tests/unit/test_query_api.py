@@ -360,7 +360,7 @@ async def test_request_ends_when_its_time_is_spent(api: Api) -> None:
     await stored(api, *(accepted(str(number), received_at=NOON + number) for number in range(50)))
     seconds = iter(range(1_000))
     sifted = await filtered.sift(
-        api.store, Search(org="acme", readable=(Grant("read"),)), filtered.Filter("false"), lambda: next(seconds) * 0.5
+        api.store, Search(org="acme", readable=(Grant("read"),)), filtered.compiled("false"), lambda: next(seconds) * 0.5
     )
     assert sifted.rows == []
     assert sifted.end is not None

@@ -90,6 +90,10 @@ class Facts:
             self._data = read_data(self.message)
         return self._data
 
+    def withhold_data(self) -> None:
+        """The body isn't whole: `data` is as if it weren't JSON."""
+        self._data = NOT_JSON
+
     def ask(self, program: Program) -> Any:
         """What an expression says: true or false; a text where it can't be evaluated, which says how.
 

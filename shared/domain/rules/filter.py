@@ -1,0 +1,46 @@
+"""A CEL expression about messages, for who looks at them: `filter` of GET /v1/messages and of the feed."""
+
+from shared.domain.principal import Principal
+from shared.domain.rules.admission import MAX_WORK, affordable
+from shared.domain.rules.cel import Program, compile_rule
+from shared.domain.rules.facts import Facts, Needs, needs_of
+from shared.domain.stored import StoredMessage
+
+_STEPS = 10_000  # the library's own limit for one evaluation
+
+
+class Filter:
+    """A compiled filter. Asked of a message only where that is no more than `most` work (20 ns each, admission.py): nobody tries a
+    filter first, and who watches or queries shares a process with others.
+
+    Raises ValueError, with what is wrong, for a text that is none.
+    """
+
+    def __init__(self, text: str, most: int = MAX_WORK) -> None:
+        self._program: Program = compile_rule(text)
+        self._needs: Needs = needs_of([self._program.shape])
+        self._most = most
+        self._loops_over_extensions = self._program.shape.loops > 0 and "message.extensions" in self._program.shape.names
+
+    def matches(self, row: StoredMessage) -> bool:
+        """Whether it is true of the message, with its own principal; where it can't be evaluated it isn't.
+
+        `data` is null where the body was cut: half of a JSON text can be one, and would say something else.
+        """
+        message = row.message
+        if not self._affordable(message.body, len(message.extensions or ())):
+            return False
+        facts = Facts(message, Principal(message.principal, message.org, ()), self._needs)
+        if row.cut:
+            facts.withhold_data()
+        said = facts.ask(self._program)
+        if isinstance(said, str):
+            facts.tame()  # numbers beyond 64 bits
+            said = facts.ask(self._program)
+        return said is True
+
+    def _affordable(self, body: bytes | None, extensions: int) -> bool:
+        shape = self._program.shape
+        if self._loops_over_extensions and extensions * min(extensions**shape.loops, _STEPS) * shape.weight > self._most:
+            return False
+        return affordable(shape, body, self._most)
