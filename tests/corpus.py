@@ -199,7 +199,7 @@ def _attributes() -> Iterator[Case]:
         where = f"/{name}" if len(name) < 64 else f"/{name[:64]}..."
         yield structured(f"extension {name}"[:40], where, **{name: "a"})
     yield structured("extension of 70000 letters", f"/{'a' * 64}...", **{"a" * 70_000: "b"})
-    for name in ("sbid", "sbrevision", "sbreplay", "sbrepair", "sbproof", "sbprincipal", "sbshard"):
+    for name in ("sbid", "sbrevision", "sbreplay", "sbrepair", "sbproof", "sbprincipal", "sbgrants", "sbshard"):
         yield structured(f"{name} is ours", f"/{name}", **{name: "a"})
         yield structured(f"{name} is ours, whatever its value", f"/{name}", **{name: True})
         yield binary(f"ce-{name} is ours", f"ce-{name}", (f"ce-{name}".encode(), b"a"))

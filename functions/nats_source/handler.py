@@ -16,7 +16,7 @@ from shared.domain.message import Message
 from shared.domain.principal import Principal
 from shared.domain.snapshot import Snapshot
 from shared.domain.verdict import Outcome, Refusal
-from shared.sources.outcomes import Rejected, Settled, Submit, Way
+from shared.sources.outcomes import RETRY_MS, Rejected, Retry, Settled, Submit, Way, comes_back
 
 DOOR = "nats"
 MAX_REPLY = 512  # characters of a reply subject
@@ -60,8 +60,18 @@ def _own_principal(pairs: Sequence[tuple[bytes, bytes]], authorization: bytes, o
 
 
 async def settle(some: Sequence[Read], way: Way) -> list[Settled]:
-    """What becomes of each submitted message, in the order given. One that could not be read is rejected, and harms no neighbour."""
-    return await _by_principal(some, way, lambda error: Rejected(f"{error.kind}: {error.detail}", encode_receipt(_refusal(error))))
+    """What becomes of each submitted message, in the order given. One that could not be read is rejected, and harms no neighbour.
+
+    Where nobody can say now who sent one (the keys of its token's issuer are not to be had), it and what came after it are tried again.
+    """
+    waits = next((place for place, one in enumerate(some) if isinstance(one.event, SwitchboardError) and comes_back(one.event)), len(some))
+    found = await _by_principal(some[:waits], way, lambda error: Rejected(f"{error.kind}: {error.detail}", encode_receipt(_refusal(error))))
+    return [*found, *(_later(some[waits]) for _ in some[waits:])]
+
+
+def _later(one: Read) -> Settled:
+    assert isinstance(one.event, SwitchboardError)
+    return Retry(one.event.retry_after_ms or RETRY_MS)
 
 
 async def answer(some: Sequence[Read], submit: Submit) -> list[Outcome]:

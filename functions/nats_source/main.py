@@ -38,6 +38,7 @@ class Source:
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
+        self._principals = Principals(resources.snapshots, tokens=resources.tokens)
         self._orgs: Orgs | None = None
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -135,11 +136,10 @@ class Source:
 
     def _ways(self, org: str, sink: Way | None) -> Ways:
         resources, counters = self._resources, self._resources.counters
-        principals = Principals(resources.snapshots)
         store = Store(resources) if sink is None else None
         submit = submit_of(resources) if sink is None else through(sink)
         way = inline(submit, counters) if sink is None else sink
-        return Ways(org, lambda: resources.snapshots.current, principals.of, way, submit, store, counters.count)
+        return Ways(org, lambda: resources.snapshots.current, self._principals.of, way, submit, store, counters.count)
 
 
 async def _open_all(connections: Sequence[Connection], servers: Sequence[str]) -> None:

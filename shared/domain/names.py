@@ -10,7 +10,7 @@ ORG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 TAKEN = ("submit-", "rejected-")
 NO_SUBJECT = "_"
 # Extensions that are Switchboard's to set, on the backbone (id, revision, replay, repair) and between functions (the others).
-RESERVED = frozenset(("sbid", "sbrevision", "sbreplay", "sbrepair", "sbproof", "sbprincipal", "sbshard"))
+RESERVED = frozenset(("sbid", "sbrevision", "sbreplay", "sbrepair", "sbproof", "sbprincipal", "sbgrants", "sbshard"))
 MAX_NATS_SUBJECT = 1024  # bytes, encoded
 
 _NOT_IN_A_TOKEN = re.compile(r"[\x00-\x20\x7f.*>%]")  # what NATS reads as something else, and the escape itself

@@ -1,4 +1,5 @@
-"""Events that a source of this install vouches for: `sbprincipal` under `sbproof`, and no Authorization (shared/domain/sink_proof.py).
+"""Events that a source of this install vouches for: `sbprincipal`, with `sbgrants` for a token's principal, under `sbproof`, and no
+Authorization (shared/domain/sink_proof.py).
 
 The proof guards it, wherever the request comes from: nobody without the install's secret can make one.
 """
@@ -11,12 +12,12 @@ from shared.codec.event import Decoded
 from shared.domain.errors import Unauthenticated
 from shared.domain.message import Message
 from shared.domain.principal import Principal
-from shared.domain.sink_proof import read_principal, verify_message
+from shared.domain.sink_proof import read_grants, read_principal, verify_message
 from shared.edge.asgi import Header
 from shared.edge.principals import Snapshots
 
-PRINCIPAL, PROOF = b"ce-sbprincipal", b"ce-sbproof"
-OWN = frozenset((PRINCIPAL, PROOF))
+PRINCIPAL, GRANTS, PROOF = b"ce-sbprincipal", b"ce-sbgrants", b"ce-sbproof"
+OWN = frozenset((PRINCIPAL, GRANTS, PROOF))
 
 
 class Vouched:
@@ -27,10 +28,15 @@ class Vouched:
         self._keys: Sequence[bytes] = ()
 
     def principal(self, headers: Sequence[Header]) -> Principal:
-        """Whom the event is said to be from: not proven yet. Raises Unauthenticated where config knows no such principal."""
+        """Whom the event is said to be from: not proven yet. Raises Unauthenticated where config knows no such principal.
+
+        One of a token is not in config, but its issuer is.
+        """
         org, name = read_principal(_text(headers, PRINCIPAL))
-        snapshot = self._snapshots.current
-        found = snapshot.principal_named(org, name) if org in snapshot.orgs else None
+        snapshot, along = self._snapshots.current, _grants_along(headers)
+        issuer, slash, _ = name.partition("/")
+        known = any(one.name == issuer for one in snapshot.issuers) if slash else along is None
+        found = snapshot.sender(org, name, read_grants(along or "[]")) if known and org in snapshot.orgs else None
         if found is None:
             raise Unauthenticated("the principal that a source vouches for (sbprincipal) is not known, or no longer there")
         return found
@@ -44,7 +50,11 @@ class Vouched:
         self._keys = self._keys or self._read()
         if not decoded.single or not isinstance(decoded.items[0], Message):
             raise Unauthenticated("a source's proof (sbproof) is of one event")
-        verify_message(self._keys, decoded.items[0], int(time.time()), _text(headers, PROOF))
+        verify_message(self._keys, decoded.items[0], int(time.time()), _text(headers, PROOF), _grants_along(headers))
+
+
+def _grants_along(headers: Sequence[Header]) -> str | None:
+    return _text(headers, GRANTS) if any(name == GRANTS for name, _ in headers) else None
 
 
 def _text(headers: Sequence[Header], name: bytes) -> str:

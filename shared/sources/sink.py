@@ -21,8 +21,8 @@ from shared.codec.json_text import is_json
 from shared.codec.sdk import to_binary_http
 from shared.domain.errors import Misconfigured
 from shared.domain.message import Extension, Message, message_digest
-from shared.domain.principal import Principal
-from shared.domain.sink_proof import principal_text, prove_message
+from shared.domain.principal import Grant, Principal, grants_along
+from shared.domain.sink_proof import grants_text, principal_text, prove_message
 from shared.opened import Closing
 from shared.resources import Resources
 from shared.sources.outcomes import RETRY_MS, Done, Rejected, Retry, Settled
@@ -72,9 +72,12 @@ class Sink:
         """Whether the last event was taken or refused for good."""
         return not self._failing
 
-    async def send(self, message: Message) -> Settled:
-        """What the sink made of the event: 2xx is done; 404, 408, 409, 429, 5xx and no answer are tried again; other 4xx are rejected."""
-        headers, body = self._request(message)
+    async def send(self, message: Message, grants: Sequence[Grant] = ()) -> Settled:
+        """What the sink made of the event: 2xx is done; 404, 408, 409, 429, 5xx and no answer are tried again; other 4xx are rejected.
+
+        `grants` are those of a principal that config doesn't know.
+        """
+        headers, body = self._request(message, grants)
         try:
             async with self._room, asyncio.timeout(SECONDS):
                 response = await self._client.post(self._url, content=body, headers=headers)
@@ -95,24 +98,28 @@ class Sink:
         for place, message in enumerate(messages):
             sources.setdefault(message.source, []).append(place)
         found: dict[int, Settled] = {}
+        grants = grants_along(principal)
 
         async def one_by_one(places: Sequence[int]) -> None:
             held: Retry | None = None
             for place in places:
-                result = held or await self.send(messages[place])
+                result = held or await self.send(messages[place], grants)
                 held = result if isinstance(result, Retry) else None
                 found[place] = result
 
         await asyncio.gather(*map(one_by_one, sources.values()))
         return [found[place] for place in range(len(messages))]
 
-    def _request(self, message: Message) -> tuple[dict[str, str], bytes]:
+    def _request(self, message: Message, grants: Sequence[Grant]) -> tuple[dict[str, str], bytes]:
         """Headers and body. The proof is of the event as it is sent: an override may give it another topic."""
         sent = overridden(message, self._overrides)
+        along = grants_text(grants) if grants else None
         own: dict[str, Extension] = {
             "sbprincipal": principal_text(sent.org, sent.principal),
-            "sbproof": prove_message(self._keys[0], sent, int(time.time())),
+            "sbproof": prove_message(self._keys[0], sent, int(time.time()), along),
         }
+        if along is not None:
+            own["sbgrants"] = along
         headers, body = to_binary_http(msgspec.structs.replace(sent, extensions={**(sent.extensions or {}), **own}))
         if token := self._token.read():
             headers["authorization"] = f"Bearer {token}"

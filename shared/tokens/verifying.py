@@ -1,4 +1,7 @@
-"""What a token must be (RFC 7519 and its best practices, RFC 8725): its form, its issuer, its signature, its claims, in this order."""
+"""What a token must be (RFC 7519 and its best practices, RFC 8725): its form, its issuer, its signature, its claims, in this order.
+
+One that says itself that it is over is refused before anybody looks for its key: what waits for keys then waits no longer than that.
+"""
 
 import binascii
 from collections.abc import Callable, Iterable, Mapping
@@ -47,6 +50,7 @@ def verify(token: str, issuers: Iterable[Issuer], keys_of: KeysOf, now: float) -
     header, claims = (_part(part) for part in token.split(".")[:2])
     issuer = _issuer(claims, issuers)
     algorithm, kid = _check_header(header, issuer)
+    _check_expiry(claims, issuer, now)
     key = keys_of(issuer, kid).key(kid, algorithm)
     if key is None:
         raise Refused("key", "the token's signature is by no key of its issuer")
@@ -105,16 +109,21 @@ def _verified(token: str, key: Any, algorithm: str, issuer: Issuer, now: float) 
     except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError, Malformed) as error:
         raise Refused("signature", "the token's signature does not hold") from error
     _issuer(claims, (issuer,))
-    expires = _moment(claims, "exp")
-    if expires is None:
-        raise Refused("expiry", "the token has no exp: one that never ends is not taken")
-    if now >= expires + issuer.leeway:
-        raise Refused("expired", "the token has expired")
+    expires = _check_expiry(claims, issuer, now)
     for name in ("nbf", "iat"):
         moment = _moment(claims, name)
         if moment is not None and moment > now + issuer.leeway:
             raise Refused("early", f"the token is not valid yet: its {name} is to come")
     return Verified(issuer, claims, expires, expires + issuer.leeway)
+
+
+def _check_expiry(claims: Mapping[str, Any], issuer: Issuer, now: float) -> float:
+    expires = _moment(claims, "exp")
+    if expires is None:
+        raise Refused("expiry", "the token has no exp: one that never ends is not taken")
+    if now >= expires + issuer.leeway:
+        raise Refused("expired", "the token has expired")
+    return expires
 
 
 def _moment(claims: Mapping[str, Any], name: str) -> float | None:

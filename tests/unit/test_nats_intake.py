@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from functions.nats_source.handler import may_reply
+from functions.nats_source.handler import Read, may_reply, settle
 from functions.nats_source.intake import MAX_DELIVERIES, MAX_FAILURES, WINDOW, Fate, InHand, Intake
 from functions.nats_source.redelivered import known
 from functions.nats_source.ways import through
 from shared.adapters.memory.message_store import MemoryMessageStore
-from shared.domain.errors import Unavailable
+from shared.domain.errors import Malformed, SwitchboardError, Unavailable
 from shared.domain.message import Message
 from shared.domain.principal import Principal
 from shared.domain.snapshot import Snapshot
@@ -190,6 +190,26 @@ HOSTILE += [f"_INBOX.acme.{'x' * 600}"]
 @pytest.mark.parametrize("subject", HOSTILE)
 def test_no_receipt_may_be_sent_when_it_is_elsewhere(subject: str | None) -> None:
     assert not may_reply(subject, "acme")
+
+
+async def test_what_came_after_waits_when_the_keys_of_a_token_are_not_to_be_had() -> None:
+    principal, asked = Principal("nats:acme", "acme", ()), list[Message]()
+
+    async def way(messages: Sequence[Message], principal: Principal) -> list[Settled]:
+        asked.extend(messages)
+        return [Done(b"{}") for _ in messages]
+
+    events: list[Message | SwitchboardError] = [
+        message("e1"),
+        Malformed("no event"),
+        Unavailable("no keys", retry_after_ms=700),
+        message("e2"),
+        Malformed("no event"),
+    ]
+    found = await settle([Read(principal, event, None) for event in events], way)
+    assert [type(one) for one in found] == [Done, Rejected, Retry, Retry, Retry]
+    assert [one.after_ms for one in found if isinstance(one, Retry)] == [700] * 3
+    assert [one.event_id for one in asked] == ["e1"]
 
 
 class Away(MemoryMessageStore):

@@ -14,7 +14,8 @@ from cloudevents.http import from_http
 from shared.domain.errors import Misconfigured
 from shared.domain.message import Message
 from shared.domain.principal import Grant, Principal
-from shared.domain.sink_proof import FRESH_S, SKEW_S, prove_message
+from shared.domain.sink_proof import FRESH_S, SKEW_S, grants_text, prove_message
+from shared.domain.token_issuer import Issuer
 from shared.edge.vouched import Vouched
 from shared.sources.outcomes import Done, Rejected, Retry
 from shared.sources.sink import Sink, overrides_of
@@ -23,6 +24,8 @@ from tests.unit.doors import Doorway
 
 KEY, FOREIGN = b"k" * 40, b"f" * 40
 DOOR = Principal("redis:acme", "acme", (Grant("publish"),))
+IDP = Issuer("idp", "https://idp.example/", ("switchboard",), ("ES256",), jwks="{}", org="acme", grants_claim="groups")
+ALICE = Principal('idp/Ali\u010de "B"', "acme", (Grant("publish", ("orders.>", "\u00e4 %.*")), Grant("read")))  # of a token
 NOW = 1_800_000_000
 
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -44,7 +47,8 @@ async def sent(one: Message, **more: object) -> httpx.Request:
         seen.append(request)
         return httpx.Response(202)
 
-    assert await sink(answer, **more).send(one) == Done()
+    principal = more.pop("principal", DOOR)
+    assert await sink(answer, **more)([one], principal) == [Done()]  # type: ignore[arg-type]
     return seen[0]
 
 
@@ -152,11 +156,12 @@ class Receiving(Doorway):
 
     def __init__(self) -> None:
         super().__init__()
-        self.state.current = type(self.state.current)(42, self.state.current.keys, orgs=("acme",))
+        self.state.current = type(self.state.current)(42, self.state.current.keys, orgs=("acme",), issuers=(IDP,))
+        self.expected = DOOR
         self.door._vouched = Vouched(self.state, lambda: (FOREIGN, KEY))
 
     async def submit(self, messages, principal):  # type: ignore[no-untyped-def]
-        assert principal == DOOR
+        assert principal == self.expected
         self.submitted += messages
         return [self.judge(one) for one in messages]
 
@@ -180,9 +185,52 @@ async def test_principal_is_the_one_a_source_vouches_for_when_the_proof_is_of_th
     assert not {"sbprincipal", "sbproof"} & set(taken.extensions or {})
 
 
+def alices(**more: object) -> Message:
+    return message("e1", principal=ALICE.name, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("grants", [ALICE.grants, ()])
+async def test_principal_is_a_tokens_with_its_grants_when_a_source_vouches_for_it(grants: tuple[Grant, ...]) -> None:
+    door = Receiving()
+    door.expected = Principal(ALICE.name, "acme", grants)
+    assert (await door.take(await sent(alices(), principal=door.expected))).status_code == 202
+    (taken,) = door.submitted
+    assert taken.principal == ALICE.name
+    assert not {"sbprincipal", "sbgrants", "sbproof"} & set(taken.extensions or {})
+
+
 @pytest.mark.parametrize(
     "changes",
     [
+        {"ce_sbgrants": None},
+        {"ce_sbgrants": grants_text([Grant("admin")])},
+        {"ce_sbgrants": "[]"},
+        {"ce_sbgrants": "no JSON"},
+        {"ce_sbgrants": '[{"action":1}]'},
+        {"ce_sbprincipal": "acme/idp/bob"},
+        {"ce_sbprincipal": "acme/redis:acme"},
+        {"ce_sbprincipal": "acme/other/alice"},
+    ],
+    ids=str,
+)
+async def test_answer_is_401_when_the_grants_are_not_those_that_a_source_vouches_for(changes: dict[str, str | None]) -> None:
+    door = Receiving()
+    door.expected = ALICE
+    response = await door.take(await sent(alices(), principal=ALICE), **changes)
+    assert response.status_code == 401, response.text
+    assert door.submitted == []
+
+
+async def test_answer_is_401_when_the_tokens_issuer_is_no_longer_in_force() -> None:
+    door = Receiving()
+    door.state.current = type(door.state.current)(43, door.state.current.keys, orgs=("acme",))
+    assert (await door.take(await sent(alices(), principal=ALICE))).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ce_sbgrants": "[]"},
         {"ce_sbproof": None},
         {"ce_sbproof": "1.abc"},
         {"ce_sbprincipal": None},

@@ -10,6 +10,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from shared.domain.errors import Unavailable
 from shared.domain.token_issuer import ALGORITHMS, Issuer
 from shared.tokens.key_set import KeySet
 from shared.tokens.verifying import MAX_TOKEN, Refused, Verified, verify
@@ -121,6 +122,18 @@ def test_leeway_counts_when_clocks_differ() -> None:
     assert verified(text, now=now + 17).claims
     with pytest.raises(Refused):
         verified(text, now=now + 18)
+
+
+def test_nobody_looks_for_keys_when_a_token_says_itself_that_it_is_over() -> None:
+    def away(issuer: Issuer, kid: str | None) -> KeySet:
+        raise Unavailable("the keys are not to be had")
+
+    now = soon(0)
+    with pytest.raises(Unavailable):
+        verify(token("k9", exp=now), (IDP,), away, now + IDP.leeway - 1)
+    with pytest.raises(Refused) as refused:
+        verify(token("k9", exp=now), (IDP,), away, now + IDP.leeway)
+    assert refused.value.reason == "expired"
 
 
 @pytest.mark.parametrize(

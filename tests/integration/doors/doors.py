@@ -46,15 +46,20 @@ class House:
         return self.front.ready() and all(source.ready() for source in self.sources)
 
     def records(self) -> dict[str, list[Accepted | Attempt]]:
-        """What the log has of each event id, in the order logged."""
-        found: dict[str, list[Accepted | Attempt]] = {}
-        with redis.Redis.from_url(self.redis) as log:
-            entries: Any = log.xrange("sb:log:{0}:feed")
-        for number, fields in entries:
-            for _, record in unpack_flush(int(number.partition(b"-")[0]), fields[b"f"]).new():
-                if isinstance(record, Accepted | Attempt):
-                    found.setdefault(record.message.event_id, []).append(record)
-        return found
+        """See logged()."""
+        return logged(self.redis)
+
+
+def logged(url: str) -> dict[str, list[Accepted | Attempt]]:
+    """What the log in a Redis has of each event id, in the order logged."""
+    found: dict[str, list[Accepted | Attempt]] = {}
+    with redis.Redis.from_url(url) as log:
+        entries: Any = log.xrange("sb:log:{0}:feed")
+    for number, fields in entries:
+        for _, record in unpack_flush(int(number.partition(b"-")[0]), fields[b"f"]).new():
+            if isinstance(record, Accepted | Attempt):
+                found.setdefault(record.message.event_id, []).append(record)
+    return found
 
 
 class Door(Protocol):
