@@ -1,1 +1,1 @@
-"""| check_constraints | function | `switchboard.message.received` (pipeline) | config snapshot, rate limits | rate limits, log queue |"""
+"""| check_constraints | function | `switchboard.message.received` (pipeline) | config snapshot, rate limits | rate limits, log queue, receipts |"""  # noqa: E501

@@ -26,6 +26,7 @@ from shared.edge.asgi import ASGIApp
 from shared.edge.framework import framework_app
 from shared.edge.server import run
 from shared.edge.stock import served
+from shared.receipts import Places
 from shared.resources import Resources
 from shared.stages.events import ACCEPTED, RECEIVED, REJECTED, Said, principal_of
 from shared.stages.hop import Asked, Hop, Replied
@@ -62,7 +63,8 @@ async def judge_of(resources: Resources) -> Judge:
     """The process's judge of what the log has as received. Raises Unavailable, Misconfigured."""
 
     async def make() -> tuple[Judge, None]:
-        return Judge(await resources.received(), Bodies(resources.known), resources.snapshots, resources.limits), None
+        received, receipts = await resources.received(), Places(resources)
+        return Judge(received, Bodies(resources.known), resources.snapshots, resources.limits, receipts), None
 
     return await resources.once("judge", make)
 

@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from functions.check_constraints.handler import by_name, give_back
+from functions.check_constraints.telling import tell
 from shared.domain.errors import NotProcessable, SwitchboardError, Unavailable
 from shared.domain.message import Message
 from shared.domain.principal import Principal
@@ -21,7 +22,7 @@ from shared.domain.rules.limits import Limits
 from shared.domain.same import same_event
 from shared.domain.snapshot import Snapshot
 from shared.domain.verdict import Shadow, Verdict, blocked_by, shadows_of
-from shared.ports import ReceivedLog
+from shared.ports import Receipts, ReceivedLog
 
 
 class Snapshots(Protocol):
@@ -40,15 +41,18 @@ class Bodies(Protocol):
 
 
 class Judge:
-    """Gives received messages their verdicts. `limits` are the process's buckets."""
+    """Gives received messages their verdicts. `limits` are the process's buckets; `receipts` are where senders want to be told."""
 
-    def __init__(self, log: ReceivedLog, store: Bodies, snapshots: Snapshots, limits: Callable[[], Awaitable[Limits]]) -> None:
-        self._log, self._store, self._snapshots, self._limits = log, store, snapshots, limits
+    def __init__(
+        self, log: ReceivedLog, store: Bodies, snapshots: Snapshots, limits: Callable[[], Awaitable[Limits]], receipts: Receipts
+    ) -> None:
+        self._log, self._store, self._snapshots, self._limits, self._receipts = log, store, snapshots, limits, receipts
 
     async def __call__(self, received: Received, *, now: bool = False) -> Settled:
-        """The verdict of a record, logged: `new`, `kept` or `duplicate`; or `gone`.
+        """The verdict of a record, logged and told: `new`, `kept` or `duplicate`; or `gone`.
 
-        `now`: judge by the config in force where the one it was received under isn't to be had any more. Raises Unavailable: ask again.
+        `now`: judge by the config in force where the one it was received under isn't to be had any more. Raises Unavailable: ask again,
+        and where the verdict was logged already it is told then.
         """
         message = received.message
         try:
@@ -65,6 +69,7 @@ class Judge:
             settled = await self._settle_conflict(received.record_id, message, settled, shadows_of(verdict))
         if settled.outcome != "new" and principal is not None and blocked_by(verdict) is None:
             give_back([message], principal, snapshot, limits)
+        await tell(received, settled, self._receipts)
         return settled
 
     async def _settle_conflict(self, record_id: bytes, message: Message, conflict: Settled, shadows: tuple[Shadow, ...]) -> Settled:
@@ -76,7 +81,8 @@ class Judge:
             raise Unavailable("the first event of this identity can't be read now: retry with the same id", retry_after_ms=1000)
         if same_event(first, message):
             assert conflict.kept is not None
-            return await self._log.settle(Ruling(record_id, message, conflict.kept, None))
+            settled = await self._log.settle(Ruling(record_id, message, conflict.kept, None))
+            return msgspec.structs.replace(settled, outcome="duplicate") if settled.outcome == "new" else settled
         error = NotProcessable(f"{message.source} {message.event_id} was accepted before with other content", rule="identity")
         return await self._log.settle(_refusal(record_id, message, error, shadows))
 

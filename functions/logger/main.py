@@ -33,6 +33,7 @@ from shared.edge.app import Edge
 from shared.edge.asgi import ASGIApp
 from shared.edge.server import run
 from shared.ports import Backbones
+from shared.receipts import Persistent, Places
 from shared.resources import Resources
 from shared.settings import Settings
 from shared.stages.log_batch import open_rows
@@ -127,7 +128,9 @@ class Pod:
         """What ingest logged as received, and no verdict came for (brokered wiring)."""
         resources = self._resources
         received = await resources.received()
-        judge = Judge(received, Store(resources), resources.snapshots, resources.limits)
+        receipts = Persistent(Places(resources))
+        resources.counters.gauges["receipts_lost"] = lambda: float(receipts.lost)
+        judge = Judge(received, Store(resources), resources.snapshots, resources.limits, receipts)
         self._latecomers = Latecomers(received, judge, self._publish)
         await self._latecomers.run(self._stop)
 

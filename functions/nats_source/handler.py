@@ -19,7 +19,6 @@ from shared.domain.verdict import Outcome, Refusal
 from shared.sources.outcomes import RETRY_MS, Rejected, Retry, Settled, Submit, Way, comes_back
 
 DOOR = "nats"
-MAX_REPLY = 512  # characters of a reply subject
 
 Authenticate = Callable[[bytes], Principal]  # the value of an Authorization header to whose key it is; raises SwitchboardError
 
@@ -109,11 +108,3 @@ async def _by_principal(
 
 def _refusal(error: SwitchboardError) -> Refusal:
     return Refusal(error, error.identity if isinstance(error, Malformed) else None)
-
-
-def may_reply(subject: str | None, org: str) -> bool:
-    """Whether a receipt may be sent there: below the org's own inbox prefix, `_INBOX.<org>.`, and nowhere else."""
-    if subject is None or len(subject) > MAX_REPLY or not subject.isascii() or not subject.isprintable():
-        return False
-    tokens = subject.split(".")
-    return len(tokens) > 2 and tokens[:2] == ["_INBOX", org] and all(tokens) and not any(mark in subject for mark in " *>")

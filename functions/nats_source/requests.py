@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from functions.nats_source.handler import may_reply
 from shared.codec.receipts import encode_receipt
 from shared.domain.errors import SwitchboardError
+from shared.domain.replyto import is_inbox
 from shared.domain.verdict import Refusal
 from shared.edge.flight import Flight
 
@@ -45,7 +45,7 @@ class Requests:
     def take(self, subject: bytes, reply: bytes, payload: bytes, headers: bytes | None) -> None:
         """One came. Over the process's limits the answer is 429 at once: NATS has no other way to slow a requester down."""
         where = reply.decode(errors="replace")
-        if not may_reply(where, self._org):
+        if not is_inbox(where, self._org):
             self.unanswerable += 1
             return
         flight, size = self._flight, len(payload) + len(headers or b"")

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-from functions.nats_source.handler import Authenticate, Read, answer, may_reply, read, settle
+import msgspec
+
+from functions.nats_source.handler import Authenticate, Read, answer, read, settle
 from functions.nats_source.intake import Fate, InHand
 from functions.nats_source.redelivered import Store, known
 from functions.nats_source.requests import Request
@@ -10,6 +12,7 @@ from shared.codec.receipts import encode_receipt
 from shared.domain.errors import NotProcessable, SwitchboardError, Unavailable
 from shared.domain.message import Message
 from shared.domain.principal import Principal
+from shared.domain.replyto import REPLYTO, is_inbox
 from shared.domain.snapshot import Snapshot
 from shared.domain.verdict import Outcome, Receipt, Refusal
 from shared.sources.outcomes import Rejected, Retry, Settled, Submit, Way, settled
@@ -37,6 +40,8 @@ class Ways:
         """The fate of each submitted message."""
         snapshot = self._current()
         some = [self._read(one.subject, one.headers, one.payload, snapshot) for one in group]
+        if self._store is None:
+            some = [self._with_place(one) for one in some]
         found = await self._known(group, some, snapshot) if any(one.deliveries > 1 for one in group) else {}
         rest = iter(await settle([one for place, one in enumerate(some) if place not in found], self._way))
         return [(found[place] if place in found else next(rest), self._reply_to(one)) for place, one in enumerate(some)]
@@ -51,10 +56,17 @@ class Ways:
     def _read(self, subject: bytes, headers: bytes | None, payload: bytes, snapshot: Snapshot) -> Read:
         return read(subject, headers, payload, self._org, snapshot, self._authenticate)
 
+    def _with_place(self, one: Read) -> Read:
+        """For a sink: where the receipt is wanted goes along in the event, also where only a header beside it says so."""
+        if not isinstance(one.event, Message) or not is_inbox(one.reply_to, self._org):
+            return one
+        extensions = {**(one.event.extensions or {}), REPLYTO: one.reply_to or ""}
+        return msgspec.structs.replace(one, event=msgspec.structs.replace(one.event, extensions=extensions))
+
     def _reply_to(self, one: Read) -> str | None:
         if one.reply_to is None:
             return None
-        if may_reply(one.reply_to, self._org):
+        if is_inbox(one.reply_to, self._org):
             return one.reply_to
         self.unanswerable += 1
         return None

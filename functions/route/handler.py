@@ -8,7 +8,7 @@ from functions.route.lane import FIRST_RETRY_MS, FirstRetry, Lane
 from shared.domain.logged import Entry
 from shared.domain.message import Message
 from shared.domain.snapshot import Snapshot
-from shared.domain.verdict import Delivery
+from shared.domain.verdict import Delivery, dead_letter
 from shared.ports import Backbones, LogQueue
 
 MAX_LANES = 4_096  # an idle lane costs nothing but its place
@@ -89,4 +89,4 @@ class Sending:
 
 def undeliverable(entry: Entry) -> Delivery:
     """The delivery of a message that goes nowhere: it is a dead letter, and says why."""
-    return Delivery("", status="dead-letter", error=entry.undeliverable or "no-route")
+    return dead_letter(entry.undeliverable)

@@ -9,6 +9,7 @@ from shared.domain.message import Message
 from shared.domain.principal import Grant
 from shared.domain.record import Accepted, Attempt
 from shared.domain.refused import Refused
+from shared.domain.replyto import replyto_of
 from shared.domain.verdict import Shadow
 
 
@@ -23,10 +24,16 @@ class Received(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="r"):
     message: Message
     grants: tuple[Grant, ...] = ()
 
+    @property
+    def wants_receipt(self) -> bool:
+        """Whether its sender is to be told the verdict: then each copy of it gets one, that of the first or `duplicate`."""
+        return replyto_of(self.message) is not None
+
 
 class Entered(msgspec.Struct, frozen=True):
     """What the log said of a received message: `new`; `waiting` (the same event is there and waits for its verdict), `duplicate` (it was
-    accepted in the recent window), or `full` (nothing was written). `revision` is the first copy's, 0 where that isn't known."""
+    accepted in the recent window), neither of which is said of what wants a receipt; or `full` (nothing was written). `revision` is the
+    first copy's, 0 where that isn't known."""
 
     outcome: Literal["new", "waiting", "duplicate", "full"]
     revision: int = 0
@@ -56,8 +63,8 @@ class Settled(msgspec.Struct, frozen=True):
     """What the log said of a ruling.
 
     `new`: it is the verdict now, and logged. `kept`: there was one. `duplicate`: the same event was accepted before, and that is the
-    verdict. `conflict`: another event of this identity was accepted before, at `entry`; nothing was logged. `gone`: the log knows nothing
-    of the record any more, its verdict is long past.
+    verdict, now or already. `conflict`: another event of this identity was accepted before, at `entry`; nothing was logged. `gone`: the
+    log knows nothing of the record any more, its verdict is long past.
     """
 
     outcome: Literal["new", "kept", "duplicate", "conflict", "gone"]

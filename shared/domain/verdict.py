@@ -50,6 +50,11 @@ class Delivery(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     error: str | None = None
 
 
+def dead_letter(why: str | None) -> Delivery:
+    """The delivery of a message that goes nowhere, and why."""
+    return Delivery("", status="dead-letter", error=why or "no-route")
+
+
 class Receipt(msgspec.Struct, frozen=True, gc=False):
     """What the sender of an accepted message gets back."""
 

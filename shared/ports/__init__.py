@@ -5,6 +5,7 @@ from shared.ports.config import ConfigDocuments, ConfigSource, ConfigStore
 from shared.ports.deploying import BackboneStreams, Leases, Provider
 from shared.ports.feed import FeedReader, FeedWriter
 from shared.ports.log import LogQueue, LogReader, Publish, ReceivedLog, RelayLog
+from shared.ports.receipts import Receipts
 from shared.ports.registry import Registry
 from shared.ports.store import Known, MessageStore
 from shared.ports.submit_lists import SubmitLists
@@ -24,6 +25,7 @@ __all__ = [
     "MessageStore",
     "Provider",
     "Publish",
+    "Receipts",
     "ReceivedLog",
     "Registry",
     "RelayLog",

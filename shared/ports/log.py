@@ -59,7 +59,8 @@ class ReceivedLog(Protocol):
     """
 
     async def receive(self, records: Sequence[Received]) -> list[Entered]:
-        """Write them down, each unless the same event waits or was accepted in the recent window. Returns once it is on disk."""
+        """Write them down, each unless the same event waits or was accepted in the recent window; what wants a receipt is always written,
+        since each copy gets one. Returns once it is on disk."""
 
     async def settle(self, ruling: Ruling) -> Settled:
         """Log a verdict, unless the record has one: the first is the verdict, whoever asks. Returns once it is on disk.

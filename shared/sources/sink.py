@@ -19,13 +19,14 @@ import msgspec
 from shared.codec.event import faults_of
 from shared.codec.json_text import is_json
 from shared.codec.sdk import to_binary_http
-from shared.domain.errors import Misconfigured
+from shared.domain.errors import Misconfigured, NotProcessable
 from shared.domain.message import Extension, Message, message_digest
 from shared.domain.principal import Grant, Principal, grants_along
 from shared.domain.sink_proof import grants_text, principal_text, prove_message
+from shared.domain.verdict import Refusal
 from shared.opened import Closing
 from shared.resources import Resources
-from shared.sources.outcomes import RETRY_MS, Done, Rejected, Retry, Settled
+from shared.sources.outcomes import RETRY_MS, Done, Rejected, Retry, Settled, receipt_of
 
 log = logging.getLogger(__name__)
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for every call
@@ -90,7 +91,8 @@ class Sink:
             log.warning("the sink can be used again")
         if response.is_success:
             return Done()
-        return Rejected(f"the sink answered {response.status_code}: {response.text[:SHOWN]}")
+        reason = f"the sink answered {response.status_code}: {response.text[:SHOWN]}"
+        return Rejected(reason, receipt_of(Refusal(NotProcessable(reason, rule="sink"), message.id, message.revision)))
 
     async def __call__(self, messages: Sequence[Message], principal: Principal) -> list[Settled]:
         """send() for each. Those of one CloudEvents source go one after the other, and none of them past one that is tried again."""

@@ -44,6 +44,24 @@ class ReceivedLogConformance:
         assert (entered.outcome, entered.revision) == ("waiting", 7)
         assert [entered.outcome for entered in await received.receive([other])] == ["new"], "who is first is for the verdicts to say"
 
+    async def test_each_copy_has_a_verdict_when_its_sender_wants_a_receipt(self, queue: LogQueue, received: ReceivedLog) -> None:
+        """The first one's, or that it is a duplicate: who sends again has lost the receipt, or wants it elsewhere."""
+        there = {"replyto": "_INBOX.acme.1"}
+        copies = [waits(message("e1", extensions=dict(there))) for _ in range(3)]
+        assert [entered.outcome for entered in await received.receive(copies[:2])] == ["new", "new"]
+        assert await received.overdue(0, 10) == copies[:2]
+        assert (await received.settle(accepts(copies[1]))).outcome == "new"
+        assert (await received.settle(accepts(copies[0]))).outcome == "duplicate"
+        assert [entered.outcome for entered in await received.receive([copies[2]])] == ["new"]
+        settled = await received.settle(refuses(copies[2]))
+        assert (settled.outcome, settled.kept) == ("duplicate", Kept(1, ("local",)))
+        assert await received.overdue(0, 10) == []
+        assert [each.outcome for each in await received.receive([waits()])] == ["duplicate"]
+
+    async def test_same_event_waits_once_when_its_place_for_a_receipt_is_not_its_orgs(self, received: ReceivedLog) -> None:
+        copies = [waits(message("e1", extensions={"replyto": "_INBOX.globex.1"})) for _ in range(2)]
+        assert [entered.outcome for entered in await received.receive(copies)] == ["new", "waiting"]
+
     async def test_event_is_a_duplicate_when_it_was_accepted_at_another_door(self, queue: LogQueue, received: ReceivedLog) -> None:
         await queue.append([accepted("e1", revision=7)])
         entered = await received.receive([waits(message("e1")), waits(message("e1", org="globex"))])
@@ -100,7 +118,7 @@ class ReceivedLogConformance:
         for ruling in (accepts(one), refuses(two)):
             settled = await received.settle(ruling)
             assert (settled.outcome, settled.kept) == ("duplicate", Kept(5, ("eu",)))
-            assert await received.settle(ruling) == Settled("kept", settled.kept)
+            assert await received.settle(ruling) == Settled("duplicate", settled.kept), "and so it stays"
         assert await received.overdue(0, 10) == []
 
     async def test_conflict_waits_for_another_ruling_when_another_event_was_accepted(self, queue: LogQueue, received: ReceivedLog) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from hashlib import sha256
+from typing import Any
 
 import httpx
 import msgspec
@@ -13,17 +14,21 @@ from functions.ingest.receiving import Receiving
 from functions.logger.latecomers import Latecomers
 from functions.route.handler import Route
 from functions.route.logged import Logged
+from shared import receipts
 from shared.adapters.memory.backbones import MemoryBackbones
 from shared.adapters.memory.log_queue import MemoryLogQueue
 from shared.adapters.memory.message_store import MemoryMessageStore
+from shared.adapters.memory.receipts import MemoryReceipts
 from shared.adapters.memory.received_log import MemoryReceivedLog
 from shared.domain.errors import Unavailable
 from shared.domain.logged import Entry
+from shared.domain.message import Message
 from shared.domain.principal import Grant, Principal
 from shared.domain.received import Received
 from shared.domain.rules.limits import Limits
 from shared.domain.snapshot import Snapshot
 from shared.domain.verdict import Receipt, Refusal
+from shared.receipts import Persistent
 from shared.stages import events as wire
 from shared.stages.calls import Calls
 from shared.stages.emit import UNDER_WAY, Emitter
@@ -36,8 +41,8 @@ LIMITED = {"acme": {"org": b'{"rate_limits":[{"name":"slow","per":["org"],"rate"
 class State:
     """Snapshots by revision; the last is in force."""
 
-    def __init__(self, *revisions: int) -> None:
-        self.known = {each: Snapshot(each, {sha256(b"k").digest(): TESTER}, documents=LIMITED) for each in revisions}
+    def __init__(self, *revisions: int, documents: dict[str, dict[str, bytes]] = LIMITED) -> None:
+        self.known = {each: Snapshot(each, {sha256(b"k").digest(): TESTER}, documents=documents) for each in revisions}
 
     @property
     def current(self) -> Snapshot:
@@ -58,7 +63,8 @@ class Parts:
         self.emitted: list[Received] = []
         self.published: list[Entry] = []
         self.limits = Limits()
-        self.judge = Judge(self.log, self.store, self.state, self._limits)
+        self.receipts = MemoryReceipts()
+        self.judge = Judge(self.log, self.store, self.state, self._limits, self.receipts)
         self.ingest = Receiving(self.log, self.state, self.emitted.extend)
         self.relay = Latecomers(self.log, self.judge, self._publish)
 
@@ -126,6 +132,70 @@ async def test_conflict_is_the_same_event_or_a_refusal_when_the_identity_was_tak
     assert other.kept.refusal is not None
     assert other.kept.refusal.rule == "identity"
     assert not parts.log.waiting
+
+
+PLACE = "_INBOX.acme.1"
+
+
+def asking(id: str, **attributes: Any) -> Message:
+    return message(id, extensions={"replyto": PLACE}, **attributes)
+
+
+def told(parts: Parts) -> list[dict[str, Any]]:
+    return [msgspec.json.decode(receipt) for receipt in parts.receipts.told.get(PLACE, [])]
+
+
+async def test_sender_is_told_the_verdict_where_it_said_so_and_nowhere_else(parts: Parts) -> None:
+    elsewhere = message("e3", extensions={"replyto": "_INBOX.globex.1"})
+    await parts.ingest.submit([asking("e1"), asking("e2", topic="pay.now"), elsewhere, message("e4")], TESTER)
+    for received in parts.emitted:
+        await parts.judge(received)
+    accepted, blocked = told(parts)
+    assert (accepted["status"], accepted["duplicate"], accepted["config_revision"]) == ("accepted", False, 1)
+    assert accepted["deliveries"] == [{"backbone": "local", "status": "pending"}]
+    assert (blocked["status"], blocked["problem"]["status"], blocked["problem"]["rule"]) == ("blocked", 403, "grant")
+    assert blocked["problem"]["instance"] == f"/v1/messages/{blocked['id']}"
+    assert parts.receipts.told.keys() == {PLACE}
+
+
+async def test_each_copy_is_told_and_the_second_is_a_duplicate(parts: Parts) -> None:
+    await parts.ingest.submit([asking("e1"), asking("e1")], TESTER)
+    await parts.ingest.submit([asking("e1", body=b'{"sku": "a"}')], TESTER)  # the same JSON, spelt otherwise
+    for received in parts.emitted:
+        await parts.judge(received)
+    assert [(each["status"], each["duplicate"]) for each in told(parts)] == [("accepted", False), ("accepted", True), ("accepted", True)]
+    assert len(parts.queue.flushes) == 1
+
+
+async def test_verdict_stays_and_is_told_later_when_the_place_is_away(parts: Parts) -> None:
+    await parts.ingest.submit([asking("e1")], TESTER)
+    (received,) = parts.emitted
+    parts.receipts.away = True
+    with pytest.raises(Unavailable):
+        await parts.judge(received)
+    assert not parts.log.waiting, "it is logged all the same, and the relay would deliver it"
+    parts.receipts.away = False
+    assert (await parts.judge(received)).outcome == "kept"
+    assert [each["status"] for each in told(parts)] == ["accepted"]
+
+
+async def test_message_without_a_route_is_told_so(parts: Parts) -> None:
+    parts.state = State(1, documents={"acme": {"org": b'{"routes":[{"when":"false","to":["local"]}]}'}})
+    judge = Judge(parts.log, parts.store, parts.state, parts._limits, parts.receipts)
+    await Receiving(parts.log, parts.state, parts.emitted.extend).submit([asking("e1")], TESTER)
+    await judge(parts.emitted[0])
+    assert [each["deliveries"] for each in told(parts)] == [[{"backbone": "", "status": "dead-letter", "error": "no-route"}]]
+
+
+async def test_receipt_is_counted_as_lost_when_nobody_will_ask_again(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receipts, "PAUSES_S", (0.0, 0.0))
+    parts.receipts.away = True
+    persistent = Persistent(parts.receipts)
+    await persistent.tell("acme", PLACE, b"{}")
+    assert persistent.lost == 1
+    parts.receipts.away = False
+    await persistent.tell("acme", PLACE, b"{}")
+    assert (persistent.lost, parts.receipts.told) == (1, {PLACE: [b"{}"]})
 
 
 async def test_relay_judges_and_publishes_what_is_late_and_nothing_else(parts: Parts) -> None:

@@ -17,7 +17,7 @@ class MemoryReceivedLog:
         self.waiting: dict[bytes, tuple[Received, float]] = {}
         self._queue = queue
         self._clock = clock
-        self._verdicts: dict[bytes, Kept] = {}
+        self._verdicts: dict[bytes, Settled] = {}
 
     async def receive(self, records: Sequence[Received]) -> list[Entered]:
         """See ReceivedLog.receive."""
@@ -25,9 +25,9 @@ class MemoryReceivedLog:
 
     async def settle(self, ruling: Ruling) -> Settled:
         """See ReceivedLog.settle."""
-        kept = self._verdicts.get(ruling.record_id)
-        if kept is not None:
-            return Settled("kept", kept)
+        before = self._verdicts.get(ruling.record_id)
+        if before is not None:
+            return Settled("duplicate" if before.outcome == "duplicate" else "kept", before.kept)
         if ruling.record_id not in self.waiting:
             return Settled("gone")
         (known,) = await self._queue.seen([ruling.message]) if ruling.record is not None else (None,)
@@ -54,20 +54,22 @@ class MemoryReceivedLog:
         return await self._queue.first(entry)
 
     async def _receive(self, record: Received) -> Entered:
-        event = record.message.id, record.message.digest
-        for other, _ in self.waiting.values():
-            if (other.message.id, other.message.digest) == event:
-                return Entered("waiting", other.message.revision)
-        (known,) = await self._queue.seen([record.message])
-        if known is not None and known.outcome == "duplicate":
-            return Entered("duplicate", known.revision)
+        if not record.wants_receipt and (first := await self._first_copy(record)) is not None:
+            return first
         if self._queue.over_quota(record.message, sum(len(other.message.body or b"") + 400 for other, _ in self.waiting.values())):
             return Entered("full")
         self.waiting[record.record_id] = record, self._clock()
         return Entered("new", record.message.revision)
 
+    async def _first_copy(self, record: Received) -> Entered | None:
+        event = record.message.id, record.message.digest
+        for other, _ in self.waiting.values():
+            if (other.message.id, other.message.digest) == event:
+                return Entered("waiting", other.message.revision)
+        (known,) = await self._queue.seen([record.message])
+        return Entered("duplicate", known.revision) if known is not None and known.outcome == "duplicate" else None
+
     def _decided(self, ruling: Ruling, settled: Settled) -> Settled:
-        if settled.kept is not None:
-            self._verdicts[ruling.record_id] = settled.kept
+        self._verdicts[ruling.record_id] = settled
         del self.waiting[ruling.record_id]
         return settled

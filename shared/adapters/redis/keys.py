@@ -28,13 +28,6 @@ def rejected_list(org: str) -> str:
     return f"sb:rejected:{{{org}}}"
 
 
-def receipts_list(org: str, replyto: str) -> bool:
-    """Whether that may be where a client of the org wants its receipts: below the org's own prefix, a name of printable ASCII."""
-    start = f"sb:receipts:{{{org}}}:"
-    name = replyto.removeprefix(start)
-    return replyto.startswith(start) and 0 < len(name) <= 200 and name.isascii() and name.isprintable() and " " not in name
-
-
 def door_prefix(org: str) -> str:
     """What the door's own keys of the org start with: no client needs them."""
     return f"sb:door:{{{org}}}:"

@@ -26,7 +26,7 @@ KEPT_S = 300  # a verdict: longer than a broker tries again, and than identities
 MOST = 500  # in one script: doors wait for each
 MOST_BYTES = 8_388_608
 
-_received = struct.Struct(">16s16s32sHI").pack
+_received = struct.Struct(">16s16s32sHI?").pack
 _ruling = struct.Struct(">16s16s32scHHII").pack
 _share = struct.Struct(">IH").unpack_from  # before a received record: bytes counted for it, length of the org's name that follows
 _hit = struct.Struct(">IIQH").unpack_from  # a value in `ids`, behind the digest: revision, second, flush, index
@@ -128,6 +128,7 @@ class _Shard:
                 each.message.digest,
                 orgs.setdefault(each.message.org, len(orgs)),
                 _weight_of(each),
+                each.wants_receipt,
             )
             for each in records
         )
@@ -160,8 +161,7 @@ class _Shard:
     def _settled(self, ruling: Ruling, epoch: bytes, said: bytes, value: bytes, number: int) -> Settled:
         message = ruling.message
         if said == b"k":
-            kept = _verdict(value[1:]) if value[:1] == b"v" else _kept_of(value[1:])
-            return Settled("kept", kept)
+            return Settled("kept", _verdict(value[1:])) if value[:1] == b"v" else Settled("duplicate", _kept_of(value[1:]))
         if said == b"g":
             return Settled("gone")
         if said == b"n":

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.adapters.redis.joined import Joined
-from shared.adapters.redis.keys import door_prefix, receipts_list, rejected_list, submit_list
+from shared.adapters.redis.keys import door_prefix, rejected_list, submit_list
 from shared.adapters.redis.link import Argument
 from shared.adapters.redis.resp import Refused
 from shared.adapters.redis.scripts import script
+from shared.domain.replyto import is_receipts_list
 from shared.domain.submitted import Batch, Element, Oversized, Settlement, Side
 
 GONE_AFTER_MS = 5_000  # without a heartbeat
@@ -60,7 +61,7 @@ class RedisSubmitLists:
         """See SubmitLists.settle."""
         receipts: dict[str, list[bytes]] = {}
         for replyto, receipt in told.receipts:
-            if receipts_list(org, replyto):
+            if is_receipts_list(replyto, org):
                 receipts.setdefault(replyto, []).append(receipt)
             else:
                 self.dropped += 1

@@ -1,13 +1,14 @@
 -- Messages are logged as received: no verdict yet. It is settle.lua's to give (docs/internals.md, "Brokered").
 -- KEYS[1] the shard's prefix
--- ARGV[1] 70 bytes a record: record id 16, message id 16, digest 32, org u16 (a place in ARGV[2]), size u32
+-- ARGV[1] 71 bytes a record: record id 16, message id 16, digest 32, org u16 (a place in ARGV[2]), size u32, 1 where each copy is a record of
+-- its own, since its sender waits for a receipt
 -- ARGV[2] orgs by lines; ARGV[3] the limit of the shard in bytes; ARGV[4]... the packed records
 -- Answers {seconds, microseconds, mask, first}: `n` new, `w` the same event waits (first: its record), `d` it was accepted in the window
 -- (first: the value in `ids`), `f` over the org's or the log's limit.
 local prefix, meta, limit = KEYS[1], ARGV[1], tonumber(ARGV[3])
 local time = redis.call('TIME')
 local seconds, microseconds = tonumber(time[1]), tonumber(time[2])
-local STRIDE, WINDOW, ID_BYTES = 70, 120, 128
+local STRIDE, WINDOW, ID_BYTES = 71, 120, 128
 local receiving, waiting, identities, usage = prefix .. 'receiving', prefix .. 'received', prefix .. 'identities', prefix .. 'usage'
 
 local orgs = {}
@@ -34,9 +35,10 @@ local here = {}
 for i = 1, #meta / STRIDE do
   local at = (i - 1) * STRIDE
   local record, id, digest = string.sub(meta, at + 1, at + 16), string.sub(meta, at + 17, at + 32), string.sub(meta, at + 33, at + 64)
-  local org, size = struct.unpack('>I2I4', meta, at + 65)
+  local org, size, own = struct.unpack('>I2I4B', meta, at + 65)
   local name, event = orgs[org + 1], id .. digest
-  local known, twin = accepted(id), here[event] or redis.call('HGET', identities, event)
+  local known = own == 0 and accepted(id)
+  local twin = own == 0 and (here[event] or redis.call('HGET', identities, event))
   if twin then
     mask[i] = 'w'
     first[#first + 1] = redis.call('HGET', receiving, twin) or ''
