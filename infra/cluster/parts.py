@@ -39,6 +39,17 @@ def served(cluster: Cluster, objects: list[Manifest]) -> tuple[list[Manifest], l
     return kept, left_out
 
 
+def scaled(objects: list[Manifest]) -> list[Manifest]:
+    """The objects, without the replicas of those Deployments that a ScaledObject scales: how many there are now is KEDA's to say, and
+    a deployment that had its own number would take pods away under load."""
+    theirs = {one["spec"]["scaleTargetRef"]["name"] for one in objects if one["kind"] == "ScaledObject"}
+    return [_without_replicas(one) if one["kind"] == "Deployment" and one["metadata"]["name"] in theirs else one for one in objects]
+
+
+def _without_replicas(one: Manifest) -> Manifest:
+    return {**one, "spec": {name: value for name, value in one["spec"].items() if name != "replicas"}}
+
+
 def _kinds(cluster: Cluster, version: str) -> dict[str, bool]:
     """The kinds of an API version, and whether each is in a namespace."""
     path = f"/apis/{version}" if "/" in version else f"/api/{version}"

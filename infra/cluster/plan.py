@@ -62,7 +62,8 @@ def fitted(cluster: Cluster, rendered: list[Manifest]) -> tuple[list[Manifest], 
         raise Unavailable(f"the namespace {cluster.namespace} is being deleted, which takes Kubernetes some minutes: try again then")
     if namespace is not None and not is_ours(namespace):
         objects = [one for one in objects if one["kind"] != "Namespace"]  # somebody else's: it stays as it is
-    return *parts.served(cluster, objects), namespace is not None
+    kept, left_out = parts.served(cluster, objects)
+    return parts.scaled(kept), left_out, namespace is not None
 
 
 def changes_of(cluster: Cluster, objects: list[Manifest], exists: bool) -> list[Change]:

@@ -4,6 +4,7 @@ import pytest
 
 from infra.cluster.examination import pod
 from infra.cluster.manifests import in_order, key_of, namespace_of, secrets_needed
+from infra.cluster.parts import scaled
 from infra.cluster.plan import is_ours
 from infra.cluster.tools import listed, refusal
 from shared.domain.errors import (
@@ -43,6 +44,13 @@ def test_each_stage_comes_after_what_it_rests_on_when_objects_are_put_in_order()
         "deployment.apps/logger",
         "service/gateway",
     ]
+
+
+def test_replicas_are_left_to_keda_when_it_scales_a_deployment() -> None:
+    source, logger = (thing("Deployment", name, "apps/v1", spec={"replicas": 2, "template": {}}) for name in ("nats-source", "logger"))
+    scaler = thing("ScaledObject", "any", "keda.sh/v1alpha1", spec={"scaleTargetRef": {"name": "nats-source"}})
+    assert scaled([source, logger]) == [source, logger]
+    assert scaled([source, logger, scaler]) == [{**source, "spec": {"template": {}}}, logger, scaler]
 
 
 def test_every_way_to_read_a_secret_is_found_when_pods_need_them() -> None:
