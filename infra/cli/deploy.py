@@ -49,6 +49,7 @@ def deploy(
         steps.carry_out(plan, report.say, timeout)
         if prune:
             removal.delete(plan.cluster, plan.stray, report.say)
+            steps.unbind(plan.cluster, plan.stray, report.say, timeout)
         report.say("nothing to change" if plan.changes_nothing else f"ready in {time.monotonic() - began:.0f} s")
     urls = {} if dry_run else addresses.of(plan.cluster)
     admin_key = {"admin_key": addresses.admin_key(plan.cluster)} if plan.has_admin_key else {}

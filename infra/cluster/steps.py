@@ -10,11 +10,11 @@ from pathlib import Path
 
 from infra.cluster import secrets, waiting
 from infra.cluster.changes import MANAGER, Change, mark_jobs
-from infra.cluster.manifests import KNATIVE_SERVICE, Stage, key_of, secrets_needed, stage_of
+from infra.cluster.manifests import KNATIVE_SERVICE, Stage, key_of, kind_of, secrets_needed, stage_of
 from infra.cluster.plan import Plan
 from infra.cluster.removal import counted
 from infra.cluster.tools import Cluster, Manifest, as_list, has
-from shared.domain.errors import SwitchboardError
+from shared.domain.errors import SwitchboardError, Unavailable
 
 Say = Callable[[str], None]
 WINDOW = ("--wait-window", str(round(waiting.FALSE_FOR)))
@@ -55,14 +55,36 @@ def _apply(cluster: Cluster, changes: Sequence[Change], say: Say, timeout: float
 
 
 def _wire(cluster: Cluster, changes: Sequence[Change], say: Say, timeout: float) -> None:
-    """Wait for Brokers, Triggers and SinkBindings; and for the Knative Services that a SinkBinding changes: each is a new revision."""
+    """Wait for Brokers, Triggers and SinkBindings; and for what a SinkBinding changes: a Service's new revision, a Deployment's pods."""
     for change in sorted(changes, key=lambda each: EVENTING.index(each.object["kind"])):
         waiting.eventing_ready(cluster, change.object, timeout)
-        subject = change.object["spec"].get("subject", {})
-        if (subject.get("apiVersion"), subject.get("kind")) == KNATIVE_SERVICE and "name" in subject:
-            waiting.serving(cluster, {**subject, "metadata": {"name": subject["name"]}}, timeout)
+        _follow(cluster, change.object, timeout)
         if change.action != "unchanged":
             say(f"{change.key} is ready")
+
+
+def unbind(cluster: Cluster, deleted: Sequence[Manifest], say: Say, timeout: float) -> None:
+    """Wait until what was told of a sink by SinkBindings that were deleted runs without it. Raises Unavailable where one stays."""
+    bindings = [one for one in deleted if one["kind"] == "SinkBinding"]
+    # One goes when Knative has taken back what it put into its subject.
+    if left := waiting.gone(lambda: [one for one in bindings if cluster.find(str(key_of(one)))], timeout):
+        raise Unavailable(f"still there after {timeout:.0f} s: {', '.join(str(key_of(one)) for one in left)}")
+    for one in bindings:
+        _follow(cluster, one, timeout)
+    if bindings:
+        say(f"{', '.join(one['spec']['subject']['name'] for one in bindings)} run without a sink")
+
+
+def _follow(cluster: Cluster, binding: Manifest, timeout: float) -> None:
+    """Wait until what a SinkBinding changed runs as it is now; nothing for other objects, and for subjects by label."""
+    subject = binding["spec"].get("subject", {})
+    if "name" not in subject:
+        return
+    subject = {**subject, "metadata": {"name": subject["name"]}}
+    if kind_of(subject) == KNATIVE_SERVICE:
+        waiting.serving(cluster, subject, timeout)
+    elif subject["kind"] in ROLLED:
+        waiting.rolled_out(cluster, subject, timeout)
 
 
 def _run_jobs(cluster: Cluster, changes: Sequence[Change], say: Say, timeout: float) -> None:

@@ -15,9 +15,9 @@ LOG_LINES = 12
 def rolled_out(cluster: Cluster, one: Manifest, timeout: float) -> None:
     """Wait until a StatefulSet or Deployment runs its newest template. Raises SwitchboardError with what its pods say."""
     deadline = time.monotonic() + timeout
-    while not _is_rolled_out(_again(cluster, one)):
+    while not _is_rolled_out(live := _again(cluster, one)):
         if time.monotonic() > deadline:
-            labels = one["spec"]["selector"]["matchLabels"]
+            labels = live["spec"]["selector"]["matchLabels"]
             why = (
                 "; ".join(pod_troubles(cluster, ",".join(f"{name}={value}" for name, value in labels.items()))) or "its pods don't say why"
             )
