@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.clients import Clients
-from tests.cluster.install import INLINE, NAMESPACE, REMOTE, Install, run
+from tests.cluster.install import BROKERED, INLINE, NAMESPACE, REMOTE, Install, run
 
 HERE = Path(__file__).parent
 TIMES = pytest.StashKey[dict[str, str]]()
@@ -38,8 +38,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For time's sake alone: what wants the stages as Services behind the rest, undeploying last. Any other order deploys more often."""
-    items.sort(key=lambda item: ("undeploy" in item.name, "remote" in item.name or "wiring" in item.name))
+    """For time's sake alone: inline, then the test that goes from wiring to wiring, and those of the wiring that it ends with. Undeploying
+    is last. Any other order deploys more often."""
+    order = ("wiring_makes_no_difference", "brokered", "remote", "undeploy")
+    items.sort(key=lambda item: next((place for place, word in reversed([*enumerate(order, 1)]) if word in item.name), 0))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -96,6 +98,13 @@ def inline(install: Install) -> Install:
 def remote(install: Install) -> Install:
     """The install with the stages as Services of their own."""
     install.has(REMOTE)
+    return install
+
+
+@pytest.fixture
+def brokered(install: Install) -> Install:
+    """The install with a Broker between ingest and the stages, and both sources before ingest."""
+    install.has(BROKERED)
     return install
 
 

@@ -22,7 +22,7 @@ from tests.waiting import eventually_now
 
 NAMESPACE = "switchboard"  # of knative/clusters/test
 ROOT = Path(__file__).parents[2]
-INLINE, REMOTE = "test", "test-remote"
+INLINE, REMOTE, BROKERED = "test", "test-remote", "test-brokered"
 # The commands of README.md; tests/cluster/test_readme.py compares them.
 DEPLOY = ("deploy", "--cluster", INLINE)
 DRY_RUN, UNDEPLOY, DOCTOR = (*DEPLOY, "--dry-run"), (*DEPLOY, "--undeploy", "--yes"), ("doctor", "--cluster", INLINE)
@@ -101,7 +101,9 @@ class Install:
         if self.deployed is None:
             self.from_nothing()
         if self.deployed != name:
-            self.deploy(name)
+            self.deploy(
+                name, *(("--prune",) if self.deployed == BROKERED else ())
+            )  # a SinkBinding that stays goes on telling of the Broker
 
     def new_key(self, name: str, org: str, *grants: str) -> str:
         """`switchboard key create`, by way of the gateway; returns once the key is in force."""
@@ -190,16 +192,20 @@ class Install:
 
 
 def variant(
-    folder: Path, settings: dict[str, str] | None = None, patches: list[dict[str, Any]] | None = None, trusted_proxies: int = 0
+    folder: Path,
+    settings: dict[str, str] | None = None,
+    patches: list[dict[str, Any]] | None = None,
+    trusted_proxies: int = 0,
+    base: str = INLINE,
 ) -> str:
-    """A cluster of its own over knative/clusters/test, with other settings or patches, or behind proxies: what `--cluster` takes."""
+    """A cluster of its own over another, with other settings or patches, or behind proxies: what `--cluster` takes."""
     folder.mkdir(parents=True)
     (folder / "gateway.json").write_text(json.dumps({"trusted_proxies": trusted_proxies}))
     content: dict[str, Any] = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "namespace": NAMESPACE,
-        "resources": [os.path.relpath(CLUSTERS / INLINE, folder.resolve())],
+        "resources": [os.path.relpath(CLUSTERS / base, folder.resolve())],
         "images": [{"name": "switchboard/core", "newName": "dev.local/switchboard-core"}],
     }
     if settings:
@@ -211,7 +217,7 @@ def variant(
     return str(folder)
 
 
-def with_setting(service: str, name: str, value: str) -> dict[str, Any]:
-    """A patch: one more variable for one Knative Service."""
+def with_setting(service: str, name: str, value: str, group: str = "serving.knative.dev", kind: str = "Service") -> dict[str, Any]:
+    """A patch: one more variable for one Knative Service, or another kind."""
     operation = {"op": "add", "path": "/spec/template/spec/containers/0/env/-", "value": {"name": name, "value": value}}
-    return {"target": {"group": "serving.knative.dev", "kind": "Service", "name": service}, "patch": json.dumps([operation])}
+    return {"target": {"group": group, "kind": kind, "name": service}, "patch": json.dumps([operation])}
