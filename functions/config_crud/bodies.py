@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
+from shared.domain import json_text
 from shared.domain.errors import Fault, Malformed, NotFound
 from shared.domain.names import check_pattern
 from shared.domain.principal import Grant
@@ -14,6 +15,7 @@ from shared.domain.principal import Grant
 MAX_GRANTS = 100
 TEXT, LIST, OBJECT = KINDS = ("(text)", "(list)", "(object)")  # what a field may be, where it may be several things
 MAX_PATTERNS = 100  # of one grant
+MOST_PATTERNS = 1_000  # of all grants of a principal: each is compared with each of the caller's
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:-]{0,63}")  # a NATS consumer is named after it: no dots
 
@@ -63,6 +65,13 @@ class PrincipalBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     grants: list[GrantBody] = Field(max_length=MAX_GRANTS)
+
+    @field_validator("grants")
+    @classmethod
+    def _bounded(cls, grants: list[GrantBody]) -> list[GrantBody]:
+        if sum(len(grant.topics) + len(grant.subjects) for grant in grants) > MOST_PATTERNS:
+            raise PydanticCustomError("patterns", "at most {most} topics and subjects in all", {"most": MOST_PATTERNS})
+        return grants
 
 
 class RollbackBody(BaseModel):
@@ -127,7 +136,8 @@ Body = TypeVar("Body", bound=BaseModel)
 
 
 def parse(model: type[Body], body: bytes) -> Body:
-    """The body as a model. Raises Malformed with a JSON pointer for each field that is wrong."""
+    """The body as a model. Raises Malformed with a JSON pointer for each field that is wrong, and for a name that is there twice."""
+    json_text.parse(body)
     try:
         return model.model_validate_json(body)
     except ValidationError as error:

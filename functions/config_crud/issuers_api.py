@@ -8,7 +8,6 @@ from starlette.status import HTTP_200_OK, HTTP_201_CREATED, HTTP_204_NO_CONTENT
 from functions.config_crud import issuers
 from functions.config_crud.bodies import check_issuer_name, parse
 from functions.config_crud.issuer_body import IssuerBody, schema, view
-from shared.domain import json_text
 from shared.domain.principal import Principal
 from shared.edge import described
 from shared.edge.rest import caller
@@ -45,9 +44,7 @@ def add(app: FastAPI, resources: Resources) -> None:
     )
     async def put_issuer(name: str, request: Request, caller: Caller) -> Response:
         check_issuer_name(name)
-        body = await body_of(request, resources)
-        json_text.parse(body)  # no name twice, no lone surrogate
-        wanted = parse(IssuerBody, body).made(name)
+        wanted = parse(IssuerBody, await body_of(request, resources)).made(name)
         written = await issuers.put_issuer(await resources.config(), caller, wanted, reason_of(request), guard_of(request))
         status = HTTP_201_CREATED if written.created else HTTP_200_OK
         return json_answer({**view(wanted), "config_revision": written.revision}, status, written.revision)

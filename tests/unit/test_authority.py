@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.domain import authority
 from shared.domain.authority import covers, holds_all
 from shared.domain.names import matches
 from shared.domain.principal import Grant
@@ -73,3 +74,42 @@ def test_limited_admin_grants_only_inside_its_limits() -> None:
     held = [Grant("admin", ("orders.>",))]
     assert holds_all(held, [Grant("read", ("orders.eu",))])
     assert not holds_all(held, [Grant("admin")])
+
+
+some = st.lists(
+    st.builds(
+        Grant,
+        st.sampled_from(["read", "publish", "admin"]),
+        st.lists(patterns, min_size=1, max_size=3).map(tuple),
+        st.lists(st.sampled_from(["x", "y", "*", ">"]), min_size=1, max_size=2).map(tuple),
+    ),
+    max_size=3,
+)
+
+
+@given(some, some)
+def test_answer_is_that_of_asking_pair_by_pair(held: list[Grant], wanted: list[Grant]) -> None:
+    def holds(want: Grant, topic: str, subject: str) -> bool:
+        return any(
+            grant.action in (want.action, "admin")
+            and any(covers(pattern, topic) for pattern in grant.topics)
+            and any(pattern in ("*", ">", subject) for pattern in grant.subjects)
+            for grant in held
+        )
+
+    said = all(holds(want, topic, subject) for want in wanted for topic in want.topics for subject in want.subjects)
+    assert holds_all(held, wanted) == said
+
+
+def test_each_topic_is_compared_once_with_each_pattern_when_there_are_many_grants(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = 0
+
+    def counted(wide: str, narrow: str) -> bool:
+        nonlocal compared
+        compared += 1
+        return covers(wide, narrow)
+
+    monkeypatch.setattr(authority, "covers", counted)
+    grants = [Grant("config:write", tuple(f"{at}.{one}.*" for one in range(5)), ("x", "y")) for at in range(20)]
+    assert holds_all(grants, grants)
+    assert compared == 100 * 100

@@ -1,5 +1,6 @@
 """Principals and keys over REST (contracts.md, "Config"); on a config store in memory."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -80,6 +81,8 @@ async def test_answer_is_404_when_there_is_no_such_principal(api: Api, method: s
     ("body", "pointer"),
     [
         *(("", ""), ("{", ""), ("[]", ""), ("null", ""), ("[" * 100_000, ""), ("{}", "/grants"), ('{"grants":null}', "/grants")),
+        ('{"grants":[],"grants":[{"action":"admin"}]}', ""),
+        (json.dumps({"grants": [{"action": "read", "topics": [f"{at}.{one}" for one in range(100)]} for at in range(10)]}), "/grants"),
         *(('{"grants":[],"system":true}', "/system"), ('{"grants":[{}]}', "/grants/0/action")),
         *(('{"grants":[{"action":"rule"}]}', "/grants/0/action"), ('{"grants":[{"action":"read","topic":"a"}]}', "/grants/0/topic")),
         *(
