@@ -124,8 +124,16 @@ def check_same_origin(scope: Scope) -> None:
     function's and `X-Forwarded-Host` what the browser asked for: no page of another host can set it, since only CORS would let it.
     """
     origin, host = header(scope, b"origin"), header(scope, b"x-forwarded-host") or header(scope, b"host")
-    if not origin or not host or urlsplit(origin.decode("latin-1")).netloc.lower() != host.decode("latin-1").lower():
+    if not origin or not host or _host_of(origin.decode("latin-1")) != host.decode("latin-1").lower():
         raise Forbidden("a browser's request must come from a page of this host, and say so in Origin", rule="origin")
+
+
+def _host_of(origin: str) -> str:
+    """The host and port of an origin; empty where it is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def check_write(scope: Scope) -> None:

@@ -61,6 +61,7 @@ def test_cookie_stands_for_its_key_when_this_hosts_page_sends_it(
     ("method", "headers"),
     [
         ("GET", {"origin": "http://evil.example"}),
+        ("GET", {"origin": "http://["}),
         ("POST", {}),
         ("POST", {"origin": "http://front"}),
         ("PUT", {"x-requested-with": "page"}),
