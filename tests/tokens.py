@@ -1,5 +1,6 @@
 """An issuer of tokens for tests: its keys, its tokens, and a server of its JWK Set on loopback."""
 
+import gzip
 import json
 import ssl
 import threading
@@ -53,7 +54,7 @@ def token(kid: str = "k1", algorithm: str = "ES256", header: dict[str, Any] | No
 
 
 class KeyServer:
-    """A JWK Set on loopback: what it answers may be changed, and `asked` counts."""
+    """A JWK Set on loopback: what it answers may be changed, and `asked` counts. It compresses where that is asked for, as many do."""
 
     def __init__(self, *keys: dict[str, Any]) -> None:
         self.status, self.body, self.headers = 200, key_set(*keys), dict[str, str]()
@@ -69,10 +70,13 @@ class KeyServer:
             def do_GET(self) -> None:
                 outer.asked += 1
                 self.send_response(outer.status)
-                for name, value in {"content-length": str(len(outer.body)), **outer.headers}.items():
+                body, headers = outer.body, outer.headers
+                if "gzip" in self.headers.get("accept-encoding", ""):
+                    body, headers = gzip.compress(body), {"content-encoding": "gzip", **headers}
+                for name, value in {"content-length": str(len(body)), **headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(outer.body)
+                self.wfile.write(body)
 
             def log_message(self, format: str, *args: Any) -> None:
                 """Nothing: the test says what it saw."""

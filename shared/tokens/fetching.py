@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 SECONDS = 5.0  # for all of it
 LONGEST = 2_000  # characters of a URL
+# Not compressed: a bound on what comes is then one on what it holds.
+ASKED = {"accept": "application/jwk-set+json, application/json", "accept-encoding": "identity"}
 
 
 def check_url(url: str) -> str:
@@ -52,7 +54,7 @@ async def fetch(url: str) -> bytes:
         async with asyncio.timeout(SECONDS):
             context: ssl.SSLContext | bool = True if loopback else await asyncio.to_thread(httpx.create_ssl_context)
             client = httpx.AsyncClient(verify=context, timeout=SECONDS, follow_redirects=False, trust_env=not loopback)
-            async with client, client.stream("GET", url, headers={"accept": "application/jwk-set+json, application/json"}) as response:
+            async with client, client.stream("GET", url, headers=ASKED) as response:
                 if response.status_code != httpx.codes.OK:
                     raise Unavailable(f"the answer is {response.status_code}")
                 return await _body(response)
@@ -61,6 +63,8 @@ async def fetch(url: str) -> bytes:
 
 
 async def _body(response: "httpx.Response") -> bytes:
+    if (coding := response.headers.get("content-encoding", "identity")) != "identity":
+        raise Unavailable(f"the answer is compressed ({coding[:20]}), though it was asked not to be")
     body = b""
     async for part in response.aiter_raw():
         body += part

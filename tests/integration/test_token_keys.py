@@ -92,7 +92,7 @@ async def test_server_is_asked_no_more_than_once_a_pause_when_unknown_keys_are_n
     assert server.asked <= 1 + 1.0 / 0.3 + 1
 
 
-@pytest.mark.parametrize("fault", ["status", "redirect", "nonsense", "huge", "secret", "gone"])
+@pytest.mark.parametrize("fault", ["status", "redirect", "nonsense", "huge", "secret", "gone", "compressed"])
 async def test_last_good_keys_stay_when_the_server_fails(
     server: KeyServer, sources: KeySources, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -107,6 +107,8 @@ async def test_last_good_keys_stay_when_the_server_fails(
         server.body = b" " * (MAX_SET + 1)
     elif fault == "secret":
         server.body = key_set(jwk("k1"), {"kty": "oct", "k": "c2VjcmV0", "kid": "k2"})
+    elif fault == "compressed":
+        server.headers = {"content-encoding": "gzip"}
     elif fault == "gone":
         server.status, server.body = 404, b""
 
