@@ -7,7 +7,18 @@ from shared.domain.rules.limits import Limits
 from shared.edge.flight import Flight
 from shared.edge.metrics import Counters
 from shared.opened import Closing, Holds, Opened, started
-from shared.ports import Backbones, ConfigSource, ConfigStore, FeedWriter, Known, LogQueue, MessageStore, ReceivedLog, Registry
+from shared.ports import (
+    Backbones,
+    ConfigSource,
+    ConfigStore,
+    FeedWriter,
+    Known,
+    LogQueue,
+    MessageStore,
+    ReceivedLog,
+    Registry,
+    SnapshotKeeper,
+)
 from shared.session import Cookies
 from shared.settings import Settings
 from shared.snapshots import SnapshotFollower
@@ -26,7 +37,7 @@ class Resources(Opened):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.settings = settings
-        self.snapshots = SnapshotFollower(self._config_source, settings.state_dir / "snapshot")
+        self.snapshots = SnapshotFollower(self._config_source, settings.state_dir / "snapshot", self._snapshot_keeper())
         self.cookies = Cookies(lambda: settings.secret_keys() if settings.secret_file else ())
         self.counters = Counters()
         self.flight = Flight()
@@ -128,6 +139,14 @@ class Resources(Opened):
 
     async def _config_source(self) -> ConfigSource:
         return await (self.config() if self.settings.hub_url is None else self.once("hub-config", self._open_hub_config))
+
+    def _snapshot_keeper(self) -> SnapshotKeeper | None:
+        """An edge's, where it has a Redis: its hub may be away for long, while its pods come and go."""
+        if self.settings.hub_url is None or self.settings.redis_url is None:
+            return None
+        from shared.adapters.redis.snapshot_keeper import RedisSnapshotKeeper
+
+        return RedisSnapshotKeeper(self.settings.redis_url)
 
     async def feed_writer(self) -> FeedWriter:
         """The feed in Redis, for what other clusters logged."""

@@ -12,7 +12,7 @@ import msgspec
 
 from shared.domain.errors import SwitchboardError, Unavailable
 from shared.domain.snapshot import Snapshot
-from shared.ports import ConfigSource
+from shared.ports import ConfigSource, SnapshotKeeper
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +26,15 @@ _decode = msgspec.msgpack.Decoder(Snapshot).decode
 
 
 class SnapshotFollower:
-    """The snapshot in force. `kept` is the file of the last good one: a process starts with it while store or hub can't be reached."""
+    """The snapshot in force. `kept` is the file of the last good one: a process starts with it while store or hub can't be reached.
 
-    def __init__(self, config: Callable[[], Awaitable[ConfigSource]], kept: Path) -> None:
+    `keeper` has another copy, for a process that comes to be where no other was: a pod's disk is new.
+    """
+
+    def __init__(self, config: Callable[[], Awaitable[ConfigSource]], kept: Path, keeper: SnapshotKeeper | None = None) -> None:
         self._config = config
         self._kept = kept
+        self._keeper = keeper
         self._current: Snapshot | None = None
         self._recent: dict[int, Snapshot] = {}
         self._newer: list[asyncio.Future[None]] = []
@@ -115,7 +119,7 @@ class SnapshotFollower:
         return self._recent.get(revision)
 
     async def start(self, within: float) -> None:
-        """Begin to follow, and return with the first snapshot: the store's, or after `within` seconds the one kept on disk.
+        """Begin to follow, and return with the first snapshot: the store's, or after `within` seconds the newest of those kept.
 
         Where neither is to be had it returns as well: the first one comes when the store does.
         """
@@ -124,7 +128,7 @@ class SnapshotFollower:
             await asyncio.wait_for(self._first.wait(), within)
         if self._current is None:
             self.lost = True
-            kept = await asyncio.to_thread(read, self._kept)
+            kept = await self._newest_kept()
             if kept is not None and self._current is None:  # the store's may have come meanwhile
                 self._hold(kept)
             log.warning(
@@ -155,6 +159,15 @@ class SnapshotFollower:
                 self.lost = True
             await asyncio.sleep(_PAUSE)
 
+    async def _newest_kept(self) -> Snapshot | None:
+        copies = [await asyncio.to_thread(read, self._kept)]
+        if self._keeper is not None:
+            try:
+                copies.append(unpacked(await self._keeper.kept(), "beside the log"))
+            except Unavailable as error:
+                log.warning("the snapshot kept beside the log can't be had: %s", error.detail)
+        return max((copy for copy in copies if copy is not None), key=lambda copy: copy.revision, default=None)
+
     async def _take(self, snapshot: Snapshot) -> None:
         self.lost = False
         if self._current is not None and self._current == snapshot:
@@ -165,6 +178,11 @@ class SnapshotFollower:
             await asyncio.to_thread(write, self._kept, snapshot)
         except OSError as error:
             log.warning("the snapshot can't be kept in %s: %s", self._kept, error.strerror)
+        if self._keeper is not None:
+            try:
+                await self._keeper.keep(encode(snapshot))
+            except Unavailable as error:
+                log.warning("the snapshot can't be kept beside the log: %s", error.detail)
 
     def _hold(self, snapshot: Snapshot) -> None:
         """In force from now on; the last ones stay at hand for at()."""
@@ -206,9 +224,20 @@ def write(path: Path, snapshot: Snapshot) -> None:
 def read(path: Path) -> Snapshot | None:
     """The kept snapshot; None where there is none, or none this release can read."""
     try:
-        return _decode(path.read_bytes())
+        return unpacked(path.read_bytes(), f"in {path}")
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.DecodeError) as error:
-        log.warning("the kept snapshot %s can't be read: %s", path, error)
+    except OSError as error:
+        log.warning("the snapshot kept in %s can't be read: %s", path, error)
+        return None
+
+
+def unpacked(packed: bytes | None, where: str) -> Snapshot | None:
+    """The snapshot of these bytes; None where there are none, or none this release can read."""
+    if packed is None:
+        return None
+    try:
+        return _decode(packed)
+    except msgspec.DecodeError as error:
+        log.warning("the snapshot kept %s can't be read: %s", where, error)
         return None

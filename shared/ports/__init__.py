@@ -1,7 +1,7 @@
 """What a handler may ask of the world. Each port has a behavioural suite in tests/conformance/, run on every adapter."""
 
 from shared.ports.backbones import Backbones
-from shared.ports.config import ConfigDocuments, ConfigSource, ConfigStore
+from shared.ports.config import ConfigDocuments, ConfigSource, ConfigStore, SnapshotKeeper
 from shared.ports.deploying import BackboneStreams, Leases, Provider
 from shared.ports.feed import FeedReader, FeedWriter
 from shared.ports.log import LogQueue, LogReader, Publish, ReceivedLog, RelayLog
@@ -29,5 +29,6 @@ __all__ = [
     "ReceivedLog",
     "Registry",
     "RelayLog",
+    "SnapshotKeeper",
     "SubmitLists",
 ]

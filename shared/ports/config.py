@@ -90,3 +90,13 @@ class ConfigStore(ConfigDocuments, ConfigSource, Protocol):
 
     async def delete_org(self, org: str, author: str, reason: str = "") -> bool:
         """Remove an org's principals, keys and documents, and note that it is gone. Whether there was one. Raises LastAdmin."""
+
+
+class SnapshotKeeper(Protocol):
+    """Where the processes of an edge keep the last good snapshot for each other. Conformance: tests/conformance/snapshot_keeper.py."""
+
+    async def keep(self, packed: bytes) -> None:
+        """Keep these bytes in the place of those before. Raises Unavailable."""
+
+    async def kept(self) -> bytes | None:
+        """The bytes kept last; None where there are none. Raises Unavailable."""

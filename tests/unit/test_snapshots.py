@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from shared.adapters.memory.snapshot_keeper import MemorySnapshotKeeper
 from shared.domain.errors import NotFound, Unavailable
 from shared.domain.principal import Grant, Principal
 from shared.domain.snapshot import Snapshot
 from shared.ports import ConfigStore
-from shared.snapshots import SnapshotFollower, read, write
+from shared.snapshots import SnapshotFollower, encode, read, write
 from tests.waiting import eventually
 
 
@@ -70,6 +71,45 @@ async def test_process_starts_with_the_kept_snapshot_when_the_store_is_away(tmp_
     store.state = snapshot(8)
     await eventually(lambda: follower.current.revision == 8)
     assert not follower.lost
+    await follower.stop()
+
+
+async def test_process_with_a_new_disk_starts_with_what_another_kept_when_the_hub_is_away(tmp_path: Path) -> None:
+    keeper = MemorySnapshotKeeper()
+    first = SnapshotFollower(Store(snapshot(7)).opened, tmp_path / "first", keeper)
+    await first.start(5)
+    await eventually(keeper.kept)
+    await first.stop()
+    new = SnapshotFollower(Store(None).opened, tmp_path / "new", keeper)
+    await new.start(0.05)
+    assert (new.current, new.lost) == (snapshot(7), True)
+    await new.stop()
+
+
+@pytest.mark.parametrize(("on_disk", "beside"), [(7, 8), (8, 7)])
+async def test_newest_copy_is_in_force_when_two_are_kept(tmp_path: Path, on_disk: int, beside: int) -> None:
+    keeper = MemorySnapshotKeeper()
+    write(tmp_path / "snapshot", snapshot(on_disk))
+    await keeper.keep(encode(snapshot(beside)))
+    follower = SnapshotFollower(Store(None).opened, tmp_path / "snapshot", keeper)
+    await follower.start(0.05)
+    assert follower.current == snapshot(8)
+    await follower.stop()
+
+
+async def test_config_is_followed_when_the_copy_beside_the_log_can_t_be_kept_or_read(tmp_path: Path) -> None:
+    keeper = MemorySnapshotKeeper()
+    await keeper.keep(b"\xc1 not a snapshot")
+    write(tmp_path / "snapshot", snapshot(1))
+    store = Store(None)
+    follower = SnapshotFollower(store.opened, tmp_path / "snapshot", keeper)
+    await follower.start(0.05)
+    assert follower.current == snapshot(1)
+    keeper.away = True
+    store.state = snapshot(2)
+    await eventually(lambda: follower.current.revision == 2)
+    store.changed.put_nowait(snapshot(3))
+    await eventually(lambda: follower.current.revision == 3)
     await follower.stop()
 
 

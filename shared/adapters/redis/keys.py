@@ -4,6 +4,8 @@ import zlib
 
 LIMITS = "sb:limits:{limits}:"  # what the keys of the rate limits start with, in one slot as well
 
+SNAPSHOT = "sb:snapshot"  # an edge's last good config
+
 
 def prefix(shard: int) -> str:
     """What every key of the shard starts with."""
