@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.clients import Clients
+from tests.cluster.edge import NAMESPACE as EDGE_NAMESPACE
 from tests.cluster.install import BROKERED, INLINE, NAMESPACE, REMOTE, Install, run
 
 HERE = Path(__file__).parent
@@ -37,11 +38,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[TIMES] = {}
 
 
+def of_an_edge(item: pytest.Item) -> bool:
+    """Whether a test wants the install as a hub, and an edge beside it."""
+    return item.path.name == "test_edges.py"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For time's sake alone: inline, then the test that goes from wiring to wiring, and those of the wiring that it ends with. Undeploying
-    is last. Any other order deploys more often."""
-    order = ("wiring_makes_no_difference", "brokered", "remote", "undeploy")
-    items.sort(key=lambda item: next((place for place, word in reversed([*enumerate(order, 1)]) if word in item.name), 0))
+    """For time's sake alone: inline, then the test that goes from wiring to wiring, those of the wiring that it ends with, hub and edge.
+    Undeploying is last. Any other order deploys more often."""
+    order = ("wiring_makes_no_difference", "brokered", "remote", "test_edges.py", "undeploy")
+    items.sort(
+        key=lambda item: next((place for place, word in reversed([*enumerate(order, 1)]) if word in f"{item.path.name} {item.name}"), 0)
+    )
 
 
 @pytest.hookimpl(wrapper=True)
@@ -49,9 +57,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """With a failure, what the cluster says at that moment: afterwards it is gone."""
     report = yield
     if report.failed:
-        for title, command in LOOKS.items():
-            done = run("kubectl", "--namespace", NAMESPACE, *command, within=30)
-            report.sections.append((title, "\n".join((done.out or done.said).splitlines()[-LINES:])))
+        for namespace in (NAMESPACE, *((EDGE_NAMESPACE,) if of_an_edge(item) else ())):
+            for title, command in LOOKS.items():
+                done = run("kubectl", "--namespace", namespace, *command, within=30)
+                report.sections.append((f"{namespace}: {title}", "\n".join((done.out or done.said).splitlines()[-LINES:])))
     return report
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import httpx
 import yaml
@@ -86,7 +86,7 @@ class Install:
 
     def is_there(self) -> bool:
         """Whether the namespace is there, and not on its way out."""
-        namespace = self.cluster.find(f"namespace/{NAMESPACE}")
+        namespace = self.cluster.find(f"namespace/{self.cluster.namespace}")
         return namespace is not None and "deletionTimestamp" not in namespace["metadata"]
 
     def from_nothing(self) -> Done:
@@ -143,6 +143,10 @@ class Install:
     def client(self, key: str | None = None) -> httpx.Client:
         """A client of the gateway, the admin's unless another key is given."""
         return httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {key or self.key}"}, timeout=60)
+
+    def feed_url(self, **parameters: str) -> str:
+        """Where the feed is."""
+        return f"ws{self.url.removeprefix('http')}/v1/feed?{urlencode(parameters)}"
 
     def revisions(self) -> dict[str, str]:
         """The revision that each Knative Service serves."""

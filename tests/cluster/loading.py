@@ -29,10 +29,12 @@ class Running:
 
 
 @contextmanager
-def load(clients: Clients, key: str, prefix: str, *, rate: float = 40, retry: bool = False) -> Iterator[Running]:
+def load(
+    clients: Clients, key: str, prefix: str, *, rate: float = 40, retry: bool = False, namespace: str = NAMESPACE
+) -> Iterator[Running]:
     """Events through the gateway for the time of the block, and until each has its answer."""
     plan = {
-        "url": f"http://gateway.{NAMESPACE}.svc.cluster.local",
+        "url": f"http://gateway.{namespace}.svc.cluster.local",
         "key": key,
         "prefix": prefix,
         "rate": rate,
@@ -61,12 +63,13 @@ def load(clients: Clients, key: str, prefix: str, *, rate: float = 40, retry: bo
     assert running.outcome, "the load ended without a word"
 
 
-async def account(install: Install, org: str, outcome: dict[str, Any]) -> None:
-    """Every acked message has one row and a delivery, and none is on the org's stream twice."""
+async def account(install: Install, org: str, outcome: dict[str, Any], streams: Install | None = None) -> None:
+    """Every acked message has one row and a delivery, and none is on the org's stream twice. `streams`: whose home backbone it is on, where
+    that isn't the install's that has the store."""
     acked = set(outcome["acked"].values())
     assert outcome["failed"] == {}, f"{len(outcome['failed'])} were never accepted: {sorted(set(outcome['failed'].values()))[:5]}"
     assert len(acked) == outcome["sent"]
-    database, nats = install.server("database_url"), install.server("nats_url")
+    database, nats = install.server("database_url"), (streams or install).server("nats_url")
     await eventually(lambda: acked <= set(ledger.rows(database)), within=60)
     await eventually(lambda: acked <= ledger.delivered(database), within=60)
     rows = ledger.rows(database)
