@@ -8,10 +8,13 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
+from functions.redis_source import element
 from functions.redis_source.element import MAX_RAW, rejection
 from functions.redis_source.handler import BATCH_BYTES, Lane
 from functions.redis_source.source import Source
 from shared.adapters.memory.submit_lists import Lists, MemorySubmitLists
+from shared.codec import Context
+from shared.codec.batch import split_array
 from shared.domain.errors import Forbidden, Overloaded, SwitchboardError, Unavailable
 from shared.domain.message import Message
 from shared.domain.principal import Grant, Principal
@@ -300,3 +303,19 @@ def test_rejection_shows_the_beginning_when_the_element_is_long() -> None:
     entry = json.loads(rejection("why", b"x" * (MAX_RAW + 1)))
     assert (entry["bytes"], len(entry["raw"]), entry["cut"]) == (MAX_RAW + 1, MAX_RAW, True)
     assert "raw_base64" in json.loads(rejection("why", b"\xff"))
+
+
+def test_an_array_is_split_once_when_a_thousand_of_its_events_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once an event, 8 MiB of them held up every org's list for minutes, and lost the worker its heartbeat."""
+    splits: list[int] = []
+
+    def counted(body: bytes) -> Sequence[bytes | msgspec.Raw]:
+        splits.append(len(body))
+        return split_array(body)
+
+    monkeypatch.setattr(element, "split_array", counted)
+    array = encoded(*({"specversion": "1.0", "id": str(n), "source": "/shop", "replyto": MINE} for n in range(1_000)))
+    told = element.told([element.read(array, Context("acme", "redis", "redis:acme", 1, 1))])
+    assert len(splits) <= 1
+    assert [json.loads(json.loads(entry)["raw"])["id"] for entry in told.rejected] == [str(n) for n in range(1_000)]
+    assert [name for name, _ in told.receipts] == [MINE] * 1_000
