@@ -40,15 +40,15 @@ class Connection(Client):
         self._inbox_sid = 0
         self._takers: dict[int, Take] = {}
 
-    async def open(self, servers: Sequence[str], name: str, **options: Any) -> None:
-        """Connect to one of the servers; tries until one answers. `options` are nats-py's.
+    async def open(self, servers: Sequence[str], name: str, *, once: bool = False, **options: Any) -> None:
+        """Connect to one of the servers; tries until one answers, or `once`. `options` are nats-py's.
 
-        Raises OSError, TimeoutError or nats.errors.Error when it refuses us.
+        Raises OSError, TimeoutError or nats.errors.Error when it refuses us, and where none answers `once`.
         """
         await self.connect(
             list(servers),
             name=name,
-            error_cb=_note,
+            error_cb=self._refused if once else _note,
             allow_reconnect=False,
             max_reconnect_attempts=-1,
             reconnect_time_wait=RETRY_EVERY,  # type: ignore[arg-type]  # declared int, used as a number of seconds
@@ -111,6 +111,11 @@ class Connection(Client):
         if self._takers.pop(number, None) is not None:
             with contextlib.suppress(Lost):
                 self.send(f"UNSUB {number}\r\n".encode())
+
+    async def _refused(self, error: Exception) -> None:
+        if self._inbox is None:  # not yet connected: nats-py would try again, and again
+            raise error
+        await _note(error)
 
     def _buffered(self) -> int:
         writer = getattr(self._transport, "_io_writer", None)  # a WebSocket has none, and keeps nothing

@@ -5,7 +5,10 @@ import asyncio
 import logging
 import socket
 from collections.abc import Iterable
-from ipaddress import IPv6Address, ip_address
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -14,6 +17,9 @@ from shared.domain.registry.endpoints import check_address
 from shared.domain.registry.reach import Reach
 
 LARGEST = 4096  # bytes of a credentials file
+
+# Threads of their own: a name whose servers never answer holds one for half a minute, and the loop's few look up the database's name, too.
+_LOOKUPS = ThreadPoolExecutor(16, "backbone-names")
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +66,7 @@ async def address_of(server: str, endpoint: Endpoint) -> tuple[str, str]:
     """
     parts = urlsplit(server)
     name, port = parts.hostname or "", parts.port
-    found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    addresses = [ip_address(str(one[4][0]).partition("%")[0]) for one in found]
+    addresses = await _addresses(name, port)
     for address in addresses:
         try:
             check_address(address, local=endpoint.here)
@@ -71,6 +76,14 @@ async def address_of(server: str, endpoint: Endpoint) -> tuple[str, str]:
         return server, name
     first = addresses[0]
     return f"{parts.scheme}://{f'[{first}]' if isinstance(first, IPv6Address) else first}:{port}", name
+
+
+async def _addresses(name: str, port: int | None) -> list[IPv4Address | IPv6Address]:
+    with suppress(ValueError):
+        return [ip_address(name)]
+    lookup = partial(socket.getaddrinfo, name, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_LOOKUPS, lookup)
+    return [ip_address(str(one[4][0]).partition("%")[0]) for one in found]
 
 
 def _credentials(path: Path) -> str:

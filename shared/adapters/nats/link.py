@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 
 from nats.errors import Error
 
@@ -10,6 +11,7 @@ from shared.adapters.nats.endpoint import Endpoint, address_of
 from shared.adapters.nats.streams import Stream
 
 OPENING = 5.0  # seconds for one server of an endpoint; then the next one is tried
+LONGEST_PAUSE = 10.0  # seconds between two attempts at an endpoint of the registry: a thousand that are away are not to cost a core
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +29,7 @@ class Link:
         self._servers = url.split(",")
         self._name = name
         self._turn = 0  # which server of an endpoint is tried next
+        self._failures = 0  # in a row
         self.refused = ""  # why, as said last
         self._task: asyncio.Task[None] | None = None
 
@@ -54,17 +57,24 @@ class Link:
                 await self._connect_once()
             except (OSError, TimeoutError, Error) as error:
                 self._say(str(error) or "it does not answer")
-                await asyncio.sleep(RETRY_EVERY)
+                await asyncio.sleep(self._pause())
             except Exception:  # whatever it is, the backbone must not stay unconnected for it
                 _log.exception("backbone %s: the connection failed", self.backbone)
-                await asyncio.sleep(RETRY_EVERY)
+                await asyncio.sleep(self._pause())
+
+    def _pause(self) -> float:
+        """Seconds until the next attempt: longer each time at what anybody may have declared, and not at the home backbone."""
+        if self.endpoint is None:
+            return RETRY_EVERY
+        self._failures += 1
+        return min(RETRY_EVERY * 2.0 ** min(self._failures - 1, 10), LONGEST_PAUSE) * random.uniform(0.5, 1.0)  # noqa: S311  # no secret: so that a thousand do not try together
 
     async def _connect_once(self) -> None:
         """Connect, however long it takes, and return when the connection has ended."""
         connection = Connection()
         try:
             await self._open(connection)
-            self.refused = ""
+            self.refused, self._failures = "", 0
             self.streams, self.connection = {}, connection
             self.connected.set()
             _log.info("backbone %s: connected", self.backbone)
@@ -80,10 +90,10 @@ class Link:
             return
         server = self.endpoint.servers[self._turn % len(self.endpoint.servers)]
         self._turn += 1
-        url, hostname = await address_of(server, self.endpoint)
-        options = self.endpoint.options | ({"tls_hostname": hostname} if url.startswith("tls:") else {})
         async with asyncio.timeout(OPENING):
-            await connection.open([url], self._name, **options)
+            url, hostname = await address_of(server, self.endpoint)
+            options = self.endpoint.options | ({"tls_hostname": hostname} if url.startswith("tls:") else {})
+            await connection.open([url], self._name, once=True, **options)
         if self.endpoint.domain not in ("", connection.domain):
             raise OSError(f"its JetStream domain is {connection.domain or 'none'}, and it is declared as {self.endpoint.domain}")
 
