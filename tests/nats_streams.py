@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import nats
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
@@ -19,6 +20,17 @@ async def connected(url: str, timeout: float = 10.0, stream_bytes: int = MAX_BYT
         yield backbones
     finally:
         await backbones.stop()
+
+
+async def published(url: str, receipt: dict[str, Any]) -> dict[str, str]:
+    """The headers of the message that a receipt says was delivered, names in lower case."""
+    (delivery,) = receipt["deliveries"]
+    client = await nats.connect(url)
+    try:
+        found = await client.jetstream().get_msg(delivery["stream"], delivery["sequence"])
+        return {name.lower(): value for name, value in (found.headers or {}).items()}
+    finally:
+        await client.close()
 
 
 async def read_stream(url: str, org: str) -> list[Stored]:

@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from shared.domain.record import Accepted, Attempt
-from tests.integration.doors.doors import DOORS, Door, House, Receipt, doors_of, same_but_for_the_door
+from tests.integration.doors.doors import DOORS, STRUCTURED, Door, House, Receipt, doors_of, same_but_for_the_door
+from tests.nats_streams import published
 from tests.waiting import eventually_now
 
 MAY = [{"action": "publish", "topics": ["table.>"]}]
@@ -168,3 +170,19 @@ async def test_event_is_one_message_when_it_comes_by_another_door_again(house: H
     assert again == {**accepted, "duplicate": True}
     (conflict,) = await doors[second].send([other])
     assert (conflict["status"], conflict["problem"]["rule"], conflict["id"]) == ("blocked", "identity", accepted["id"])
+
+
+async def test_trace_goes_on_to_the_backbone_when_the_event_takes_any_door(house: House, doors: list[Door]) -> None:
+    for number, door in enumerate(doors):
+        (receipt,) = await door.send([own(event(traceparent=TRACE, tracestate="a=b"), Row("traces", {}), number)])
+        found = await published(house.nats, receipt)
+        assert (found["traceparent"], found["ce-traceparent"], found["ce-tracestate"]) == (TRACE, TRACE, "a=b"), door.name
+
+
+async def test_trace_of_the_request_goes_on_when_the_event_has_none(house: House, publisher: str) -> None:
+    headers = {"authorization": f"Bearer {publisher}", "traceparent": TRACE, "tracestate": "a=b", **STRUCTURED}
+    async with httpx.AsyncClient(base_url=house.front.url, headers=headers, timeout=30) as client:
+        answer = await client.post("/v1/events", content=json.dumps({"id": "requested", "source": "/traces", **event()}))
+    assert answer.headers["traceparent"] == TRACE
+    found = await published(house.nats, answer.json())
+    assert (found["traceparent"], found["ce-tracestate"]) == (TRACE, "a=b")
