@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ import redis
 from shared.adapters.postgres import PostgresConfigStore
 from shared.domain.principal import Grant, Principal
 from tests.corpus import BATCH, BATCHES, SINGLE, STRUCTURED, Case
-from tests.integration.fronts import environment, new_key
+from tests.integration.fronts import ROOT, environment, new_key
 from tests.integration.services import Service, serving
 from tests.servers import Databases, LocalServer, RedisDatabases, running
 from tests.waiting import eventually_now
@@ -244,11 +245,21 @@ def test_orgs_list_is_served_when_the_org_was_made_while_the_door_runs(up: Runni
     assert other.receipts(place)[0]["org"] == "late"
 
 
+def test_receipt_comes_when_readmes_example_is_run(up: Running) -> None:
+    asyncio.run(new_key(up.settings["SWITCHBOARD_DATABASE_URL"], "default", "admin"))
+    lines = [line.strip() for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("    redis-cli")]
+    push, pop = (shlex.split(line.removeprefix('redis-cli -u "$REDIS_URL" ')) for line in lines)
+    up.client.redis.execute_command(*push)
+    _, receipt = up.client.redis.execute_command(*pop[:-1], 30)  # a person's machine has nothing else to do
+    assert json.loads(receipt)["status"] == "accepted"
+
+
 def test_what_the_door_did_is_in_its_metrics(up: Running) -> None:
-    before = up.metric("redis_door_taken")
+    taken, rejected = up.metric("redis_door_taken"), up.metric("redis_door_rejected")
+    up.client.push(b"no event")
     up.client.sent("metric")
-    assert up.metric("redis_door_taken") == before + 1
-    assert up.metric("redis_door_rejected") > 0
+    assert up.metric("redis_door_taken") == taken + 2
+    assert up.metric("redis_door_rejected") == rejected + 1
 
 
 def test_elements_wait_and_none_is_lost_when_the_log_is_away(
