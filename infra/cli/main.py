@@ -14,7 +14,7 @@ from infra.cli import output
 from shared.domain.errors import SwitchboardError, Unavailable
 
 MODULES = (  # in the order of --help
-    *("up", "env", "send", "listen", "tail", "query", "why", "config", "principal", "key", "issuer", "org"),
+    *("up", "env", "send", "listen", "tail", "query", "why", "config", "principal", "key", "issuer", "org", "cluster", "backbone"),
     *("deploy", "setup_store", "doctor"),
 )
 

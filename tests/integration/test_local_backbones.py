@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -179,3 +181,28 @@ def test_three_servers_are_one_cluster_and_roll_when_their_spec_changes(running:
     assert client.delete(f"/v1/backbones/{id}").status_code == 202
     eventually_now(partial(is_gone, client, id), within=WITHIN)
     client.delete("/v1/clusters/trio").raise_for_status()
+
+
+def switchboard(running: RunningUp, *arguments: str, exits: int = 0) -> subprocess.CompletedProcess[str]:
+    command, environment = [sys.executable, "-m", "infra.cli.main", *arguments], {"SWITCHBOARD_STATE_DIR": str(running.state)}
+    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == exits, done.stdout + done.stderr
+    return done
+
+
+def test_commands_declare_watch_and_take_down_when_a_person_uses_them(running: RunningUp) -> None:
+    def said(*arguments: str) -> str:
+        return switchboard(running, *arguments).stdout
+
+    said("cluster", "add", "shop", "--local", "--region", "here")
+    assert json.loads(said("cluster", "ls", "-o", "json"))[-1]["name"] == "shop"
+    id, *lines = said("backbone", "add", "main", "--cluster", "shop", "--size", "1Gi", "--watch").splitlines()
+    assert "Ready True: 1 of 1 servers is up" in lines[-1]
+    [row] = json.loads(said("backbone", "ls", "--cluster", "shop", "-o", "json"))
+    assert (row["id"], row["org"], row["spec"]["jetstream"]["size"]) == (id, "default", "1Gi")
+    assert "generation 2 of 2" in said("backbone", "update", id, "--size", "2Gi", "--reason", "it grows", "--watch").splitlines()[-1]
+    assert "/spec/expose" in switchboard(running, "backbone", "update", id, "--expose", "Nowhere", exits=76).stderr
+    assert "add" in said("backbone", "events", id, "-o", "json")
+    assert said("backbone", "rm", id, "--watch").splitlines()[-1] == f"{id} is gone"
+    said("cluster", "rm", "shop")
+    switchboard(running, "backbone", "events", "never-was", exits=66)
