@@ -15,14 +15,19 @@ from starlette.applications import Starlette
 
 from functions.reconcile_backbones.handler import Tools, World
 from functions.reconcile_backbones.keepers import Keepers, Pace
+from shared.adapters.helm.backbones import HelmBackbones
+from shared.adapters.kubernetes.access import Clusters, follow, own_namespace
 from shared.adapters.nats.backbone_streams import NatsBackboneStreams
 from shared.adapters.postgres import PostgresLeases
 from shared.backbone_chart import backbone_chart
+from shared.domain.registry.deploying import Undeployed
 from shared.edge.app import Edge
 from shared.edge.asgi import ASGIApp
 from shared.edge.server import run
 from shared.ports import Provider
 from shared.resources import Resources
+
+NAMESPACE = "switchboard"
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +41,22 @@ class Running(Provider, Protocol):
 
 
 class Providers(NamedTuple):
-    """How each sort of provider is made, where this process has it."""
+    """How each sort of provider is made, where this process has it. Without `helm` it is Helm in the clusters of the registry."""
 
     local: Callable[[], Running] | None = None
     helm: Callable[[], Running] | None = None
+
+
+def helm_of(resources: Resources) -> Running:
+    """Releases in the namespace that this process runs in, which the registry's clusters have one like; `switchboard` outside of any."""
+
+    def namespace() -> str:
+        try:
+            return own_namespace()
+        except Undeployed:
+            return NAMESPACE
+
+    return HelmBackbones(Clusters(follow), namespace, resources.settings.state_dir / "helm")
 
 
 class Pod:
@@ -94,8 +111,10 @@ class Pod:
 def build(resources: Resources, providers: Providers | None = None, pace: Pace | None = None) -> ASGIApp:
     """The pod's ASGI app on a process's resources: no routes but the edge's own. Raises Misconfigured."""
     resources.settings.required("database_url")
-    makers = (providers or Providers())._asdict()
-    pod = Pod(resources, {name: make() for name, make in makers.items() if make is not None}, pace)
+    given = providers or Providers()
+    made: dict[str, Running] = {} if given.local is None else {"local": given.local()}
+    made["helm"] = helm_of(resources) if given.helm is None else given.helm()
+    pod = Pod(resources, made, pace)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

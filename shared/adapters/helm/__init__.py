@@ -1,0 +1,1 @@
+"""Helm releases in clusters: the provider `helm`."""

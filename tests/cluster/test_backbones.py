@@ -1,0 +1,212 @@
+"""A backbone on a real cluster, from its declaration to the last volume: Helm, the API server and NATS themselves, with no more rights than
+the reconciler's own Role. The reconciler and the registry run here; the cluster is asked as an agent's would be."""
+
+import base64
+import json
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+
+from functions.reconcile_backbones import main as reconcile
+from functions.registry_crud.main import build as registry_crud
+from shared.adapters.helm.backbones import HelmBackbones
+from shared.adapters.kubernetes.access import Clusters
+from shared.adapters.kubernetes.kubeconfig import Kubeconfig, read_kubeconfig
+from shared.adapters.kubernetes.objects import Objects
+from shared.adapters.nats.backbones import NatsBackbones
+from shared.adapters.nats.endpoint import endpoints_of
+from shared.domain.publishing import Outgoing
+from shared.edge.app import Edge
+from shared.resources import Resources
+from shared.settings import Settings
+from tests.charts.rendering import helm
+from tests.cluster.install import ROOT, run
+from tests.events import accepted
+from tests.rest import Api, serving_on
+from tests.waiting import eventually
+
+WITHIN = 180.0  # seconds for what a cluster does: images are there, volumes are made, pods roll
+ROLE = ROOT / "knative" / "base" / "reconcile-backbones"
+
+
+def kubectl(*arguments: str, stdin: str = "") -> str:
+    done = run("kubectl", *arguments, stdin=stdin)
+    assert done.status == 0, done.said
+    return done.out
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[str]:
+    """A namespace with the reconciler's account and its Role in it, and nothing else."""
+    name = f"backbones-{secrets.token_hex(3)}"
+    kubectl("create", "namespace", name)
+    try:
+        account = next(yaml.safe_load_all((ROLE / "deployment.yaml").read_text()))
+        assert account["kind"] == "ServiceAccount"
+        kubectl("apply", "--namespace", name, "--filename", "-", stdin=yaml.safe_dump(account))
+        kubectl("apply", "--namespace", name, "--filename", str(ROLE / "role.yaml"))
+        yield name
+    finally:
+        run("kubectl", "delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def access(namespace: str) -> Kubeconfig:
+    """The reconciler's own: as its account, by a token, from a Secret in the cluster. An operator would have put it there."""
+    shown = json.loads(kubectl("config", "view", "--raw", "--minify", "--output=json"))
+    cluster = shown["clusters"][0]["cluster"]
+    if path := cluster.pop("certificate-authority", None):
+        cluster["certificate-authority-data"] = base64.b64encode(Path(path).read_bytes()).decode()
+    token = kubectl("create", "token", "reconcile-backbones", "--namespace", namespace, "--duration=1h").strip()
+    text = yaml.safe_dump(Kubeconfig(cluster, {"token": token}).content())
+    kubectl("create", "secret", "generic", "acme.eu", "--namespace", namespace, "--from-file=kubeconfig=/dev/stdin", stdin=text)
+    objects = Objects(read_kubeconfig(text, loopback=True), namespace)
+    try:
+        kept = base64.b64decode(objects.secret("acme.eu")["kubeconfig"]).decode()
+    finally:
+        objects.close()
+    return read_kubeconfig(kept, loopback=True)
+
+
+@pytest.fixture
+async def api(database: str, tmp_path: Path, access: Kubeconfig, namespace: str) -> AsyncIterator[Api]:
+    """The registry's API, and a reconciler of its own beside it."""
+
+    def provider() -> reconcile.Running:
+        clusters = Clusters(lambda wanted: access)
+        return cast("reconcile.Running", HelmBackbones(clusters, lambda: namespace, tmp_path / "helm", helm()))
+
+    resources = Resources(Settings(state_dir=tmp_path / "reconciler", database_url=database))
+    edge = Edge("reconcile-backbones", partial(reconcile.build, providers=reconcile.Providers(helm=provider)), resources)
+    async with serving_on(database, registry_crud, tmp_path) as served:
+        await edge.start()
+        try:
+            yield served
+        finally:
+            await edge.stop()
+
+
+def image() -> dict[str, str]:
+    """The server's image of the test cluster."""
+    named = yaml.safe_load((ROOT / "infra" / "servers" / "images" / "kustomization.yaml").read_text())["images"]
+    found = next(one for one in named if "nats" in one["newName"])
+    return {"repository": found["newName"], "tag": str(found["newTag"])}
+
+
+def spec(**values: Any) -> dict[str, Any]:
+    small = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}}
+    common = {"image": image(), "resources": small, **values}
+    return {"replicas": 1, "jetstream": {"size": "1Gi"}, "expose": {"type": "NodePort"}, "values": common}
+
+
+def condition(backbone: dict[str, Any], type: str) -> dict[str, Any]:
+    return next((one for one in backbone["status"]["conditions"] if one["type"] == type), {})
+
+
+async def ready(api: Api, key: str, id: str) -> dict[str, Any]:
+    """The backbone, once what is declared is what runs, and answers."""
+
+    async def found() -> dict[str, Any]:
+        backbone: dict[str, Any] = (await api.ask(key, f"/v1/backbones/{id}")).json()
+        assert backbone["status"]["observed_generation"] == backbone["generation"], json.dumps(backbone)
+        assert [condition(backbone, type).get("status") for type in ("Ready", "Reachable")] == ["True", "True"], json.dumps(backbone)
+        return backbone
+
+    return await eventually(found, within=WITHIN)
+
+
+async def published(api: Api, backbone: dict[str, Any], id: str) -> int:
+    """The sequence that a message has on the backbone, by a door's own way there."""
+    doors = NatsBackbones({})
+    await doors.start()
+    try:
+        await eventually(lambda: api.resources.snapshots.current.reach(backbone["id"]), within=WITHIN)
+        doors.follow(endpoints_of(api.resources.snapshots.current.backbones, None))
+        await eventually(lambda: doors.reachable(backbone["id"]), within=WITHIN)
+        group = await doors.publish(backbone["id"], "acme", [Outgoing(accepted(id, org="acme").message, 1)])
+        return group.results[0].sequence
+    finally:
+        await doors.stop()
+
+
+async def test_backbone_is_deployed_used_rolled_and_taken_away_when_it_is_declared_and_deleted(api: Api, namespace: str) -> None:
+    key = await api.key(system=True)
+    cluster = {"name": "eu", "provider": "helm", "access": {"kubeconfig_secret": "acme.eu"}}
+    assert (await api.ask(key, "/v1/clusters", "POST", json=cluster)).status_code == 202
+    declared = await api.ask(key, "/v1/backbones", "POST", json={"cluster": "eu", "name": "main", "spec": spec()})
+    assert declared.status_code == 202, declared.text
+    id = declared.json()["id"]
+    first = await ready(api, key, id)
+    assert first["endpoint"].startswith("nats://")
+    assert first["status"]["version"].startswith("2.")
+    assert await eventually(lambda: published(api, first, "e1"), within=WITHIN) == 1
+
+    # Somebody edits it behind our back, and deletes a part: both are put back, and recorded.
+    kubectl("scale", f"statefulset/{id}", "--replicas=0", "--namespace", namespace)
+    await told(api, key, id, "replicas")
+    kubectl("delete", f"service/{id}", "--namespace", namespace)
+    await told(api, key, id, f"Service {id} had been deleted")
+    await ready(api, key, id)
+
+    # Another spec: the release is upgraded, the pod rolls, and what was there is there still.
+    now = (await api.ask(key, f"/v1/backbones/{id}")).json()
+    before = kubectl("get", f"pod/{id}-0", "--namespace", namespace, "--output=jsonpath={.metadata.uid}")
+    wanted = now | {"spec": spec(limits={"maxPayload": "2MB"})}
+    assert (await api.ask(key, f"/v1/backbones/{id}", "PUT", json=wanted)).status_code == 202
+    rolled = await ready(api, key, id)
+    assert kubectl("get", f"pod/{id}-0", "--namespace", namespace, "--output=jsonpath={.metadata.uid}") != before
+    assert await eventually(lambda: published(api, rolled, "e2"), within=WITHIN) == 2
+
+    assert (await api.ask(key, f"/v1/backbones/{id}", "DELETE")).status_code == 202
+
+    async def gone() -> bool:
+        return (await api.ask(key, f"/v1/backbones/{id}")).status_code == 404
+
+    await eventually(gone, within=WITHIN)
+    kinds = "statefulsets,services,pods,persistentvolumeclaims,networkpolicies,poddisruptionbudgets"
+    assert kubectl("get", kinds, "--namespace", namespace, "--output=name") == ""
+    left = kubectl("get", "configmaps", "--namespace", namespace, "--output=name").split()
+    assert left in ([], ["configmap/kube-root-ca.crt"])
+
+
+async def told(api: Api, key: str, id: str, text: str) -> None:
+    """Return when it is told that this had been changed, and was put back."""
+
+    async def found() -> None:
+        drifted = condition((await api.ask(key, f"/v1/backbones/{id}")).json(), "Drifted")
+        assert text in drifted["message"], drifted
+        assert drifted["status"] == "False", drifted
+
+    async def is_told() -> bool:
+        await found()
+        return True
+
+    await eventually(is_told, within=WITHIN)
+
+
+async def test_helms_own_reason_is_told_when_an_install_fails(api: Api, namespace: str) -> None:
+    key = await api.key(system=True)
+    cluster = {"name": "us", "provider": "helm", "access": {"kubeconfig_secret": "acme.eu"}}
+    assert (await api.ask(key, "/v1/clusters", "POST", json=cluster)).status_code == 202
+    bad = spec(podAnnotations={"not a name": "x"})
+    id = (await api.ask(key, "/v1/backbones", "POST", json={"cluster": "us", "name": "bad", "spec": bad})).json()["id"]
+
+    async def failed() -> str:
+        found = condition((await api.ask(key, f"/v1/backbones/{id}")).json(), "Ready")
+        assert found["reason"] == "HelmFailed", found
+        return str(found["message"])
+
+    message = await eventually(failed, within=WITHIN)
+    assert "not a name" in message
+    assert "token" not in message.lower()
+    await api.ask(key, f"/v1/backbones/{id}", "DELETE")
+
+    async def gone() -> bool:
+        return (await api.ask(key, f"/v1/backbones/{id}")).status_code == 404
+
+    await eventually(gone, within=WITHIN)
