@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
+from subprocess import SubprocessError
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from shared.adapters.helm.found import found_of
@@ -96,7 +97,7 @@ class HelmBackbones:
             revision = await client.get_current_revision(wanted.id, namespace=self._namespace())
         except ReleaseNotFoundError:
             return "" if known is None else "its release had been deleted"
-        if str(revision.description or "").startswith(OURS) or str(revision.status) != "deployed":
+        if str(revision.description or "").startswith(OURS) or revision.status != "deployed":
             return ""
         return f"its release had been changed by somebody: revision {revision.revision}, {str(revision.description)[:100]}"
 
@@ -104,7 +105,7 @@ class HelmBackbones:
         """Whether it had to be installed or upgraded. Its objects are known afterwards."""
         namespace, chart = self._namespace(), await client.get_chart(CHART)
         revision = await client.get_proceedable_revision(wanted.id, namespace=namespace)  # one that was broken off is undone first
-        same = revision is not None and revision.description == OURS + digest and str(revision.status) == "deployed"
+        same = revision is not None and revision.description == OURS + digest and revision.status == "deployed"
         if again or not same:
             # Installed, not waited for: how it comes up is told by look(), and a change in the meantime needn't wait for it.
             revision = await client.install_or_upgrade_release(
@@ -124,13 +125,13 @@ class HelmBackbones:
         kubeconfig = private_file(json.dumps(access.content()))
         try:
             async with self._turn:
-                yield await asyncio.to_thread(Client, Helm(self._helm, kubeconfig, self._folder))
+                yield await asyncio.to_thread(Client, Helm(self._helm, kubeconfig, self._folder), executable=self._helm)
         except Error as error:
             self._clusters.forget(wanted.cluster)
             raise Undeployed("HelmFailed", without_secrets(error.stderr.decode(errors="replace"), access)) from None
         except TimeoutError:
             raise Undeployed("HelmTimedOut", "helm was not done in time") from None
-        except (OSError, ValueError) as error:  # its version can't be asked
+        except (OSError, ValueError, AssertionError, SubprocessError) as error:  # its version can't be asked
             raise Undeployed("NoHelm", f"helm can't be run: {type(error).__name__}") from None
         finally:
             shutil.rmtree(kubeconfig.parent, ignore_errors=True)

@@ -2,11 +2,14 @@
 
 import asyncio
 import os
+import re
+import subprocess
 import tempfile
 from pathlib import Path
 
 from pyhelm3 import Client, Command, Error, ReleaseNotFoundError
 from pyhelm3.errors import ConnectionError as NoConnection
+from semver import VersionInfo
 
 WITHIN = 300.0  # seconds for one command: an uninstall waits for what it takes away
 ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LANG")
@@ -40,6 +43,15 @@ class Helm(Command):  # type: ignore[misc]  # pyhelm3 has no types
         if process.returncode:
             raise _error(complaints)(process.returncode, output, complaints)
         return output
+
+    def client_version(self) -> VersionInfo:
+        """The program's version; one that was built from its module says no patch number."""
+        command = [self._executable, "version", "--template", "{{ .Version }}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30, env=self._environment())  # noqa: S603  # a list
+        found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", done.stdout)
+        if found is None:
+            raise ValueError("helm says no version")
+        return VersionInfo(*(int(part or 0) for part in found.groups()))
 
     def _environment(self) -> dict[str, str]:
         ours = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
