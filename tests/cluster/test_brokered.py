@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from infra.cluster.manifests import SELECTOR
 from infra.cluster.tools import Manifest
 from shared.adapters.redis.received_log import RedisReceivedLog
 from shared.domain.message import Message, uuid_text
@@ -21,7 +22,7 @@ from shared.stages import events as wire
 from tests.cluster.clients import Clients
 from tests.cluster.conftest import Took
 from tests.cluster.hops import Tally, Watch, into_broker
-from tests.cluster.install import BROKERED, Install, variant, with_setting
+from tests.cluster.install import BROKERED, REMOTE, Install, variant, with_setting
 from tests.events import message
 from tests.faults import ledger
 from tests.waiting import eventually, eventually_now
@@ -161,6 +162,19 @@ async def test_event_is_sent_again_until_it_has_its_verdict_when_brokered(broker
     assert (stored["verdict"], stored["config_revision"]) == ("accepted", revision)
     assert tally.refused("check-constraints", "given-up") == 0
     await eventually(lambda: id in ledger.delivered(brokered.server("database_url")), within=60)
+
+
+def test_nobody_has_a_sink_when_remote_wiring_is_deployed_after_it_with_prune(brokered: Install, sender: Sender, took: Took) -> None:
+    """Ordered behind the others by its name (conftest.py): the install is brokered, and then isn't any more."""
+    assert all(None not in found for found in sinks(brokered).values())
+    back = brokered.deploy(REMOTE, "--prune")
+    took("change from brokered to remote", f"{back.seconds:.1f} s")
+    assert "run without a sink" in back.said
+    kinds = "brokers.eventing.knative.dev,triggers.eventing.knative.dev,sinkbindings.sources.knative.dev"
+    eventually_now(lambda: brokered.cluster.get(kinds, f"--selector={SELECTOR}") == [], within=60)
+    assert sender.post("after")["status"] == "accepted", "deploy returns once the revision without a sink serves"
+    nobody: dict[str, set[str | None]] = {"ingest": {None}, "nats-source": {None}, "redis-source": {None}}
+    eventually_now(lambda: sender.post("awake") and sinks(brokered) == nobody, within=120)
 
 
 async def test_forged_event_is_refused_once_and_is_a_dead_letter_when_brokered(brokered: Install, sender: Sender, watch: Watch) -> None:
