@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from functions.websocket.budget import Spending
 from functions.websocket.cursor import Cursor, Position, seal
 from functions.websocket.live import Feed, missed
 from functions.websocket.ring import Slot
@@ -36,14 +37,28 @@ class Watch:
     """One client's way through the feed: its positions in the shards, and its place in the ring."""
 
     def __init__(self, feed: Feed, keys: Sequence[bytes], view: View, cursor: Cursor | None = None) -> None:
-        self.view = view
         self._feed, self._keys = feed, keys
+        self._spending = Spending(feed.budget)
+        self.look(view)
         self._place = -1  # not in the ring yet
         self._page: list[Slot] = []
         self._page_entries = 1
         self.time = 0
         self.positions: tuple[Position, ...] = ()
         self.go_to(cursor)
+
+    def look(self, view: View) -> None:
+        """See this from now on. Raises Overloaded where it has a filter, and too many clients have one."""
+        (self._feed.budget.close if view.filter is None else self._feed.budget.open)(self._spending)
+        self.view = view
+
+    def close(self) -> None:
+        """The client is gone."""
+        self._feed.budget.close(self._spending)
+
+    def owed(self) -> float:
+        """Seconds until its filter may be asked again; 0: now."""
+        return 0.0 if self.view.filter is None else self._spending.owed()
 
     def go_to(self, cursor: Cursor | None) -> None:
         """Go on behind a cursor; None: from now on. Shards that it doesn't know are watched from their start."""
@@ -62,8 +77,9 @@ class Watch:
         return _frame_text(self._cursor(self.positions, self.time), (), ())
 
     async def next(self) -> str | None:
-        """The next frame; None when the client has seen everything. Raises Unavailable while Redis is needed and can't be read."""
-        while True:
+        """The next frame; None when the client has seen everything, or must wait because of its filter. Raises Unavailable while Redis is
+        needed and can't be read."""
+        while not self.owed():
             behind = self._behind()
             if behind is not None:
                 text = await self._from_redis(behind)
@@ -75,6 +91,7 @@ class Watch:
                     await asyncio.sleep(0)  # much that this client doesn't see: the others get their turn
             if text:
                 return text
+        return None
 
     def _behind(self) -> int | None:
         """The first shard in which the ring can't serve the client."""
@@ -107,17 +124,20 @@ class Watch:
         messages: list[bytes] = []
         deliveries: list[bytes] = []
         size = scanned = 0
+        filtered, began, clock = self.view.filter is not None, self._feed.budget.clock(), self._feed.budget.clock
+        until, late = began + self._feed.budget.slice, False
         for slot in slots:
             position = positions[slot.shard]
             if slot.number >= position.number:
                 items = slot.items
                 index = position.index if slot.number == position.number else 0
-                while index < len(items) and size < FRAME_BYTES:
+                while index < len(items) and size < FRAME_BYTES and not late:
                     item = items[index]
                     index += 1
                     if self.view.shows(item):
                         (messages if item.message else deliveries).append(item.json)
                         size += len(item.json) + 1
+                    late = filtered and clock() >= until
                 scanned += len(items)
                 seen = slot.time or seen
                 if index < len(items):
@@ -125,8 +145,10 @@ class Watch:
                     break
                 positions[slot.shard] = Position(position.epoch, slot.number + 1)
             place += 1
-            if size >= FRAME_BYTES or scanned >= SCAN:
+            if size >= FRAME_BYTES or scanned >= SCAN or late:
                 break
+        if filtered:
+            self._spending.took(clock() - began)
         after = tuple(positions)
         text = _frame_text(self._cursor(after, seen), messages, deliveries) if messages or deliveries else ""
         return Frame(text, after, place, seen)

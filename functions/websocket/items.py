@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from functions.websocket.shown import read_back
 from shared.domain.message import uuid_text
 from shared.domain.names import parse_nats_subject
 from shared.domain.record import Accepted, Attempt, Deliveries, Flush
@@ -16,14 +17,15 @@ log = logging.getLogger(__name__)
 
 
 class Item:
-    """One message or delivery. `message` says which; a delivery counts as `accepted`, and has its message's topic and subject."""
+    """One message or delivery. `message` says which; a delivery counts as `accepted`, and has its message's topic, subject and `id`."""
 
-    __slots__ = ("_json", "_source", "message", "org", "subject", "topic", "verdict")
+    __slots__ = ("_json", "_source", "id", "message", "org", "subject", "topic", "verdict")
 
     def __init__(
         self, source: StoredMessage | tuple[bytes, StoredDelivery], org: str, topic: str, subject: str | None, verdict: str = ACCEPTED
     ) -> None:
         self.message = isinstance(source, StoredMessage)
+        self.id = source.message.id if isinstance(source, StoredMessage) else source[0]
         self.org, self.topic, self.subject, self.verdict = org, topic, subject, verdict
         self._source: StoredMessage | tuple[bytes, StoredDelivery] | None = source
         self._json = b""
@@ -35,6 +37,13 @@ class Item:
             self._json = _message_json(self._source) if isinstance(self._source, StoredMessage) else _delivery_json(*self._source)
             self._source = None
         return self._json
+
+    @property
+    def row(self) -> StoredMessage | None:
+        """The message, for who asks about it. None for a delivery, and for what can't be shown."""
+        if not self.message:
+            return None
+        return self._source if isinstance(self._source, StoredMessage) else read_back(self._json)
 
 
 def items_of(flush: Flush) -> list[Item]:

@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
 
+from functions.websocket.budget import Budget
 from functions.websocket.ring import RING_BYTES, Ring
 from shared.domain.errors import Unavailable
 from shared.domain.feed import FeedEntry, FeedSpan
@@ -22,6 +23,7 @@ class Feed:
     def __init__(self, reader: FeedReader, shards: int, limit: int = RING_BYTES) -> None:
         self.reader = reader
         self.ring = Ring(shards, limit)
+        self.budget = Budget()
         self.clients: set[asyncio.Event] = set()
         self.lost = False
         self._task: asyncio.Task[None] | None = None

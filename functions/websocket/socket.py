@@ -50,7 +50,10 @@ async def serve(scope: Scope, receive: Receive, send: Send, feed: Feed, keys: Se
         watch = Watch(feed, keys, view)  # from now on: what comes while the handshake is under way is seen
         subprotocol = SUBPROTOCOL if SUBPROTOCOL in scope.get("subprotocols", ()) else None
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
-        await client.run(scope, watch)
+        try:
+            await client.run(scope, watch)
+        finally:
+            watch.close()
 
 
 class _Client:
@@ -126,7 +129,8 @@ class _Client:
                     await self._outgoing.text(watch.cursor_frame())
                 await self._outgoing.text(heartbeat())
                 told, last = watch.positions, time.monotonic()
-            await self._woken(min(self._limits.check, max(last + self._limits.quiet - time.monotonic(), 0)))
+            wait = watch.owed() or self._limits.check
+            await self._woken(min(wait, self._limits.check, max(last + self._limits.quiet - time.monotonic(), 0)))
 
     async def _next(self, watch: Watch) -> str | None:
         try:
@@ -151,7 +155,7 @@ class _Client:
             self._wanted = asked
             if asked.cursor:
                 watch.go_to(unseal(asked.cursor, self._keys))
-        watch.view = view_of(principal, self._wanted)
+        watch.look(view_of(principal, self._wanted))
 
     async def _woken(self, within: float) -> None:
         try:

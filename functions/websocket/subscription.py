@@ -11,8 +11,10 @@ from shared.domain.errors import Fault, Forbidden, Malformed
 from shared.domain.names import check_org, check_pattern, subject_matches
 from shared.domain.names import matches as topic_matches
 from shared.domain.principal import Grant, Principal
+from shared.domain.rules.filter import Filter
 
 REMEMBERED = 10_000  # decisions a view keeps
+WORK = 500_000  # that a filter may be for one message: 10 ms
 
 
 class Subscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,7 +70,10 @@ def _pointer(error: Exception) -> str:
 
 def _checked(wanted: Subscription) -> Subscription:
     if wanted.filter:
-        raise Malformed("CEL filters do not work yet: filter by topic, subject and verdict", faults=[Fault("/filter", "not yet")])
+        try:
+            Filter(wanted.filter, WORK)
+        except ValueError as error:
+            raise Malformed(f"the filter is none: {error}", faults=[Fault("/filter", str(error))]) from error
     if wanted.topic:
         try:
             check_pattern(wanted.topic)
@@ -84,13 +89,16 @@ def _checked(wanted: Subscription) -> Subscription:
 class View:
     """What one kind of client is shown: an org's messages under its read grants and its subscription. Clients of a kind share it.
 
-    `frames` keeps the last frames made for it, by where they start (handler.py).
+    Of a message that the filter left out deliveries are left out, too; of one that isn't remembered they are shown. `frames` keeps the last
+    frames made for it, by where they start (handler.py).
     """
 
     def __init__(self, org: str, grants: tuple[Grant, ...], wanted: Subscription) -> None:
         self.org = org
         self._reader = Principal("", org, grants)
         self._topic, self._subject, self._verdict = wanted.topic or ">", wanted.subject or "*", wanted.verdict
+        self.filter = Filter(wanted.filter, WORK) if wanted.filter else None
+        self._left_out: dict[bytes, None] = {}  # ids of messages
         self._seen: dict[tuple[str, str | None], bool] = {}
         self.frames: dict[object, object] = {}
 
@@ -104,7 +112,19 @@ class View:
             if len(self._seen) >= REMEMBERED:
                 self._seen.clear()
             known = self._seen[place] = self._decide(*place)
-        return known
+        return known and (self.filter is None or self._passes(item, self.filter))
+
+    def _passes(self, item: Item, filter: Filter) -> bool:
+        if not item.message:
+            return item.id not in self._left_out
+        row = item.row
+        if row is not None and filter.matches(row):
+            self._left_out.pop(item.id, None)  # an attempt of the same id was left out
+            return True
+        while len(self._left_out) >= REMEMBERED:
+            del self._left_out[next(iter(self._left_out))]
+        self._left_out[item.id] = None
+        return False
 
     def _decide(self, topic: str, subject: str | None) -> bool:
         return (
@@ -122,7 +142,7 @@ def view_of(principal: Principal, wanted: Subscription) -> View:
     org = wanted.org or principal.org
     if org != principal.org and not principal.system:
         raise Forbidden("only a system admin may watch another org", rule="grant")
-    key = (org, principal.grants, wanted.topic, wanted.subject, wanted.verdict)
+    key = (org, principal.grants, wanted.topic, wanted.subject, wanted.verdict, wanted.filter)
     view = _views.get(key)
     if view is None:
         view = _views[key] = View(org, principal.grants, wanted)

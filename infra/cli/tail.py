@@ -34,7 +34,7 @@ def tail(
     topic: Annotated[str, typer.Option(help="Only topics that match this pattern, e.g. 'orders.>'.")] = "",
     subject: Annotated[str, typer.Option(help="Only messages to this subject.")] = "",
     verdict: Annotated[str, typer.Option(help="Only 'accepted' or 'blocked' messages.")] = "",
-    filter: Annotated[str, typer.Option(help="A CEL filter.")] = "",
+    filter: Annotated[str, typer.Option(help="Only messages of which this CEL expression is true, e.g. 'data.total > 100'.")] = "",
     since: Annotated[str, typer.Option(help="First what is stored from then on: 15m, 2h, 7d, or a time like 2026-01-31T12:00:00Z.")] = "",
     format: output.FormatOption = output.Format.TABLE,
 ) -> None:
@@ -43,6 +43,8 @@ def tail(
     Example: switchboard tail --topic 'orders.>'
 
     Example: switchboard tail --subject agent-7 --since 15m
+
+    Example: switchboard tail --filter 'has(data.total) && data.total > 100'
     """
     wanted = {"topic": topic, "subject": subject, "verdict": verdict, "filter": filter}
     asyncio.run(_print(connect(), {name: value for name, value in wanted.items() if value}, since, format))

@@ -104,6 +104,21 @@ async def test_filter_shows_only_what_it_names(browser: Browser, feed: Pod, log:
     assert complaints == []
 
 
+async def test_filter_in_cel_shows_what_it_is_true_of_and_says_what_is_wrong(browser: Browser, feed: Pod, log: Log, org: str) -> None:
+    page, complaints = await signed_in(browser, feed, feed.snapshots.add(org))
+    await page.get_by_label("Filter").fill("data.amount > 50.0")
+    async with page.expect_websocket() as opened:
+        await page.get_by_role("button", name="Apply").click()
+    await (await opened.value).wait_for_event("framereceived")
+    await show_traffic(log, org)
+    await expect(page.locator("tr.message")).to_have_count(1)
+    await expect(page.locator("tr.message")).to_contain_text("payments.charge.requested")
+    assert complaints == []
+    await page.get_by_label("Filter").fill("data.amount >")
+    await page.get_by_role("button", name="Apply").click()
+    await expect(page.locator("#problem")).to_contain_text("the filter is none")
+
+
 async def test_wrong_pattern_is_said_when_it_is_applied(browser: Browser, feed: Pod, org: str) -> None:
     page, _ = await signed_in(browser, feed, feed.snapshots.add(org))
     await page.get_by_label("Topic").fill("a..b")

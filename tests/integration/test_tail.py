@@ -103,7 +103,19 @@ async def test_people_see_a_line_with_what_matters(redis_url: str, secret: Path,
     assert "\x1b" not in shown
 
 
-@pytest.mark.parametrize(("arguments", "status"), [(("--topic", "a..b"), 65), (("--filter", "true"), 65)])
+async def test_only_what_the_filter_is_true_of_is_printed(redis_url: str, secret: Path, log: Log, org: str) -> None:
+    snapshots = FixedSnapshots()
+    async with (
+        pod(redis_url, secret, snapshots) as feed,
+        tailing(feed, snapshots.add(org), "--filter", "data.n == 1 || data.n > 5", "-o", "json") as tail,
+    ):
+        await first_line(tail, log, org)
+        await log.write(accepted(message(org, "small", body=b'{"n":5}'), message(org, "large", body=b'{"n":6}')))
+        seen = await event_ids_until(tail, "large")
+    assert "small" not in seen
+
+
+@pytest.mark.parametrize(("arguments", "status"), [(("--topic", "a..b"), 65), (("--filter", "data.n >"), 65)])
 async def test_refused_subscription_ends_with_its_exit_code(
     redis_url: str, secret: Path, org: str, arguments: tuple[str, ...], status: int
 ) -> None:

@@ -1,12 +1,13 @@
 """Clients of the feed: who is let in and for how long, who is too slow, and who misbehaves."""
 
 import json
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from functions.websocket import budget
 from functions.websocket.socket import Limits
 from shared.domain.principal import Grant
 from tests.feed import FixedSnapshots, Log, Start, accepted, message, names, reading
@@ -52,6 +53,33 @@ async def test_heartbeats_come_when_quiet_and_the_cursor_moves_past_what_is_not_
             await again.until(1)
             assert [frame for frame in again.others if "gap" in frame] == []
     assert client.messages == []
+
+
+async def test_client_gets_all_while_others_filters_take_what_they_may(start: Start, log: Log, key: str, org: str) -> None:
+    """The filters are as costly as they may be: a core would have too much to do with any one of them."""
+    body = json.dumps({"l": list(range(200)), "t": "a" * 500}).encode()
+    costly = "data.l.all(x, data.l.exists(y, y == x + 1000) || true)"
+    async with start() as feed, reading(feed, key) as client, AsyncExitStack() as stack:
+        for number in range(8):
+            await stack.enter_async_context(reading(feed, key, filter=f"{costly} && message.event_id != '{number}'"))
+        for start_at in range(0, 2_000, 50):
+            await log.write(accepted(*(message(org, event, body=body) for event in names(50, start_at))))
+        assert await client.until(2_000, within=30) == names(2_000)
+        assert feed.clients == 9
+
+
+async def test_client_is_refused_when_too_many_have_a_filter(start: Start, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "CLIENTS", 2)
+    async with start() as feed:
+        async with reading(feed, key, filter="true"), reading(feed, key, filter="false"):
+            headers = {"Authorization": f"Bearer {key}"}
+            async with connect(feed.feed_url(filter="true"), additional_headers=headers) as third:
+                assert json.loads(await third.recv())["error"]["status"] == 503
+                await third.wait_closed()
+            assert third.close_code == 1013
+        await eventually(lambda: feed.clients == 0, within=30)
+        async with reading(feed, key, filter="true"):
+            pass
 
 
 async def test_client_that_does_not_read_is_closed_with_1013_while_another_gets_all(start: Start, log: Log, key: str, org: str) -> None:

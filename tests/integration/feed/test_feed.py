@@ -9,7 +9,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from shared.domain.principal import Grant
-from shared.domain.record import Accepted
+from shared.domain.record import Accepted, Record
 from tests.feed import SUBPROTOCOL, FixedSnapshots, Log, Start, accepted, blocked, delivered, flushes, message, names, reading
 
 
@@ -217,10 +217,37 @@ async def test_first_frame_subscribes_as_query_parameters_do(start: Start, log: 
     assert [one["event_id"] for one in frame["messages"]] == ["b"]
 
 
+async def test_filter_shows_what_it_is_true_of_and_changes_with_a_frame(start: Start, log: Log, key: str, org: str) -> None:
+    def sent(number: int) -> list[Record]:
+        return accepted(message(org, f"e-{number}", body=b'{"n":%d}' % number))
+
+    async with start() as feed, reading(feed, key, filter="data.n > 2") as client, reading(feed, key) as every:
+        for number in range(5):
+            await log.write(sent(number))
+        assert await client.until(2) == ["e-3", "e-4"]
+        assert await every.until(5) == names(5)
+        await client.connection.send(json.dumps({"subscribe": {"filter": "data.n == 1", "cursor": client.cursor}}))
+        await log.write([record for number in (2, 1) for record in sent(number)])
+        assert (await client.until(3))[2:] == ["e-1"]
+
+
+async def test_client_with_a_filter_catches_up_from_its_cursor(start: Start, log: Log, key: str, org: str) -> None:
+    async with start() as feed:
+        async with reading(feed, key, filter='message.event_id.endsWith("7")') as client:
+            await log.write(accepted(message(org, "e-7")))
+            await client.until(1)
+        for records in flushes(org, names(1_000, 8), size=10):
+            await log.write(records)
+        async with reading(feed, key, filter='message.event_id.endsWith("7")', cursor=client.cursor) as again:
+            await again.until(100, within=30)
+    assert again.events == [f"e-{number}" for number in range(17, 1_008, 10)]
+
+
 @pytest.mark.parametrize(
     ("parameters", "status", "detail"),
     [
-        ({"filter": "message.size > 3"}, 400, "do not work yet"),
+        ({"filter": "message.size > "}, 400, "filter"),
+        ({"filter": "data.map(x, x)"}, 400, "filter"),
         ({"topic": "a..b"}, 400, "not a pattern"),
         ({"verdict": "maybe"}, 400, "verdict"),
         ({"colour": "blue"}, 400, "colour"),
