@@ -4,7 +4,8 @@ import asyncio
 import time
 
 from shared.adapters.nats.endpoint import Endpoint
-from shared.adapters.nats.link import LONGEST_PAUSE, RETRY_EVERY, Link
+from shared.adapters.nats.connection import RETRY_EVERY
+from shared.adapters.nats.link import LONGEST_PAUSE, Link
 
 
 async def test_a_dead_backbone_is_tried_less_and_less_often_when_it_stays_away() -> None:
