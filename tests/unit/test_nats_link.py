@@ -3,8 +3,8 @@
 import asyncio
 import time
 
-from shared.adapters.nats.endpoint import Endpoint
 from shared.adapters.nats.connection import RETRY_EVERY
+from shared.adapters.nats.endpoint import Endpoint
 from shared.adapters.nats.link import LONGEST_PAUSE, Link
 
 
