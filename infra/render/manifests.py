@@ -25,7 +25,7 @@ Json = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 CLUSTERS = ROOT / "knative" / "clusters"
 BUILD = ROOT / "build"
-CORE = "switchboard/core"  # the image in knative/base, whatever a cluster calls it
+CORE, RECONCILE = "switchboard/core", "switchboard/reconcile"  # the images in knative/base, whatever a cluster calls them
 LOCAL = "dev.local/"  # images that come from `make images` alone, and have its tag
 FIRST = ("Namespace", "ServiceAccount", "ConfigMap", "NetworkPolicy")  # of the written files; then by kind
 GATEWAY = {
@@ -99,7 +99,7 @@ def _kustomization(folder: Path, over: Path) -> Json:
             {"name": "gateway-envoy", "files": generated, "options": {"labels": GATEWAY}},
             {"name": "switchboard-settings", "behavior": "merge", "literals": [f"NAMESPACE={namespace}"]},
         ],
-        "images": [{"name": image["newName"], "newTag": tag}],
+        "images": [{"name": image["newName"], "newTag": tag}, _reconcile(folder, image["newName"]) | {"newTag": tag}],
         "labels": [{"pairs": {"app.kubernetes.io/version": tag}}],
     }
 
@@ -118,6 +118,15 @@ def _namespace(folder: Path) -> str:
     if found is None:
         raise Misconfigured(f"{folder}/kustomization.yaml must say its namespace")
     return str(found)
+
+
+def _reconcile(folder: Path, core: str) -> Json:
+    """What the image of reconcile-backbones is called: as the cluster says, else like the other one, with `reconcile` for its `core`."""
+    for layer in _layers(folder):
+        for image in layer.get("images", ()):
+            if image["name"] == RECONCILE and "newName" in image:
+                return {"name": image["newName"]}
+    return {"name": RECONCILE, "newName": core.removesuffix("core") + "reconcile" if core.endswith("core") else f"{core}-reconcile"}
 
 
 def _image(folder: Path) -> Json:

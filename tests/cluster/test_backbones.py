@@ -125,7 +125,7 @@ async def published(api: Api, backbone: dict[str, Any], id: str) -> int:
     doors = NatsBackbones({})
     await doors.start()
     try:
-        await eventually(lambda: api.resources.snapshots.current.reach(backbone["id"]), within=WITHIN)
+        await eventually(lambda: (found := api.resources.snapshots.current.reach(backbone["id"])) and found.endpoint, within=WITHIN)
         doors.follow(endpoints_of(api.resources.snapshots.current.backbones, None))
         await eventually(lambda: doors.reachable(backbone["id"]), within=WITHIN)
         group = await doors.publish(backbone["id"], "acme", [Outgoing(accepted(id, org="acme").message, 1)])

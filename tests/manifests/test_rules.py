@@ -28,7 +28,8 @@ from tests.manifests.objects import (
 
 ROOT = Path(__file__).parents[2]
 LABELS = ("name", "component", "part-of", "managed-by", "version")
-PODS = ("logger", "nats-source", "redis-source", "websocket")
+PODS = ("logger", "nats-source", "reconcile-backbones", "redis-source", "websocket")
+ASKS = "reconcile-backbones"  # the API server
 DRAIN_S = 30  # queue-proxy's: it goes on serving for so long when its pod is told to end, before the function is told
 
 
@@ -48,9 +49,22 @@ def test_container_may_do_nothing_but_its_work_when_it_runs(rendered: Rendered) 
 
 def test_pod_holds_no_credential_of_the_cluster_when_it_runs(rendered: Rendered) -> None:
     for name, each in with_pods(rendered):
-        assert pod_of(each)["automountServiceAccountToken"] is False, name
+        assert pod_of(each)["automountServiceAccountToken"] is (each["metadata"]["name"] == ASKS), name
         assert pod_of(each)["enableServiceLinks"] is False, name
-    assert not [one for objects in rendered.values() for one in objects if "Role" in one["kind"]]
+    roles = [one for objects in rendered.values() for one in objects if "Role" in one["kind"]]
+    assert {(one["kind"], one["metadata"]["name"]) for one in roles} == {("Role", ASKS), ("RoleBinding", ASKS)}
+
+
+def test_reconciler_may_do_what_the_chart_makes_and_no_more_when_it_runs(rendered: Rendered) -> None:
+    role = named(rendered["production"], "Role", ASKS)
+    may = {(resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
+    assert not [one for one in may if "*" in one]
+    changed = {resource for resource, verb in may if verb not in ("get", "list")}
+    assert changed == {"configmaps", "services", "statefulsets", "poddisruptionbudgets", "networkpolicies"}
+    assert {verb for resource, verb in may if resource == "secrets"} == {"get"}
+    binding = named(rendered["production"], "RoleBinding", ASKS)
+    assert [(one["kind"], one["name"]) for one in binding["subjects"]] == [("ServiceAccount", ASKS)]
+    assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) == ("Role", ASKS)
 
 
 def test_pod_of_ours_has_an_account_of_its_own_when_it_runs(rendered: Rendered) -> None:

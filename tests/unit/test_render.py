@@ -111,6 +111,7 @@ def _tree(folder: Path) -> Path:
         "infra/c.py": "3",
         "charts/d.yaml": "6",
         "requirements.lock": "4",
+        "requirements-reconcile.lock": "7",
         ".dockerignore": "5",
     }.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +128,16 @@ def _tag(folder: Path) -> str:
 
 @pytest.mark.parametrize(
     "path",
-    ["functions/a.py", "shared/new.py", "infra/c.py", "charts/d.yaml", "requirements.lock", ".dockerignore", "infra/images/Dockerfile"],
+    [
+        "functions/a.py",
+        "shared/new.py",
+        "infra/c.py",
+        "charts/d.yaml",
+        "requirements.lock",
+        "requirements-reconcile.lock",
+        ".dockerignore",
+        "infra/images/Dockerfile",
+    ],
 )
 def test_tag_is_another_when_what_goes_into_the_images_changes(tmp_path: Path, path: str) -> None:
     tree = _tree(tmp_path)
