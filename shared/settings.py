@@ -101,6 +101,7 @@ class Settings:
     bind: str = field(default="127.0.0.1", metadata=TEXT)
     port: int = field(default=8080, metadata=_by(_whole(0, 65535)))  # 0: any free one
     secret_file: Path | None = field(default=None, metadata=PATH)
+    edge_keys: Path | None = field(default=None, metadata=PATH)  # a hub's: a folder with a file for each edge that has a key of its own
     backbone_credentials: Path | None = field(default=None, metadata=PATH)  # a folder: a file for each backbone of the registry, by id
     # Who may deliver CloudEvents WebHooks to the events path: origins with commas between, `*` for any.
     webhook_origins: str = field(default="", metadata=TEXT)

@@ -4,7 +4,7 @@ The body is MessagePack of shared.domain.snapshot.Snapshot, the very bytes that 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fastapi import FastAPI, Query, Request, Response
 from starlette.status import HTTP_304_NOT_MODIFIED
@@ -13,6 +13,7 @@ from shared.domain.errors import NotFound
 from shared.domain.request_proof import FRESH_S, HEADER, verify_request
 from shared.domain.snapshot import Snapshot
 from shared.edge.writing import not_modified
+from shared.edge_keys import EdgeKeys
 from shared.resources import Resources
 from shared.snapshots import encode
 
@@ -29,7 +30,8 @@ _DESCRIBED = {
             "in": "header",
             "required": True,
             "schema": {"type": "string"},
-            "description": f"`<seconds since 1970>.<HMAC>` over method and target, made with the install's secret {FRESH_S} s ago at most.",
+            "description": f"`<seconds since 1970>.<HMAC>` over method and target, made {FRESH_S} s ago at most with the install's "
+            "secret, or an edge's own key.",
         },
         {"name": "if-none-match", "in": "header", "required": False, "schema": {"type": "string"}},
     ],
@@ -38,7 +40,7 @@ _DESCRIBED = {
 
 def add(app: FastAPI, resources: Resources) -> None:
     """Add the route to the app."""
-    encoded = _Encoded()
+    encoded, edges = _Encoded(), EdgeKeys(resources.settings.edge_keys)
 
     @app.get(
         "/v1/config/snapshot",
@@ -51,7 +53,7 @@ def add(app: FastAPI, resources: Resources) -> None:
         revision: int | None = Query(None, ge=0, le=LATEST),
         wait: float = Query(0, ge=0, le=MAX_WAIT, description="Seconds to wait for the revision, or for another than If-None-Match has."),
     ) -> Response:
-        _check_proof(request, resources)
+        _check_proof(request, (*resources.settings.secret_keys(), *edges.all()))
         if revision is None:
             found = await _waited(resources, lambda number: not not_modified(request, number), wait)
         else:
@@ -75,10 +77,9 @@ class _Encoded:
         return self._bytes
 
 
-def _check_proof(request: Request, resources: Resources) -> None:
+def _check_proof(request: Request, keys: Sequence[bytes]) -> None:
     query = request.scope["query_string"].decode("latin-1")
     target = request.scope["path"] + (f"?{query}" if query else "")
-    keys = resources.settings.secret_keys()
     verify_request(keys, request.method, target, int(time.time()), request.headers.get(HEADER, ""))
 
 

@@ -14,6 +14,7 @@ from shared.edge.asgi import Receive, Scope, Send
 from shared.edge.body import Deadlines, Gone, read_body, too_large
 from shared.edge.flight import Flight
 from shared.edge.problems import NotAllowed, answer_problem
+from shared.edge_keys import EdgeKeys
 from shared.ports import FeedWriter
 from shared.resources import Resources
 from shared.stages import known as wire
@@ -30,6 +31,7 @@ class Rows:
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
         self._keys = resources.settings.secret_keys()
+        self._edges = EdgeKeys(resources.settings.edge_keys)
         self._flight, self._deadlines = Flight(max_bytes=IN_FLIGHT_BYTES), Deadlines()
         self._answers: dict[str, Answer] = {wire.BODIES: self._bodies, wire.DELIVERED: self._delivered}
 
@@ -60,7 +62,7 @@ class Rows:
             raise self._flight.overloaded()
         self._flight.bytes += len(body)
         try:
-            check_proof(self._keys, source, int(shard), body, request.headers.get(PROOF, ""))
+            check_proof((*self._keys, *self._edges.of(cluster)), source, int(shard), body, request.headers.get(PROOF, ""))
             await self._write(cluster, int(shard), body)
         finally:
             self._flight.bytes -= len(body)
@@ -89,7 +91,8 @@ class Rows:
         """The body, proven with its digest in the target."""
         query = request.scope["query_string"].decode("latin-1")
         proof = request.headers.get(HEADER, "")
-        verify_request(self._keys, request.method, f"{request.scope['path']}?{query}", int(time.time()), proof)
+        keys = (*self._keys, *self._edges.all())
+        verify_request(keys, request.method, f"{request.scope['path']}?{query}", int(time.time()), proof)
         body = await self._read(request, receive, wire.MAX_QUESTION)
         if query != body_digest(body):
             raise Unauthenticated("the body isn't the one that was proven (sha256)")

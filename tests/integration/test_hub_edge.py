@@ -116,19 +116,24 @@ class Clusters:
 def settings(
     tmp_path_factory: pytest.TempPathFactory, redis_databases: RedisDatabases, nats_url: str, databases: Databases, migrated_template: str
 ) -> Iterator[tuple[dict[str, str], dict[str, str], Path]]:
-    """Of the hub and of the edge, which knows no database; and a folder."""
+    """Of the hub and of the edge, which knows no database and has a key of its own; and a folder."""
     folder = tmp_path_factory.mktemp("clusters")
     with ExitStack() as stack:
         database = stack.enter_context(databases.temporary(migrated_template))
         edge_redis, edge_nats = (stack.enter_context(running(kind, folder / "edge-servers")) for kind in ("redis", "nats"))
-        hub = environment(folder, redis_databases.fresh(), nats_url, database) | {"SWITCHBOARD_CLUSTER": "hub"}
+        own_key = folder / "edges" / EDGE  # the edge doesn't have the install's secret
+        own_key.parent.mkdir()
+        own_key.write_text(secrets.token_hex(24))
+        hub = environment(folder, redis_databases.fresh(), nats_url, database)
+        hub |= {"SWITCHBOARD_CLUSTER": "hub", "SWITCHBOARD_EDGE_KEYS": str(own_key.parent)}
         edge = hub | {
             "SWITCHBOARD_REDIS_URL": edge_redis.url,
             "SWITCHBOARD_NATS_URL": edge_nats.url,
             "SWITCHBOARD_CLUSTER": EDGE,
             "SWITCHBOARD_STATE_DIR": str(folder / "edge"),
+            "SWITCHBOARD_SECRET_FILE": str(own_key),
         }
-        del edge["SWITCHBOARD_DATABASE_URL"]
+        del edge["SWITCHBOARD_DATABASE_URL"], edge["SWITCHBOARD_EDGE_KEYS"]
         yield hub, edge, folder
 
 

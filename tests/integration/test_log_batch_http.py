@@ -22,13 +22,16 @@ from shared.stages.rows import EVENT_TYPE, PROOF, SHARD, SOURCE, pack_batch, pro
 from tests.events import accepted
 from tests.servers import LocalServer
 
-KEY = b"k" * 40
+KEY, EDGE_KEY = b"k" * 40, b"e" * 40  # the install's, and the edge-1's own
 
 
 def settings(database_url: str, folder: Path) -> Settings:
     secret = folder / "secret"
     secret.write_bytes(KEY + b"\n")
-    return Settings(database_url=database_url, secret_file=secret, state_dir=folder)
+    edges = folder / "edges"
+    edges.mkdir(exist_ok=True)
+    (edges / "edge-1").write_bytes(EDGE_KEY + b"\n")
+    return Settings(database_url=database_url, secret_file=secret, state_dir=folder, edge_keys=edges)
 
 
 @pytest.fixture
@@ -141,3 +144,15 @@ async def test_logger_keeps_its_batch_when_the_answer_is_no_204(edge: Edge, data
     assert not call.reachable()
     assert rows(database) == []
     await call.close()
+
+
+@pytest.mark.parametrize(
+    ("cluster", "key", "status"), [("edge-1", EDGE_KEY, 204), ("edge-1", KEY, 204), ("edge-2", EDGE_KEY, 401), ("local", EDGE_KEY, 401)]
+)
+async def test_edge_hands_over_batches_of_its_own_cluster_alone_when_it_has_a_key_of_its_own(
+    client: httpx.AsyncClient, cluster: str, key: bytes, status: int
+) -> None:
+    source, body = source_of(cluster), pack_batch([(1, pack_flush(1_000_000, b"", pack_records([])))])
+    headers = {"ce-type": EVENT_TYPE, SHARD: "0", SOURCE: source, PROOF: proof_of(key, source, 0, body)}
+    answer = await client.post("/", content=body, headers=headers)
+    assert answer.status_code == status, answer.text
