@@ -18,6 +18,7 @@ from shared.ports import (
     ReceivedLog,
     Registry,
     SnapshotKeeper,
+    Streams,
 )
 from shared.session import Cookies
 from shared.settings import Settings
@@ -112,7 +113,7 @@ class Resources(Opened):
         """The log of messages that wait for their verdict, in the log's Redis."""
         return await self.once("received", self._open_received)
 
-    async def backbones(self) -> Backbones:
+    async def backbones(self) -> Streams:
         """The NATS backbones of this cluster."""
         return await self.once("backbones", self._open_backbones)
 
@@ -184,7 +185,7 @@ class Resources(Opened):
         )
         return await started(received), received.stop
 
-    async def _open_backbones(self) -> tuple[Backbones, Closing]:
+    async def _open_backbones(self) -> tuple[Streams, Closing]:
         from shared.adapters.nats.backbones import NatsBackbones
         from shared.adapters.nats.endpoint import endpoints_of
 

@@ -33,7 +33,11 @@ class Rows:
         self._keys = resources.settings.secret_keys()
         self._edges = EdgeKeys(resources.settings.edge_keys)
         self._flight, self._deadlines = Flight(max_bytes=IN_FLIGHT_BYTES), Deadlines()
-        self._answers: dict[str, Answer] = {wire.BODIES: self._bodies, wire.DELIVERED: self._delivered}
+        self._answers: dict[str, Answer] = {
+            wire.BODIES: self._bodies,
+            wire.DELIVERED: self._delivered,
+            wire.RECORDED: self._recorded,
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -86,6 +90,11 @@ class Rows:
     async def _delivered(self, request: Request, receive: Receive) -> Response:
         asked = wire.wanted_deliveries(await self._question(request, receive))
         return _packed(await known.delivered(asked, await self._resources.store()))
+
+    async def _recorded(self, request: Request, receive: Receive) -> Response:
+        asked = wire.wanted_recorded(await self._question(request, receive))
+        store = await self._resources.store()
+        return _packed(await store.recorded(asked.backbone, asked.org, asked.since, asked.after, asked.limit))
 
     async def _question(self, request: Request, receive: Receive) -> bytes:
         """The body, proven with its digest in the target."""

@@ -22,17 +22,19 @@ from functions.logger.relay import Relay
 from functions.logger.relays import Gone, Relays
 from functions.logger.retention import Sweeper
 from functions.pipeline import Judge, Lanes, lanes, write_rows
+from shared.adapters.redis.keys import shard_of
 from shared.adapters.redis.log_reader import RedisLogReader
 from shared.adapters.redis.relay_log import RedisRelayLog
 from shared.adapters.redis.waited_for import waited_for
 from shared.domain.errors import Unavailable
 from shared.domain.logged import Entry, Taken
 from shared.domain.message import Message
+from shared.domain.repairing import Recorded
 from shared.domain.retention import Retention
 from shared.edge.app import Edge
 from shared.edge.asgi import ASGIApp
 from shared.edge.server import run
-from shared.ports import Backbones
+from shared.ports import Streams
 from shared.receipts import Persistent, Places
 from shared.resources import Resources
 from shared.settings import Settings
@@ -65,6 +67,7 @@ class Pod:
         gauges["logger_failures"] = lambda: float(sum(logger.failures for logger in self._loggers))
         gauges["logger_waits"] = lambda: float(any(logger.behind for logger in self._loggers))
         gauges["relay_delivered"] = lambda: float(sum(relay.delivered for relay in self._relays))
+        gauges["relay_repaired"] = lambda: float(sum(relay.repaired for relay in self._relays))
         gauges["relay_held"] = lambda: float(sum(relay.leased and relay.state not in ("", "open") for relay in self._relays))
         gauges["relay_stuck"] = lambda: float(sum(relay.stuck for relay in self._relays if relay.leased))
         gauges["relay_leases"] = lambda: float(sum(relay.leased for relay in self._relays))
@@ -167,11 +170,19 @@ class Pod:
         current = snapshots.current
         return {current.home, *(one.id for one in current.backbones)}, not snapshots.lost
 
-    async def _relay_to(self, shard: int, backbone: str, backbones: Backbones, stop: asyncio.Event, schedule: Schedule | None) -> None:
+    async def _relay_to(self, shard: int, backbone: str, backbones: Streams, stop: asyncio.Event, schedule: Schedule | None) -> None:
         settings = self._resources.settings
         relay_log = RedisRelayLog(settings.required("redis_url"), shard, backbone, limit_bytes=settings.log_bytes, worker=self._worker)
         schedules = self._schedule if schedule is None else None
-        relay = Relay(relay_log, backbone, backbones, Store(self._resources), schedule, schedules)
+        relay = Relay(
+            relay_log,
+            backbone,
+            backbones,
+            Store(self._resources),
+            schedule,
+            schedules,
+            lambda message: shard_of(message.org, message.source, settings.log_shards) == shard,
+        )
         self._relays.append(relay)
         try:
             await relay.run(stop)
@@ -193,6 +204,10 @@ class Store:
     async def delivered(self, backbone: str, wanted: Sequence[tuple[bytes, bytes]]) -> set[tuple[bytes, bytes]]:
         """See Known.delivered."""
         return await (await self._resources.known()).delivered(backbone, wanted)
+
+    async def recorded(self, backbone: str, org: str, since: int, after: Recorded | None, limit: int) -> list[Recorded]:
+        """See Known.recorded."""
+        return await (await self._resources.known()).recorded(backbone, org, since, after, limit)
 
 
 def hands_over(settings: Settings) -> bool:

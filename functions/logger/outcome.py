@@ -39,15 +39,16 @@ def schedule_of(way: Delivering) -> Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One message on its way to one backbone: pending there or, with `retry`, refused by it before."""
+    """One message on its way to one backbone: pending there or, with `retry`, refused by it before, or, with `repair`, lost by it."""
 
     flush: int
     index: int
     message: Message
     retry: Retry | None = None
+    repair: bool = False
 
     def outgoing(self) -> Outgoing:
-        return Outgoing(self.message, self.message.revision, known=self.retry is not None)
+        return Outgoing(self.message, self.message.revision, known=self.retry is not None, repair=self.repair)
 
 
 @dataclass

@@ -7,14 +7,16 @@ entry on; with fewer than 1,000 messages left it sets `closing`, so that doors l
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from functions.logger.outcome import Item, Round, Schedule, Schedules
+from functions.logger.repair import Repair
 from shared.domain.errors import Conflict, SwitchboardError, Unavailable
 from shared.domain.message import Message
 from shared.domain.relaying import Gate, Pending, Waiting
+from shared.domain.repairing import Marked
 from shared.pause import set_within
-from shared.ports import Backbones, Known, RelayLog
+from shared.ports import Known, RelayLog, Streams
 
 OPEN, HELD, CLOSING = "open", "held", "closing"
 GROUP = 1_000  # messages of one org in flight
@@ -38,18 +40,21 @@ class Relay:
         self,
         relay_log: RelayLog,
         backbone: str,
-        backbones: Backbones,
+        backbones: Streams,
         store: Known,
         schedule: Schedule | None = None,
         schedules: Schedules | None = None,
+        ours: Callable[[Message], bool] = lambda _: True,
     ) -> None:
         self.backbone = backbone
         self.delivered = 0  # messages
+        self.repaired = 0  # messages that the backbone had lost
         self.state = ""  # of the gate, as last seen
         self.stuck = 0  # flushes that could not be read and were not delivered, as last seen
         self._log = relay_log
         self._backbones = backbones
         self._store = store
+        self._repair = Repair(relay_log, backbone, backbones, store, ours)
         self._schedule = schedule or Schedule()
         self._schedules = schedules or (lambda _: self._schedule)
         self._failures = 0  # in a row: rounds that lost something, or could not be done
@@ -135,12 +140,32 @@ class Relay:
             if gate.state == CLOSING:
                 await self._log.turn(gate, HELD)
             return self._schedule.look_s
+        if self._repair.due(gate) and (lost := await self._repair.lost(gate)):
+            return await self._mend(lost, gate)
         if gate.due:
             await self._retry(gate)
         if gate.state == CLOSING:  # somebody stopped half-way
             await self._log.turn(gate, HELD)
             return 0.0
         return self._schedule.look_s if gate.state == OPEN else await self._drain(gate)
+
+    async def _mend(self, lost: Sequence[Marked], gate: Gate) -> float:
+        """Hold a backbone that lost messages, and give it those of each org again, in order. Raises Unavailable, Conflict."""
+        if gate.state != HELD:
+            log.error("backbone %s lacks messages that it took, of %s: it is held until it has them", self.backbone, _orgs(lost))
+            await self._log.turn(gate, HELD)
+            return 0.0
+        await self._repair.written()
+        for marked in lost:
+            before = self.repaired
+            async for messages in self._repair.missing(marked.org, self._now()):
+                made = Round(self.backbone, self._schedules, self._now())
+                if not await self._publish(made, {marked.org: [Item(0, 0, message, repair=True) for message in messages]}):
+                    return self._pause()
+                self.repaired += made.delivered
+            await self._repair.mended(marked.org)
+            log.warning("backbone %s has %d messages of %s again that it had lost", self.backbone, self.repaired - before, marked.org)
+        return 0.0
 
     async def _drain(self, gate: Gate) -> float:
         """One round of a held backbone; after a failed one a single message, to see whether it answers."""
@@ -297,3 +322,7 @@ class Relay:
 def _digested(waiting: Waiting) -> tuple[bytes, bytes]:
     """The message as delivery records are asked for it: an id alone may be of several."""
     return waiting.id, waiting.message.digest if waiting.message else b""
+
+
+def _orgs(lost: Sequence[Marked]) -> str:
+    return ", ".join(marked.org for marked in lost[:10]) + (f" and {len(lost) - 10} more" if len(lost) > 10 else "")

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence, Set
 
 from shared.domain.errors import Unavailable
 from shared.domain.publishing import Outgoing, Published, PublishedGroup
+from shared.domain.repairing import InStream
 from shared.pause import set_within
 
 LOOK_S = 0.5  # between two looks at which there are
@@ -71,12 +72,20 @@ class Relays:
 
 
 class Gone:
-    """The Backbones port where a backbone is no more: it refuses everything, and a relay whose schedule has one attempt buries it."""
+    """The Streams port where a backbone is no more: it refuses everything, and a relay whose schedule has one attempt buries it."""
 
     async def publish(self, backbone: str, org: str, group: Sequence[Outgoing]) -> PublishedGroup:
         """All of it refused."""
         refused = Published(refused=f"no-route: there is no backbone {backbone} any more")
         return PublishedGroup(backbone, f"sb-{org}", "", ("",) * len(group), (refused,) * len(group))
+
+    async def look(self, backbone: str, org: str, sequences: Sequence[int]) -> InStream:
+        """Nothing: there is no stream any more, and nothing to repair."""
+        return InStream("", 0, 0, {})
+
+    def connection(self, backbone: str) -> int:
+        """None."""
+        return 0
 
     def reachable(self, backbone: str) -> bool:
         """Always: nothing is waited for."""

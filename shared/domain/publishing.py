@@ -12,6 +12,7 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
     revision: int
     known: bool = False
     nats_id: str | None = None  # Nats-Msg-Id; None: the message id. Replays have their own.
+    repair: bool = False  # published again to a stream that lost it
 
 
 class Published(msgspec.Struct, frozen=True, gc=False):

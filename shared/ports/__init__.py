@@ -1,6 +1,6 @@
 """What a handler may ask of the world. Each port has a behavioural suite in tests/conformance/, run on every adapter."""
 
-from shared.ports.backbones import Backbones
+from shared.ports.backbones import Backbones, Streams
 from shared.ports.config import ConfigDocuments, ConfigSource, ConfigStore, SnapshotKeeper
 from shared.ports.deploying import BackboneStreams, Leases, Provider
 from shared.ports.feed import FeedReader, FeedWriter
@@ -30,5 +30,6 @@ __all__ = [
     "Registry",
     "RelayLog",
     "SnapshotKeeper",
+    "Streams",
     "SubmitLists",
 ]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from shared.domain.publishing import Outgoing, PublishedGroup
+from shared.domain.repairing import InStream
 
 
 class Backbones(Protocol):
@@ -18,3 +19,13 @@ class Backbones(Protocol):
 
     def reachable(self, backbone: str) -> bool:
         """Whether there is a live connection to it now."""
+
+
+class Streams(Backbones, Protocol):
+    """Backbones whose streams can be looked at, which repair needs: those that this process itself is connected to."""
+
+    async def look(self, backbone: str, org: str, sequences: Sequence[int]) -> InStream:
+        """What the org's stream has, by its leader's word. Makes no stream. Raises Unavailable."""
+
+    def connection(self, backbone: str) -> int:
+        """The number of the connection to it: another one after each reconnect; 0 where there was none."""

@@ -8,6 +8,7 @@ from shared.domain.message import Message
 from shared.domain.received import Entered, Received, Ruling, Settled
 from shared.domain.record import Accepted, Attempt, Deliveries
 from shared.domain.relaying import Gate, Oldest, Relayed, Retry
+from shared.domain.repairing import Mark, Marked
 
 Publish = Callable[[Sequence[Entry]], None]
 
@@ -122,3 +123,15 @@ class RelayLog(Protocol):
 
     async def done(self, relayed: Relayed) -> None:
         """Note all of it, in one step. After Unavailable the outcome is unknown: ask for the oldest again."""
+
+    async def marks(self) -> list[Marked]:
+        """What was recorded of the backbone's streams, an entry an org, by this shard's doors and relays."""
+
+    async def trust(self, marked: Sequence[Marked]) -> None:
+        """These doubts were looked at, and the streams have what they must."""
+
+    async def mark(self, org: str, mark: Mark | None) -> None:
+        """Remember this of the org's stream, and nothing else (None: nothing at all): it was repaired."""
+
+    async def unwritten(self) -> tuple[int | None, int]:
+        """The oldest flush that no logger has committed yet, None where there is none; and the last flush logged."""

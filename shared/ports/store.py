@@ -5,6 +5,7 @@ from typing import Protocol
 
 from shared.domain.message import Message
 from shared.domain.record import Flush
+from shared.domain.repairing import Recorded
 from shared.domain.retention import Retention
 from shared.domain.stored import History, Search, StoredMessage
 
@@ -27,6 +28,13 @@ class Known(Protocol):
 
         An id may have several: a conflict is a message too. One that was logged again later has the row of its first copy, so the one
         logged last until then is meant. None for logged_at: the newest that is no conflict.
+        """
+
+    async def recorded(self, backbone: str, org: str, since: int, after: Recorded | None, limit: int) -> list[Recorded]:
+        """What the backbone is recorded to have taken of the org's since that time, the oldest first, from behind `after` on.
+
+        Of a message that was delivered again only the last time counts; of one that is in conflict with another each does, for the
+        records don't tell them apart.
         """
 
 

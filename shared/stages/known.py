@@ -6,8 +6,9 @@ import msgspec
 
 from shared.domain.errors import Malformed
 from shared.domain.message import Message
+from shared.domain.repairing import Recorded
 
-BATCHES, BODIES, DELIVERED = "/v1/log/batches", "/v1/log/bodies", "/v1/log/delivered"
+BATCHES, BODIES, DELIVERED, RECORDED = "/v1/log/batches", "/v1/log/bodies", "/v1/log/delivered", "/v1/log/recorded"
 AT_ONCE = 1_000  # messages a question asks for
 MAX_QUESTION = 128 * 1024  # bytes
 
@@ -39,9 +40,21 @@ class Delivered(msgspec.Struct, frozen=True, array_like=True):
     places: tuple[int, ...]
 
 
+class WantedRecorded(msgspec.Struct, frozen=True, array_like=True):
+    """What a backbone took of an org's: see Known.recorded. The answer is a list of Recorded."""
+
+    backbone: str
+    org: str
+    since: int
+    after: Recorded | None
+    limit: int
+
+
 encode = msgspec.msgpack.Encoder().encode
 decode_bodies = msgspec.msgpack.Decoder(Bodies).decode
 decode_delivered = msgspec.msgpack.Decoder(Delivered).decode
+decode_recorded = msgspec.msgpack.Decoder(list[Recorded]).decode
+_wanted_recorded = msgspec.msgpack.Decoder(WantedRecorded).decode
 _wanted_bodies = msgspec.msgpack.Decoder(WantedBodies).decode
 _wanted_deliveries = msgspec.msgpack.Decoder(WantedDeliveries).decode
 
@@ -65,6 +78,20 @@ def wanted_deliveries(body: bytes) -> WantedDeliveries:
     except msgspec.DecodeError as error:
         raise Malformed(f"the question can't be read: {error}") from error
     _check(asked.wanted)
+    return asked
+
+
+def wanted_recorded(body: bytes) -> WantedRecorded:
+    """Raises Malformed."""
+    try:
+        asked = _wanted_recorded(body)
+    except msgspec.DecodeError as error:
+        raise Malformed(f"the question can't be read: {error}") from error
+    if not 0 < asked.limit <= AT_ONCE:
+        raise Malformed(f"limit: from 1 to {AT_ONCE}")
+    times = (asked.since,) if asked.after is None else (asked.since, asked.after.time, asked.after.sequence)
+    if any(not 0 <= time < 2**62 for time in times):
+        raise Malformed("since, after: out of range")
     return asked
 
 

@@ -31,3 +31,32 @@ class KnownConformance:
         assert await known.delivered("local", wanted) == set(wanted)
         assert await known.delivered("elsewhere", wanted) == set()
         assert len(await known.bodies([(id, None) for id, _ in wanted])) == len(wanted)
+
+    async def test_deliveries_come_oldest_first_and_some_at_a_time_when_they_are_asked_for(
+        self, store: MessageStore, known: Known, org: str
+    ) -> None:
+        records = [accepted(str(number), org) for number in range(5)]
+        notes = [taken(record.message, number + 1, time=NOON + number) for number, record in enumerate(records)]
+        refused = taken(records[0].message, 0, time=NOON + 9, error="no")
+        await store.write(0, [flush(1, *records), flush(2, *notes, refused)])
+        first = await known.recorded("local", org, NOON + 1, None, 3)
+        assert [(each.id, each.sequence, each.time, each.created) for each in first] == [
+            (records[number].message.id, number + 1, NOON + number, notes[0].created) for number in (1, 2, 3)
+        ]
+        assert [each.sequence for each in await known.recorded("local", org, NOON + 1, first[-1], 3)] == [5]
+        assert await known.recorded("elsewhere", org, NOON, None, 3) == []
+        assert await known.recorded("local", f"{org}-other", NOON, None, 3) == []
+
+    async def test_the_last_delivery_counts_when_a_message_was_delivered_again(self, store: MessageStore, known: Known, org: str) -> None:
+        record = accepted("1", org)
+        await store.write(0, [flush(1, record, taken(record.message, 3, time=NOON), taken(record.message, 9, time=NOON + 5))])
+        assert [each.sequence for each in await known.recorded("local", org, NOON, None, 10)] == [9]
+
+    async def test_every_delivery_counts_when_an_id_is_of_two_messages(self, store: MessageStore, known: Known, org: str) -> None:
+        first, other = accepted("1", org), accepted("1", org, body=None)
+        await store.write(0, [flush(1, first, taken(first.message, 3, time=NOON + 1), logged_at=NOON)])
+        await store.write(0, [flush(2, other, taken(other.message, 4, time=NOON + 6), logged_at=NOON + 5)])
+        found = await known.recorded("local", org, NOON, None, 10)
+        assert [each.sequence for each in found] == [3, 4]
+        bodies = await known.bodies([(each.id, each.time) for each in found])
+        assert list(bodies.values()) == [first.message, other.message]

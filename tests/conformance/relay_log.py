@@ -5,19 +5,23 @@ one shard. `lapse` ends a worker's lease as time does, `age` makes what was logg
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
+import msgspec
 import pytest
 
 from shared.domain.errors import Conflict
 from shared.domain.logged import Entry
 from shared.domain.record import DeadLetter, Deliveries
 from shared.domain.relaying import Oldest, Relayed, Retry
+from shared.domain.repairing import Mark, Marked
 from shared.ports import LogQueue, RelayLog
 from tests.conformance.log_queue import taken
 from tests.events import accepted
 from tests.waiting import eventually
 
 Act = Callable[[], Awaitable[None]]
+Logged = Callable[[], Awaitable[list[object]]]
 
 
 def ids(oldest: Oldest) -> list[str]:
@@ -181,5 +185,83 @@ class RelayLogConformance:
         assert dead in records
         assert any(isinstance(record, Deliveries) for record in records)
 
+    async def test_the_highest_delivery_of_each_org_is_remembered_whoever_noted_it(
+        self, queue: LogQueue, relay: RelayLog, logged: Logged
+    ) -> None:
+        first, second, third = await queue.append([accepted("e1"), accepted("e2"), accepted("e3")])
+        assert await relay.marks() == []
+        queue.delivered([first, second], delivered([first, second], 4, 5))
+        await eventually(partial(_count, logged, 1))
+        assert await relay.marks() == [Marked("acme", mark(5, second))]
+        await relay.lease()
+        await relay.done(Relayed(part=[(third.flush, (2,))], records=[delivered([third], 6), refusal(first)]))
+        assert await relay.marks() == [Marked("acme", mark(6, third))]
 
-Logged = Callable[[], Awaitable[list[object]]]
+    async def test_a_lower_sequence_makes_a_doubt_and_lowers_nothing(self, queue: LogQueue, relay: RelayLog, logged: Logged) -> None:
+        first, second, third = await queue.append([accepted("e1"), accepted("e2"), accepted("e3")])
+        for number, (entry, sequence) in enumerate(((first, 9), (second, 8), (third, 10)), 1):
+            queue.delivered([entry], delivered([entry], sequence))
+            await eventually(partial(_count, logged, number))
+        assert await relay.marks() == [Marked("acme", mark(10, third), mark(9, first))]
+
+    async def test_another_stream_makes_a_doubt_and_is_remembered(self, queue: LogQueue, relay: RelayLog, logged: Logged) -> None:
+        first, second = await queue.append([accepted("e1"), accepted("e2")])
+        for number, (entry, sequence, created) in enumerate(((first, 9, BEFORE), (second, 1, LATER)), 1):
+            queue.delivered([entry], delivered([entry], sequence, created=created))
+            await eventually(partial(_count, logged, number))
+        assert await relay.marks() == [Marked("acme", mark(1, second, LATER), mark(9, first))]
+
+    async def test_a_doubt_goes_when_it_was_looked_at_and_not_a_later_one(
+        self, queue: LogQueue, relay: RelayLog, rival: RelayLog, lapse: Act
+    ) -> None:
+        first, second = await queue.append([accepted("e1"), accepted("e2")])
+        await relay.lease()
+        await relay.done(Relayed(records=[delivered([first], 9), delivered([second], 8)]))
+        (doubtful,) = await relay.marks()
+        await relay.trust([Marked("acme", doubtful.mark, mark(7, first))])
+        assert await relay.marks() == [doubtful]
+        await relay.trust([doubtful])
+        assert await relay.marks() == [Marked("acme", mark(9, first))]
+        await lapse()
+        await rival.lease()
+        for fenced in (relay.trust([doubtful]), relay.mark("acme", None)):
+            with pytest.raises(Conflict):
+                await fenced
+
+    async def test_only_what_a_repaired_stream_ends_with_is_remembered(self, queue: LogQueue, relay: RelayLog) -> None:
+        first, second = await queue.append([accepted("e1"), accepted("e2")])
+        await relay.lease()
+        await relay.done(Relayed(records=[delivered([first], 9), delivered([second], 8)]))
+        await relay.mark("acme", mark(3, second, LATER))
+        assert await relay.marks() == [Marked("acme", mark(3, second, LATER))]
+        await relay.mark("acme", None)
+        assert await relay.marks() == []
+
+    async def test_the_oldest_flush_no_store_has_is_told(self, queue: LogQueue, relay: RelayLog, written: Act) -> None:
+        assert await relay.unwritten() == (None, 0)
+        (first,) = await queue.append([accepted("e1")])
+        (second,) = await queue.append([accepted("e2")])
+        assert await relay.unwritten() == (first.flush, second.flush)
+        await written()
+        assert await relay.unwritten() == (None, second.flush)
+
+
+BEFORE, LATER = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
+
+
+def delivered(entries: list[Entry], *sequences: int, created: str = BEFORE) -> Deliveries:
+    """The entries under these sequences."""
+    return msgspec.structs.replace(taken(entries), sequences=sequences, created=created)
+
+
+def refusal(entry: Entry) -> Deliveries:
+    """A reachable backbone refused it."""
+    return msgspec.structs.replace(taken([entry]), sequences=(0,), error="no")
+
+
+def mark(sequence: int, entry: Entry, created: str = BEFORE) -> Mark:
+    return Mark(created, sequence, entry.message.id)
+
+
+async def _count(logged: Logged, count: int) -> bool:
+    return sum(isinstance(record, Deliveries) for record in await logged()) == count

@@ -3,7 +3,8 @@
 import pytest
 
 from shared.adapters.memory.backbones import MemoryBackbones
-from tests.conformance.backbones import BACKBONE, BackbonesConformance, Stage, Stored, outgoing
+from tests.conformance.backbones import BACKBONE, BackbonesConformance, Stored, outgoing
+from tests.conformance.streams import Stage, StreamsConformance
 
 
 class MemoryStage:
@@ -19,7 +20,7 @@ class MemoryStage:
         return found
 
 
-class TestMemoryBackbones(BackbonesConformance):
+class TestMemoryBackbones(BackbonesConformance, StreamsConformance):
     @pytest.fixture
     def stage(self) -> Stage:
         return MemoryStage()

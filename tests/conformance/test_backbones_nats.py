@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from shared.adapters.nats.backbones import NatsBackbones
-from tests.conformance.backbones import BackbonesConformance, Stage, Stored
+from tests.conformance.backbones import BackbonesConformance, Stored
+from tests.conformance.streams import Stage, StreamsConformance
 from tests.nats_streams import connected, read_stream
 
 
@@ -18,7 +19,7 @@ class NatsStage:
         return await read_stream(self._url, org)
 
 
-class TestNatsBackbones(BackbonesConformance):
+class TestNatsBackbones(BackbonesConformance, StreamsConformance):
     @pytest.fixture
     async def stage(self, nats_url: str) -> AsyncIterator[Stage]:
         async with connected(nats_url) as backbones:

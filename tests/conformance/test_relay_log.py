@@ -9,6 +9,7 @@ import redis
 from shared.adapters.memory.log_queue import MemoryLogQueue
 from shared.adapters.memory.relay_log import MemoryRelayLog, Relays
 from shared.adapters.redis.log_queue import RedisLogQueue
+from shared.adapters.redis.log_reader import RedisLogReader
 from shared.adapters.redis.relay_log import RedisRelayLog
 from shared.domain.record import unpack_flush
 from tests.conformance.relay_log import Act, Logged, RelayLogConformance
@@ -57,6 +58,14 @@ class TestMemory(RelayLogConformance):
             return [record for flush in queue.flushes for _, record in flush.new()]
 
         return logged
+
+    @pytest.fixture
+    def written(self, relays: Relays, queue: MemoryLogQueue) -> Act:
+        async def written() -> None:
+            relays.written = len(queue.flushes)
+
+        relays.written = 0
+        return written
 
 
 class TestRedis(RelayLogConformance):
@@ -108,3 +117,12 @@ class TestRedis(RelayLogConformance):
             return [record for flush in flushes for _, record in flush.new()]
 
         return logged
+
+    @pytest.fixture
+    def written(self, redis_url: str) -> Act:
+        async def written() -> None:
+            reader = RedisLogReader(redis_url, 0, worker="logger")
+            await reader.commit(await reader.take(1 << 20, 1_000))
+            await reader.close()
+
+        return written

@@ -11,12 +11,39 @@ import msgspec
 import pytest
 import uvloop
 
-from shared.adapters.nats.backbones import NatsBackbones
+from shared.adapters.nats.backbones import AGAIN_CONNECTED, NatsBackbones
+from shared.domain.errors import Unavailable
 from shared.domain.publishing import Outgoing
 from tests.conformance.backbones import BACKBONE, message, outgoing, sequences
 from tests.nats_streams import connected, read_stream
 from tests.servers import LocalServer, running
 from tests.waiting import eventually
+
+
+async def looked_at(backbones: NatsBackbones, org: str) -> None:
+    """Connected again, and what the stream has was looked at, as a relay does first."""
+
+    async def looked() -> bool:
+        try:
+            return bool((await backbones.look(BACKBONE, org, ())).created)
+        except Unavailable:
+            return False
+
+    await eventually(looked, within=30)
+
+
+async def test_first_group_is_lost_unsent_when_a_new_connection_was_not_looked_at(own_nats: LocalServer, org: str) -> None:
+    async with connected(own_nats.url) as backbones:
+        await backbones.publish(BACKBONE, org, outgoing(org, 1))
+        number = backbones.connection(BACKBONE)
+        own_nats.kill()
+        await eventually(lambda: not backbones.reachable(BACKBONE))
+        own_nats.start()
+        await eventually(lambda: backbones.reachable(BACKBONE), within=30)
+        assert backbones.connection(BACKBONE) > number
+        lost = await backbones.publish(BACKBONE, org, outgoing(org, 2))
+        assert [result.lost for result in lost.results] == [AGAIN_CONNECTED] * 2
+        assert sequences(await backbones.publish(BACKBONE, org, outgoing(org, 1))) == [2]
 
 
 async def test_start_returns_and_publishing_works_later_when_the_server_is_down_at_first(tmp_path: Path, org: str) -> None:
@@ -71,7 +98,7 @@ async def test_publishing_goes_on_in_order_when_the_server_was_killed_and_came_b
         lost = await backbones.publish(BACKBONE, org, missing)
         assert {result.lost for result in lost.results} == {"no connection"}
         own_nats.start()
-        await eventually(lambda: backbones.reachable(BACKBONE), within=30)
+        await looked_at(backbones, org)
         known = [msgspec.structs.replace(one, known=True) for one in missing]
         published = await backbones.publish(BACKBONE, org, known)
         assert (published.created, published.stream) == (first.created, first.stream)
@@ -85,7 +112,7 @@ async def test_nothing_is_stored_late_when_it_was_lost_in_a_disconnection(own_na
         own_nats.kill()
         await backbones.publish(BACKBONE, org, outgoing(org, 10))
         own_nats.start()
-        await eventually(lambda: backbones.reachable(BACKBONE), within=30)
+        await looked_at(backbones, org)
         [last] = outgoing(org)
         assert sequences(await backbones.publish(BACKBONE, org, [last])) == [2]
 

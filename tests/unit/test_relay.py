@@ -16,6 +16,7 @@ from shared.domain.errors import Conflict, Unavailable
 from shared.domain.message import Message
 from shared.domain.publishing import Outgoing, PublishedGroup
 from shared.domain.record import DeadLetter, Deliveries
+from shared.domain.repairing import Recorded
 from tests.events import accepted
 
 
@@ -30,6 +31,9 @@ class Store:
 
     async def bodies(self, wanted: Sequence[tuple[bytes, int | None]]) -> dict[tuple[bytes, int | None], Message]:
         return {}
+
+    async def recorded(self, backbone: str, org: str, since: int, after: Recorded | None, limit: int) -> list[Recorded]:
+        return []
 
     async def delivered(self, backbone: str, wanted: Sequence[tuple[bytes, bytes]]) -> set[tuple[bytes, bytes]]:
         if self.down:

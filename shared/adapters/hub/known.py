@@ -7,6 +7,7 @@ import msgspec
 
 from shared.adapters.hub.calls import HubCalls
 from shared.domain.message import Message
+from shared.domain.repairing import Recorded
 from shared.stages import known as wire
 
 SECONDS = 20.0  # a question
@@ -44,6 +45,11 @@ class HubKnown:
                 raise self._calls.failed("its answer is to another question")
             taken.update(asked[place] for place in answer.places)
         return taken
+
+    async def recorded(self, backbone: str, org: str, since: int, after: Recorded | None, limit: int) -> list[Recorded]:
+        """See Known.recorded."""
+        question = wire.encode(wire.WantedRecorded(backbone, org, since, after, min(limit, wire.AT_ONCE)))
+        return self._read(wire.decode_recorded, await self._calls.ask(wire.RECORDED, question, SECONDS))
 
     def _read(self, decode: Callable[[bytes], Answer], body: bytes) -> Answer:
         try:

@@ -3,8 +3,10 @@
 import itertools
 from collections.abc import Collection, Sequence
 
-from shared.adapters.nats.frames import Item, apart, content, encode
+from shared.adapters.nats.frames import Item, apart, content, encode, id_in
+from shared.domain.errors import Unavailable
 from shared.domain.publishing import Outgoing, Published, PublishedGroup
+from shared.domain.repairing import InStream
 
 MAX_PAYLOAD = 4 * 1024 * 1024  # bytes of headers and data, as our NATS servers have it
 
@@ -31,6 +33,15 @@ class MemoryStream:
         self._sequences[item.key] = len(self.stored)
         return Published(len(self.stored))
 
+    def id_at(self, sequence: int) -> bytes:
+        """The message id at a sequence."""
+        return id_in(self.stored[sequence - 1][1].encode()) or b""
+
+    def lose(self, from_sequence: int) -> None:
+        """What a server does that crashed: the messages from that sequence on are gone."""
+        del self.stored[from_sequence - 1 :]
+        self._sequences = {key: sequence for key, sequence in self._sequences.items() if sequence < from_sequence}
+
 
 class MemoryBackbones:
     """Backbones by name. `down` holds the unreachable ones; `refuse` what a backbone says to messages of an event id."""
@@ -39,11 +50,26 @@ class MemoryBackbones:
         self.down: set[str] = set()
         self.refuse: dict[str, str] = {}
         self.streams: dict[tuple[str, str], MemoryStream] = {}
+        self.connections = 1
         self._names = frozenset(names)
 
     def reachable(self, backbone: str) -> bool:
         """Whether the backbone exists and isn't down."""
         return backbone in self._names and backbone not in self.down
+
+    def connection(self, backbone: str) -> int:
+        """See Backbones.connection."""
+        return self.connections
+
+    async def look(self, backbone: str, org: str, sequences: Sequence[int]) -> InStream:
+        """See Backbones.look. Nothing expires here."""
+        if not self.reachable(backbone):
+            raise Unavailable("no connection")
+        stream = self.streams.get((backbone, org))
+        if stream is None:
+            return InStream("", 0, 0, {})
+        there = [sequence for sequence in sequences if 1 <= sequence <= len(stream.stored)]
+        return InStream(stream.created, 1, len(stream.stored), {sequence: stream.id_at(sequence) for sequence in there})
 
     async def publish(self, backbone: str, org: str, group: Sequence[Outgoing]) -> PublishedGroup:
         """Store the group in the org's stream."""

@@ -9,6 +9,7 @@ from shared.domain.message import Message
 from shared.domain.names import matches
 from shared.domain.principal import Grant, Principal
 from shared.domain.record import Accepted, Attempt, Audit, DeadLetter, Deliveries, Flush, Record, RefusalCount
+from shared.domain.repairing import Recorded
 from shared.domain.retention import Retention
 from shared.domain.stored import History, Search, StoredDelivery, StoredMessage
 
@@ -65,6 +66,19 @@ class MemoryMessageStore:
         taken = {each for group in self.deliveries if group.backbone == backbone and group.error is None for each in _ids(group)}
         digests = {id: [row.message.digest for row in self._accepted(id)] for id, _ in wanted}
         return {(id, digest) for id, digest in wanted if id in taken and len(digests[id]) == 1 and digest in (b"", *digests[id])}
+
+    async def recorded(self, backbone: str, org: str, since: int, after: Recorded | None, limit: int) -> list[Recorded]:
+        """See Known.recorded."""
+        groups = [group for group in self.deliveries if group.backbone == backbone and group.org == org and group.error is None]
+        taken = [
+            Recorded(id, group.created, sequence, group.time)
+            for group in groups
+            for id, sequence in zip(_ids(group), group.sequences, strict=True)
+        ]
+        last = {each.id: max((other for other in taken if other.id == each.id), key=_when) for each in taken}
+        doubtful = {row.message.id for row in self.rows if row.conflict}
+        found = sorted((each for each in taken if each is last[each.id] or each.id in doubtful), key=_when)
+        return [each for each in found if each.time >= since and (after is None or _when(each) > _when(after))][:limit]
 
     async def bodies(self, wanted: Sequence[tuple[bytes, int | None]]) -> dict[tuple[bytes, int | None], Message]:
         found: dict[tuple[bytes, int | None], Message] = {}
@@ -175,3 +189,7 @@ def _refuse_unwritable(record: Record) -> None:
         for text in (message.topic, message.subject, message.source, message.event_id, message.type, message.time):
             if text is not None and ("\0" in text or any("\ud800" <= character <= "\udfff" for character in text)):
                 raise NotProcessable("the store refuses a record: text that can't be stored")
+
+
+def _when(recorded: Recorded) -> tuple[int, int]:
+    return recorded.time, recorded.sequence

@@ -1,13 +1,14 @@
 """The relay's side of the log in memory, for unit tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import time
 
 from shared.adapters.memory.log_queue import MemoryLogQueue
 from shared.domain.errors import Conflict
-from shared.domain.record import Accepted, Flush
+from shared.domain.record import Accepted, Deliveries, Flush
 from shared.domain.relaying import Gate, Oldest, Pending, Relayed, Retry, Waiting
+from shared.domain.repairing import Mark, Marked
 
 LEASE_S, TOO_OLD_US = 3.0, 5_000_000
 
@@ -24,6 +25,10 @@ class Relays:
     turns: int = 0
     stuck: set[tuple[int, int]] = field(default_factory=set)  # (flush, index)
     schedule: dict[Retry, int] = field(default_factory=dict)  # -> microseconds
+    marks: dict[str, Mark] = field(default_factory=dict)  # by org
+    doubts: dict[str, Mark] = field(default_factory=dict)
+    read: int = 0  # flushes whose delivery records are in `marks`
+    written: int | None = None  # flushes that are in the store; None: all of them
 
     @property
     def now(self) -> int:
@@ -107,6 +112,47 @@ class MemoryRelayLog:
             shared.schedule[_bare(retry)] = shared.now + delay_ms * 1000
         if relayed.records:
             shared.queue.flushes.append(Flush(len(shared.queue.flushes) + 1, shared.now, b"", relayed.records))
+
+    async def marks(self) -> list[Marked]:
+        """See RelayLog.marks."""
+        shared = self._shared
+        for flush in shared.queue.flushes[shared.read :]:
+            for record in flush.records:
+                if isinstance(record, Deliveries) and record.error is None and record.backbone == shared.backbone:
+                    self._remember(record)
+        shared.read = len(shared.queue.flushes)
+        return [Marked(org, mark, shared.doubts.get(org)) for org, mark in shared.marks.items()]
+
+    def _remember(self, taken: Deliveries) -> None:
+        shared, highest = self._shared, max(taken.sequences)
+        place = taken.sequences.index(highest) * 16
+        mark, before = Mark(taken.created, highest, taken.ids[place : place + 16]), shared.marks.get(taken.org)
+        if before is not None and (before.created != taken.created or min(taken.sequences) <= before.sequence):
+            shared.doubts.setdefault(taken.org, before)
+            if before.created == taken.created and highest <= before.sequence:
+                return
+        shared.marks[taken.org] = mark
+
+    async def trust(self, marked: Sequence[Marked]) -> None:
+        """See RelayLog.trust."""
+        self._fence()
+        for each in marked:
+            if self._shared.doubts.get(each.org) == each.doubt:
+                self._shared.doubts.pop(each.org, None)
+
+    async def mark(self, org: str, mark: Mark | None) -> None:
+        """See RelayLog.mark."""
+        self._fence()
+        await self.marks()
+        self._shared.doubts.pop(org, None)
+        self._shared.marks.pop(org, None)
+        if mark is not None:
+            self._shared.marks[org] = mark
+
+    async def unwritten(self) -> tuple[int | None, int]:
+        """See RelayLog.unwritten."""
+        last, written = len(self._shared.queue.flushes), self._shared.written
+        return (None if written is None or written >= last else written + 1), last
 
     def _pending(self) -> list[Pending]:
         flushes: dict[int, list[Waiting]] = {}

@@ -9,13 +9,21 @@ from shared.adapters.nats.connection import Connection
 from shared.adapters.nats.endpoint import Endpoint
 from shared.adapters.nats.frames import Item, encode
 from shared.adapters.nats.link import Link
+from shared.adapters.nats.looking import look
 from shared.adapters.nats.publishing import BATCH_FROM, plan, publish_step
 from shared.adapters.nats.replies import Lost
 from shared.adapters.nats.streams import MAX_BYTES, Stream, ensure, stream_name
+from shared.domain.errors import Unavailable
 from shared.domain.publishing import Outgoing, Published, PublishedGroup
+from shared.domain.repairing import InStream
 
 TIMEOUT = 2.0  # seconds for a step of a group, and more for its bytes; a message without a PubAck by then is lost
+LOOKED_AT_IN_A_TIMEOUT = 100  # messages
 FIRST_CONNECTION = 0.5  # seconds that start() gives the backbones to be connected, so that the first publish finds them
+
+# A server that was away may have lost what it took, and what is new must not come before that is repaired. So the first group on a new
+# connection is lost, without being sent: that holds the backbone, until the relay has looked (log.md, "Repair").
+AGAIN_CONNECTED = "connected again: what the streams have is looked at first"
 
 
 class NatsBackbones:
@@ -72,12 +80,33 @@ class NatsBackbones:
         link = self._links.get(backbone)
         return link is not None and link.live
 
+    def connection(self, backbone: str) -> int:
+        """See Backbones.connection."""
+        link = self._links.get(backbone)
+        return link.number if link else 0
+
+    async def look(self, backbone: str, org: str, sequences: Sequence[int]) -> InStream:
+        """See Backbones.look."""
+        link = self._links.get(backbone)
+        if link is None or link.connection is None or not link.live:
+            raise Unavailable(f"backbone {backbone}: no connection")
+        seconds = self._timeout * (1 + len(sequences) / LOOKED_AT_IN_A_TIMEOUT)
+        number = link.number
+        try:
+            found = await look(link.connection, stream_name(org), sequences, asyncio.get_running_loop().time() + seconds)
+        except Lost as lost:
+            raise Unavailable(f"backbone {backbone}: {lost}") from lost
+        link.looked_at = number
+        return found
+
     async def publish(self, backbone: str, org: str, group: Sequence[Outgoing]) -> PublishedGroup:
         """Publish a group as shared.ports.Backbones says. Where the backbone is unreachable all of it is lost, at once."""
         link = self._links.get(backbone)
         if link is None or link.connection is None or not link.live:
-            lost = Published(lost="no connection" if link else "no such backbone")
-            return PublishedGroup(backbone, stream_name(org), "", ("",) * len(group), (lost,) * len(group))
+            return _lost(backbone, org, group, "no connection" if link else "no such backbone")
+        if link.number != link.looked_at:
+            link.looked_at = link.number
+            return _lost(backbone, org, group, AGAIN_CONNECTED)
         connection = link.connection
         results: list[Published | None] = [None] * len(group)
         subjects = [""] * len(group)
@@ -127,3 +156,8 @@ class NatsBackbones:
         if link.connection is connection:
             link.streams[org] = stream
         return stream
+
+
+def _lost(backbone: str, org: str, group: Sequence[Outgoing], why: str) -> PublishedGroup:
+    """All of it, before anything was sent."""
+    return PublishedGroup(backbone, stream_name(org), "", ("",) * len(group), (Published(lost=why),) * len(group))

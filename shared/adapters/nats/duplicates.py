@@ -29,7 +29,7 @@ class _MessageAnswer(msgspec.Struct):
     error: ApiError | None = None
 
 
-_decode = msgspec.json.Decoder(_MessageAnswer).decode
+decode_message = msgspec.json.Decoder(_MessageAnswer).decode
 
 
 class Comparison:
@@ -48,7 +48,7 @@ class Comparison:
         """Compare at once, so that the answers of large messages are not kept."""
         try:
             index = int(place)
-            answer = _decode(data) if data else None
+            answer = decode_message(data) if data else None
         except (ValueError, msgspec.DecodeError):
             return False
         if not 0 <= index < len(self._items):
@@ -71,7 +71,7 @@ async def other_messages(
     Returns the others. What could not be compared by the deadline (loop time) is noted as lost. Raises Lost when nothing can be sent.
     """
     comparison = Comparison([item for item, _ in repeated])
-    await connection.ask(comparison, lambda reply: _get_frames(stream.name, [sequence for _, sequence in repeated], reply), deadline)
+    await connection.ask(comparison, lambda reply: get_frames(stream.name, [sequence for _, sequence in repeated], reply), deadline)
     others: list[Item] = []
     for (item, sequence), same in zip(repeated, comparison.same, strict=True):
         if same is None:
@@ -83,7 +83,7 @@ async def other_messages(
     return others
 
 
-def _get_frames(stream: str, sequences: Sequence[int], reply: str) -> bytes:
+def get_frames(stream: str, sequences: Sequence[int], reply: str) -> bytes:
     """A request for each message. The leader answers these; a direct get may ask a replica that has not got the message yet."""
     parts: list[str] = []
     for index, sequence in enumerate(sequences):

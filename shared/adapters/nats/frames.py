@@ -10,9 +10,12 @@ from shared.domain.names import nats_subject
 from shared.domain.publishing import Outgoing
 
 MAX_HEADERS = 64 * 1024  # bytes, encoded
+REPAIR = "ce-sbrepair: true\r\n"
 ROOM_FOR_BATCH = 160  # bytes of headers that an atomic batch adds, or apart()
 
 _NATS_ID = re.compile(r"(?<=\r\nNats-Msg-Id: )[^\r]*")  # no attribute can hold a line break, so there is one
+
+_MESSAGE_ID = re.compile(rb"\r\nNats-Msg-Id: ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -42,6 +45,8 @@ def encode(place: int, outgoing: Outgoing, max_payload: int) -> Item | str:
     try:
         subject = nats_subject(message.org, message.subject, message.topic)
         headers = header_lines(message, outgoing.revision, outgoing.nats_id)
+        if outgoing.repair:
+            headers += REPAIR
     except Malformed as error:
         return error.detail
     except UnicodeEncodeError:
@@ -63,6 +68,15 @@ def apart(item: Item) -> Item:
         raise ValueError(f"{found} ids in the headers of one message")
     (nats_id,) = _NATS_ID.findall(headers)
     return msgspec.structs.replace(item, headers=headers, size=item.size + len(suffix), key=nats_id, apart=True)
+
+
+def id_in(headers: bytes) -> bytes | None:
+    """The message id in the header block of a message as it lies in a stream, 16 bytes; None where there is none of ours.
+
+    It is the start of Nats-Msg-Id, whatever comes behind it: `:c:` and a digest, `:r:` and a replay's id.
+    """
+    found = _MESSAGE_ID.search(headers)
+    return None if found is None else bytes.fromhex(found[1].replace(b"-", b"").decode())
 
 
 def content(headers: str, payload: bytes) -> tuple[str | bytes | None, ...]:

@@ -25,6 +25,8 @@ class Link:
         self.endpoint = endpoint
         self.connection: Connection | None = None
         self.connected = asyncio.Event()  # set by the first connection
+        self.number = 0  # of the connection: how many there were
+        self.looked_at = 1  # the last of them on which what streams have was looked at; nothing was published before the first
         self.streams: dict[str, Stream] = {}  # by org; forgotten with the connection
         self._servers = url.split(",")
         self._name = name
@@ -75,7 +77,7 @@ class Link:
         try:
             await self._open(connection)
             self.refused, self._failures = "", 0
-            self.streams, self.connection = {}, connection
+            self.streams, self.connection, self.number = {}, connection, self.number + 1
             self.connected.set()
             _log.info("backbone %s: connected", self.backbone)
             await connection.ended.wait()

@@ -12,6 +12,7 @@ from shared.adapters.postgres.times import moment, uuids
 from shared.adapters.postgres.writer import ShardWriter
 from shared.domain.message import Message, message_id
 from shared.domain.record import DeadLetter, Flush
+from shared.domain.repairing import Recorded
 from shared.domain.retention import Retention
 from shared.domain.stored import History, Search, StoredDelivery, StoredMessage
 
@@ -20,7 +21,8 @@ SEARCH_IDS = statement("search", columns="message_columns", rows="messages_of_id
 HISTORY = statement("history", columns="message_columns", rows="messages_of_ids", key="key_of_message")
 BODIES, SCAN = statement("bodies", columns="message_columns"), statement("scan", columns="message_columns")
 COUNT_ATTEMPTS, DELIVERIES_OF, DEAD_LETTERS_OF = statement("count_attempts"), statement("deliveries_of"), statement("dead_letters_of")
-DELIVERED, INSERT_QUARANTINE, SESSION = statement("delivered"), statement("insert_quarantine"), statement("reader_session")
+DELIVERED, RECORDED = statement("delivered"), statement("recorded")
+INSERT_QUARANTINE, SESSION = statement("insert_quarantine"), statement("reader_session")
 
 ROWS_OF_AN_ID = 200  # what history() gives at most; attempts beyond are counted
 SLACK = 600_000_000  # microseconds by which a delivery's clock may be behind the door's
@@ -90,6 +92,13 @@ class PostgresMessageStore:
         logged = [None if logged_at is None else moment(logged_at) for _, logged_at in wanted]
         rows = await self._fetch(BODIES, {"ids": uuids([id for id, _ in wanted]), "logged": logged})
         return {wanted[place - 1]: stored_message(row).message for place, *row in rows}
+
+    async def recorded(self, backbone: str, org: str, since: int, after: Recorded | None, limit: int) -> list[Recorded]:
+        """See Known.recorded."""
+        start = (since - 1, 0) if after is None else (after.time, after.sequence)
+        values = {"backbone": backbone, "org": org, "since": moment(max(since, start[0])), "limit": limit}
+        rows = await self._fetch(RECORDED, values | {"after_time": moment(start[0]), "after_sequence": start[1]})
+        return [Recorded(uuid.bytes, created, sequence, time) for uuid, created, sequence, time in rows]
 
     async def expire(self, retention: Retention, now: int, limit: int) -> int:
         """See MessageStore.expire."""

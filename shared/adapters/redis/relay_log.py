@@ -2,10 +2,12 @@
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from shared.adapters.redis import marks
 from shared.adapters.redis.batch import size_of
 from shared.adapters.redis.index import waiting_in_flush, waiting_in_index
 from shared.adapters.redis.keys import prefix
@@ -16,6 +18,7 @@ from shared.domain.errors import Conflict
 from shared.domain.message import Message
 from shared.domain.record import Accepted, Flush, pack_records
 from shared.domain.relaying import Gate, Oldest, Pending, Relayed, Retry
+from shared.domain.repairing import Mark, Marked
 
 LEASE_MS = 3_000
 TOO_OLD_US = 5_000_000
@@ -116,11 +119,32 @@ class RedisRelayLog:
                 "stuck": [str(number) for number in relayed.stuck],
                 "tried": [_member(retry) for retry in relayed.tried],
                 "retry": [[_member(retry), delay_ms] for retry, delay_ms in relayed.again],
+                "marks": marks.told_by(relayed.records),
             }
         )
         packed = pack_records(relayed.records) if relayed.records else b""
         weight = sum(size_of(record) for record in relayed.records)
         await self._fenced("relay_done", told, packed, weight, self._limit, secrets.token_hex(8))
+
+    async def marks(self) -> list[Marked]:
+        """See RelayLog.marks."""
+        found, doubts, _, _ = await self._run("relay_marks")
+        return marks.read(found, doubts)
+
+    async def trust(self, marked: Sequence[Marked]) -> None:
+        """See RelayLog.trust."""
+        doubts = [(each.org, marks.packed(each.doubt)) for each in marked if each.doubt is not None]
+        if doubts:
+            await self._fenced("relay_mark", _encode({"trust": doubts, "mark": ()}))
+
+    async def mark(self, org: str, mark: Mark | None) -> None:
+        """See RelayLog.mark."""
+        await self._fenced("relay_mark", _encode({"trust": (), "mark": ((org, marks.packed(mark)),)}))
+
+    async def unwritten(self) -> tuple[int | None, int]:
+        """See RelayLog.unwritten."""
+        _, _, oldest, last = await self._run("relay_marks")
+        return (int(oldest) if oldest else None), last
 
     async def _run(self, name: str, *arguments: Argument) -> Any:
         async with self._one_caller:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from shared.adapters.redis.marks import told_by
 from shared.domain.logged import Entry
 from shared.domain.record import Deliveries, Record
 
@@ -34,6 +35,7 @@ class Carried(msgspec.Struct):
                 "part": [[backbone, str(number), indexes] for (backbone, number), indexes in self.part.items()],
                 "retry": self.retry,
                 "hold": sorted(self.hold),
+                "marks": told_by(self.records),
             }
         )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 _FOLDER = Path(__file__).parent
-_SHARED = re.compile(r"(\w+\.lua)(?: and (\w+\.lua))? (?:is|are) put before this text")
+_SHARED = re.compile(r"((?:\w+\.lua(?:, | and )?)+) (?:is|are) put before this text")
 _SHEBANG = "#!lua flags=allow-oom\n"  # what frees room must run when Redis is full; the server looks for it in the very first bytes
 
 
@@ -26,6 +26,6 @@ def script(name: str) -> Script:
     text = written.removeprefix(_SHEBANG)
     first = written.removesuffix(text)
     named = _SHARED.search(text.split("\n\n", 1)[0])
-    before = [(_FOLDER / part).read_text() for part in (named.groups() if named else ()) if part]
+    before = [(_FOLDER / part).read_text() for part in re.findall(r"\w+\.lua", named[1] if named else "")]
     whole = (first + "\n".join((*before, text))).encode()
     return Script(name, whole, sha1(whole, usedforsecurity=False).hexdigest().encode())

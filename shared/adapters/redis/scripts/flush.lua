@@ -1,11 +1,11 @@
--- One flush of one door process (log.md, "One flush"). release.lua and feed.lua are put before this text.
+-- One flush of one door process (log.md, "One flush"). release.lua, marks.lua and feed.lua are put before this text.
 -- KEYS[1] the shard's prefix
 -- ARGV[1] 60 bytes a record: id 16, digest 32, org u16, targets u16 (places in ARGV[4], ARGV[5]), size u32, revision u32
 -- ARGV[2] how many of them are messages; ARGV[3] how many, behind those, are only looked up
 -- ARGV[4] orgs, ARGV[5] sets of targets (backbones with commas between): each by lines
 -- ARGV[6] the packed records; ARGV[7] the same cut for the feed, or "" where nothing was cut
 -- ARGV[8] the limit of the shard in bytes; ARGV[9] bytes of the records that have no identity (deliveries), 0 for none
--- ARGV[10] MessagePack: {epoch = the one that the numbers are of, whole = {{backbone, number, ...}, ...}, part = {{backbone, number, {index, ...}}, ...}, retry = {{backbone, member, ms}, ...}, hold = {backbone, ...}}
+-- ARGV[10] MessagePack: {epoch = the one that the numbers are of, whole = {{backbone, number, ...}, ...}, part = {{backbone, number, {index, ...}}, ...}, retry = {{backbone, member, ms}, ...}, hold = {backbone, ...}, marks = as marks.lua has them}
 -- ARGV[11] an epoch, in case the shard is new
 -- Answers {number, seconds, microseconds, mask, hits, gates, epoch}: a hit for each record of the mask that is no 'n' or 'f', in order.
 local prefix, meta = KEYS[1], ARGV[1]
@@ -113,6 +113,7 @@ end
 for _, entry in ipairs(told.retry) do
   redis.call('ZADD', prefix .. 'retry:' .. entry[1], 'NX', seconds * 1000 + math.floor(microseconds / 1000) + entry[3], entry[2])
 end
+mark(prefix, told.marks)
 for _, backbone in ipairs(told.hold) do
   local gate = redis.call('HGET', prefix .. 'gates', backbone)
   if not gate or string.sub(gate, 1, 4) ~= 'held' then

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- What a relay did, in one step: no longer pending, off or onto the retry schedule, written into the log.
--- release.lua and feed.lua are put before this text.
+-- release.lua, marks.lua and feed.lua are put before this text.
 -- KEYS[1] the shard's prefix; ARGV[1] the backbone; ARGV[2] the lease's value
--- ARGV[3] MessagePack: {whole = {number, ...}, part = {{number, {index, ...}}, ...}, stuck = {number, ...}, tried = {member, ...}, retry = {{member, ms from now}, ...}}
+-- ARGV[3] MessagePack: {whole = {number, ...}, part = {{number, {index, ...}}, ...}, stuck = {number, ...}, tried = {member, ...}, retry = {{member, ms from now}, ...}, marks = as marks.lua has them}
 -- ARGV[4] the packed records (deliveries, dead letters), or ""; ARGV[5] their weight in bytes; ARGV[6] the shard's limit in bytes; ARGV[7] an epoch
 -- Answers 1; 0 where the lease is another's: then nothing was done.
 
@@ -23,6 +23,7 @@ if #ARGV[4] > 0 then
   redis.call('LPUSH', prefix .. 'queue', number)
   append_feed(prefix, number, flush, tonumber(ARGV[6]))
 end
+mark(prefix, told.marks)
 
 for _, entry in ipairs(told.retry) do
   redis.call('ZADD', prefix .. 'retry:' .. backbone, seconds * 1000 + math.floor(microseconds / 1000) + entry[2], entry[1])

@@ -1,0 +1,238 @@
+"""Repair: a stream that lost what it took gets it again, before anything new; one that didn't is left alone."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from functions.logger.outcome import Schedule
+from functions.logger.relay import Relay
+from shared.adapters.memory.backbones import MemoryBackbones, MemoryStream
+from shared.adapters.memory.log_queue import MemoryLogQueue
+from shared.adapters.memory.message_store import MemoryMessageStore
+from shared.adapters.memory.relay_log import MemoryRelayLog, Relays
+from shared.domain.message import Message
+from shared.domain.publishing import Outgoing
+from shared.domain.record import Deliveries
+from tests.events import accepted
+
+US = 1_000_000
+
+
+class Scene:
+    """A log, a backbone, a store that has all of it, and a relay. `now` is Redis's clock in seconds."""
+
+    def __init__(self, ours: Sequence[str] | None = None) -> None:
+        self.now = 1_800_000_000.0
+        self.queue = MemoryLogQueue(clock=lambda: self.now)
+        self.backbones = MemoryBackbones(["local"])
+        self.store = MemoryMessageStore()
+        self.relays = Relays(self.queue, "local", clock=lambda: self.now)
+        self.log = MemoryRelayLog(self.relays, "one")
+        self._ours = ours
+        self._written = 0
+        self.relay = self.new_relay()
+
+    def new_relay(self) -> Relay:
+        return Relay(self.log, "local", self.backbones, self.store, Schedule(), ours=self._is_ours)
+
+    def _is_ours(self, message: Message) -> bool:
+        return self._ours is None or message.event_id in self._ours
+
+    async def deliver(self, *event_ids: str, org: str = "acme") -> None:
+        """What a door does that may publish: log, publish, note it. A second passes each time."""
+        self.now += 1
+        entries = await self.queue.append([accepted(event_id, org=org) for event_id in event_ids])
+        published = await self.backbones.publish("local", org, [Outgoing(entry.message, 1) for entry in entries])
+        ids = b"".join(entry.message.id for entry in entries)
+        sequences = tuple(result.sequence for result in published.results)
+        taken = Deliveries(org, "local", published.stream, published.created, int(self.now * US), ids, published.subjects, sequences)
+        self.queue.delivered(entries, taken)
+        await self.write()
+
+    async def write(self) -> None:
+        """What loggers do."""
+        await self.store.write(0, self.queue.flushes[self._written :])
+        self._written = len(self.queue.flushes)
+
+    async def work(self) -> None:
+        """Steps until there is nothing to do at once, the store being written to in between."""
+        for _ in range(50):
+            self.now += 0.01
+            await self.relay.renew()
+            if await self.relay.step() > 0:
+                return
+            await self.write()
+        raise AssertionError("still busy")
+
+    async def again(self) -> None:
+        """The relay is connected anew, and works."""
+        self.backbones.connections += 1
+        await self.work()
+
+    def stream(self, org: str = "acme") -> MemoryStream:
+        return self.backbones.streams["local", org]
+
+    def stored(self, org: str = "acme") -> list[str]:
+        """The event ids on the org's stream, in order; those that repair put there with a `+`."""
+        blocks = [headers for _, headers, _ in self.stream(org).stored]
+        return ["+" * ("ce-sbrepair: true" in block) + block.split("ce-id: ")[1].split("\r\n")[0] for block in blocks]
+
+    @property
+    def state(self) -> str:
+        return self.queue.held.get("local", "open").split(" ")[0]
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+async def test_nothing_is_published_when_the_stream_has_everything(scene: Scene) -> None:
+    await scene.deliver("e1", "e2")
+    await scene.deliver("e3")
+    await scene.again()
+    await scene.again()
+    assert (scene.stored(), scene.state) == (["e1", "e2", "e3"], "open")
+
+
+async def test_what_a_stream_lost_is_there_again_in_order_when_it_came_back_with_an_old_store(scene: Scene) -> None:
+    for number in range(20):
+        await scene.deliver(f"e{number}")
+    await scene.work()
+    scene.stream().lose(8)
+    await scene.again()
+    assert scene.stored() == [f"e{number}" for number in range(7)] + [f"+e{number}" for number in range(7, 20)]
+    assert scene.state == "open"
+    assert scene.relay.repaired == 13
+    await scene.again()
+    assert len(scene.stored()) == 20
+
+
+async def test_everything_is_there_again_when_the_stream_was_made_anew(scene: Scene) -> None:
+    for number in range(5):
+        await scene.deliver(f"e{number}")
+    await scene.work()
+    del scene.backbones.streams["local", "acme"]
+    await scene.again()
+    assert scene.stored() == [f"+e{number}" for number in range(5)]
+    assert scene.state == "open"
+
+
+@pytest.mark.parametrize("new", [3, 40], ids=["fewer than were lost", "more than were lost"])
+async def test_what_was_lost_is_there_again_when_new_messages_took_its_sequences(scene: Scene, new: int) -> None:
+    for number in range(20):
+        await scene.deliver(f"e{number}")
+    await scene.work()
+    scene.stream().lose(11)
+    for number in range(new):
+        await scene.deliver(f"n{number}")
+    await scene.work()
+    scene.backbones.connections += 1
+    await scene.work()
+    kept, fresh = [f"e{number}" for number in range(10)], [f"n{number}" for number in range(new)]
+    assert scene.stored() == [*kept, *fresh, *(f"+e{number}" for number in range(10, 20))]
+    await scene.again()
+    assert len(scene.stored()) == 20 + new
+
+
+async def test_what_was_lost_is_there_again_when_new_messages_went_to_a_stream_made_anew(scene: Scene) -> None:
+    await scene.deliver("e1", "e2")
+    await scene.work()
+    del scene.backbones.streams["local", "acme"]
+    await scene.deliver("n1", "n2", "n3")
+    await scene.again()
+    assert scene.stored() == ["n1", "n2", "n3", "+e1", "+e2"]
+
+
+async def test_other_orgs_are_left_alone_when_one_lost_something(scene: Scene) -> None:
+    await scene.deliver("e1", "e2")
+    await scene.deliver("g1", org="globex")
+    await scene.work()
+    scene.stream().lose(2)
+    await scene.again()
+    assert (scene.stored(), scene.stored("globex")) == (["e1", "+e2"], ["g1"])
+
+
+async def test_repair_comes_before_what_is_pending(scene: Scene) -> None:
+    await scene.deliver("e1", "e2")
+    await scene.work()
+    scene.stream().lose(2)
+    await scene.queue.append([accepted("new")])
+    scene.queue.held["local"] = "no PubAck"
+    await scene.again()
+    assert scene.stored() == ["e1", "+e2", "new"]
+    assert scene.state == "open"
+
+
+async def test_nothing_is_published_while_the_store_lacks_what_was_logged(scene: Scene) -> None:
+    await scene.deliver("e1", "e2")
+    await scene.work()
+    scene.stream().lose(2)
+    await scene.queue.append([accepted("new")])
+    scene.relays.written = 1
+    scene.backbones.connections += 1
+    await scene.relay.renew()
+    assert await scene.relay.step() == 0.0  # held
+    with pytest.raises(Exception, match="the store hasn't yet"):
+        await scene.relay.step()
+    assert (scene.stored(), scene.state) == (["e1"], "held")
+    scene.relays.written = None
+    await scene.write()
+    await scene.work()
+    assert scene.stored() == ["e1", "+e2", "new"]
+
+
+async def test_a_relay_that_is_new_notices_too(scene: Scene) -> None:
+    await scene.deliver("e1", "e2")
+    await scene.work()
+    scene.stream().lose(1)
+    scene.relay = scene.new_relay()
+    await scene.work()
+    assert scene.stored() == ["+e1", "+e2"]
+
+
+async def test_a_doubt_is_gone_when_doors_overtook_each_other(scene: Scene) -> None:
+    """Two doors' groups, the later one noted first: that looks like a loss, until the stream is looked at."""
+    await scene.deliver("e1", "e2", "e3")
+    record = scene.queue.flushes[-1].records[-1]
+    assert isinstance(record, Deliveries)
+    scene.queue.delivered(
+        [],
+        Deliveries(
+            **{
+                **{name: getattr(record, name) for name in record.__struct_fields__},
+                "ids": record.ids[:16],
+                "sequences": record.sequences[:1],
+                "subjects": record.subjects[:1],
+            }
+        ),
+    )
+    await scene.write()
+    assert [marked.doubt is not None for marked in await scene.log.marks()] == [True]
+    await scene.again()
+    assert [marked.doubt is not None for marked in await scene.log.marks()] == [False]
+    assert (scene.stored(), scene.state) == (["e1", "e2", "e3"], "open")
+
+
+async def test_messages_of_other_shards_are_left_to_their_relays() -> None:
+    scene = Scene(ours=["e2"])
+    await scene.deliver("e1", "e2", "e3")
+    await scene.work()
+    scene.stream().lose(1)
+    await scene.again()
+    assert scene.stored() == ["+e2"]
+
+
+async def test_the_backbone_stays_held_when_it_goes_away_during_repair(scene: Scene) -> None:
+    await scene.deliver("e1", "e2")
+    await scene.work()
+    scene.stream().lose(1)
+    scene.backbones.connections += 1
+    await scene.relay.renew()
+    assert await scene.relay.step() == 0.0
+    scene.backbones.down.add("local")
+    assert await scene.relay.step() > 0
+    assert scene.state == "held"
+    scene.backbones.down.clear()
+    await scene.again()
+    assert (scene.stored(), scene.state) == (["+e1", "+e2"], "open")
