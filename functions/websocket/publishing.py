@@ -7,7 +7,7 @@ from it: the sender waits, and the memory stays.
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -54,6 +54,7 @@ class EventsDoor:
     flight: Flight = field(default_factory=Flight)
     freed: asyncio.Event = field(default_factory=asyncio.Event)
     connections: int = 0
+    of_orgs: Counter[str] = field(default_factory=Counter)  # connections
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, who: Who) -> None:
         """Serve one client; `who` says as whom, and raises Unauthenticated once that is over.
@@ -61,17 +62,19 @@ class EventsDoor:
         Raises SwitchboardError before the WebSocket is accepted: the edge answers with the problem.
         """
         subprotocol = chosen(scope.get("subprotocols", ()), self.cluster)
-        who()
-        if self.connections >= self.bounds.connections:
+        org = who().org
+        if self.of_orgs[org] >= self.bounds.connections - self.connections:  # it may have as many as it leaves free
             raise Overloaded("too many clients publish here over WebSockets", retry_after_ms=5_000, status=503)
         await receive()  # websocket.connect
         self.connections += 1
+        self.of_orgs[org] += 1
         try:
             await send({"type": "websocket.accept", "subprotocol": subprotocol.name})
             trace = trace_of(scope["headers"]) if header(scope, b"traceparent") is not None else None
             await _Connection(self, subprotocol, receive, Outgoing(scope, send, self.bounds.send), who, trace).run()
         finally:
             self.connections -= 1
+            self.of_orgs -= Counter((org,))  # which forgets those that have none
 
 
 @dataclass
