@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from shared.edge.flight import Flight
+from shared.edge.flight import Share
 from shared.sources.backoff import Backoff
 from shared.sources.outcomes import Rejected, Retry, Settled
 
@@ -73,9 +73,9 @@ Work = Callable[[Sequence[InHand]], Awaitable[list[Fate]]]
 class Intake:
     """Takes what the stream delivers and works it off. `work` gives the fate of each message of a group; if it raises, it is a bug."""
 
-    def __init__(self, name: str, queue: Queue, work: Work, flight: Flight) -> None:
+    def __init__(self, name: str, queue: Queue, work: Work, share: Share) -> None:
         self.name = name
-        self._queue, self._work, self._flight = queue, work, flight
+        self._queue, self._work, self._share = queue, work, share
         self._waiting: list[InHand] = []
         self._working: Sequence[InHand] = ()
         self._failures: dict[int, int] = {}
@@ -98,15 +98,12 @@ class Intake:
 
     def more(self) -> None:
         """Ask for more, where there is room."""
-        flight = self._flight
-        room = flight.events < flight.max_events and flight.bytes < flight.max_bytes
-        if not self._paused and not self._stopping and room and self.in_hand + self._pull <= WINDOW:
+        if not self._paused and not self._stopping and self._share.fits() and self.in_hand + self._pull <= WINDOW:
             self._queue.pull(self._pull)
 
     def take(self, one: InHand) -> None:
         """One was delivered."""
-        self._flight.events += 1
-        self._flight.bytes += _size(one)
+        self._share.enter(1, _size(one))
         self._waiting.append(one)
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"intake-{self.name}")
@@ -198,8 +195,7 @@ class Intake:
         self._paused = False
 
     def _drop(self, some: Sequence[InHand]) -> None:
-        self._flight.events -= len(some)
-        self._flight.bytes -= sum(map(_size, some))
+        self._share.leave(len(some), sum(map(_size, some)))
         if self._failures:
             for one in some:
                 self._failures.pop(one.sequence, None)

@@ -156,10 +156,6 @@ class Store:
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
 
-    async def delivered(self, backbone: str, wanted: Sequence[tuple[bytes, bytes]]) -> set[tuple[bytes, bytes]]:
-        """See MessageStore.delivered."""
-        return await (await self._resources.store()).delivered(backbone, wanted)
-
     async def history(self, org: str, id: bytes) -> History | None:
         """See MessageStore.history."""
         return await (await self._resources.store()).history(org, id)

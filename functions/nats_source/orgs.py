@@ -13,7 +13,7 @@ from shared.adapters.nats.connection import Connection
 from shared.adapters.nats.rejects import open_rejected, reject
 from shared.adapters.nats.replies import Lost
 from shared.adapters.nats.submissions import Submissions, Submitted, say
-from shared.edge.flight import Flight
+from shared.edge.flight import Flight, Share
 
 OPEN_WITHIN = 5.0  # seconds for an org's streams
 REJECT_WITHIN = 5.0
@@ -30,8 +30,9 @@ class Org:
         self.org, self.ways, self.rejected = org, ways, 0
         self.lag = 0
         self._pulling, self._asking = pulling, asking
-        self.intake = Intake(org, self, ways.submitted, flight)
-        self.requests = Requests(org, ways.requested, self.send, flight)
+        share = Share(flight)
+        self.intake = Intake(org, self, ways.submitted, share)
+        self.requests = Requests(org, ways.requested, self.send, share)
         self._submissions = Submissions(pulling, org, self.intake.take, self.intake.more)
         self._subscription = 0
 

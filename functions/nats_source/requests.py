@@ -10,7 +10,7 @@ from shared.codec.receipts import encode_receipt
 from shared.domain.errors import SwitchboardError
 from shared.domain.replyto import is_inbox
 from shared.domain.verdict import Refusal
-from shared.edge.flight import Flight
+from shared.edge.flight import Share
 
 GROUPS = 8  # in flight at once: the log gathers them once more
 MAX_GROUP = 512
@@ -34,26 +34,25 @@ Send = Callable[[Sequence[tuple[str, bytes]]], None]
 class Requests:
     """Takes one org's requests. `answer` gives the receipt of each, as JSON."""
 
-    def __init__(self, org: str, answer: Answer, send: Send, flight: Flight) -> None:
+    def __init__(self, org: str, answer: Answer, send: Send, share: Share) -> None:
         self.unanswerable = 0  # requests without a reply subject, or with one that isn't the org's
-        self._org, self._answer, self._send, self._flight = org, answer, send, flight
+        self._org, self._answer, self._send, self._share = org, answer, send, share
         self._waiting: list[Request] = []
         self._running: set[asyncio.Task[None]] = set()
         self._soon = False
         self._loop = asyncio.get_running_loop()
 
     def take(self, subject: bytes, reply: bytes, payload: bytes, headers: bytes | None) -> None:
-        """One came. Over the process's limits the answer is 429 at once: NATS has no other way to slow a requester down."""
+        """One came. Over the org's share of the process's room the answer is 429 at once: NATS can't slow a requester down otherwise."""
         where = reply.decode(errors="replace")
         if not is_inbox(where, self._org):
             self.unanswerable += 1
             return
-        flight, size = self._flight, len(payload) + len(headers or b"")
-        if flight.events >= flight.max_events or flight.bytes + size > flight.max_bytes:
-            self._send([(where, encode_receipt(Refusal(flight.overloaded())))])
+        share, size = self._share, len(payload) + len(headers or b"")
+        if not share.fits(size):
+            self._send([(where, encode_receipt(Refusal(share.flight.overloaded())))])
             return
-        flight.events += 1
-        flight.bytes += size
+        share.enter(1, size)
         self._waiting.append(Request(subject, headers, payload, where))
         if not self._soon:
             self._soon = True
@@ -85,5 +84,4 @@ class Requests:
             failed = SwitchboardError("something failed here; the operator's log says what")
             receipts = [encode_receipt(Refusal(failed))] * len(group)
         self._send([(one.reply, receipt) for one, receipt in zip(group, receipts, strict=True)])
-        self._flight.events -= len(group)
-        self._flight.bytes -= sum([len(one.payload) + len(one.headers or b"") for one in group])
+        self._share.leave(len(group), sum([len(one.payload) + len(one.headers or b"") for one in group]))

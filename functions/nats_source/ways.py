@@ -42,7 +42,7 @@ class Ways:
         some = [self._read(one.subject, one.headers, one.payload, snapshot) for one in group]
         if self._store is None:
             some = [self._with_place(one) for one in some]
-        found = await self._known(group, some, snapshot) if any(one.deliveries > 1 for one in group) else {}
+        found = await self._known(group, some) if any(one.deliveries > 1 for one in group) else {}
         rest = iter(await settle([one for place, one in enumerate(some) if place not in found], self._way))
         return [(found[place] if place in found else next(rest), self._reply_to(one)) for place, one in enumerate(some)]
 
@@ -71,7 +71,7 @@ class Ways:
         self.unanswerable += 1
         return None
 
-    async def _known(self, group: Sequence[InHand], some: Sequence[Read], snapshot: Snapshot) -> dict[int, Settled]:
+    async def _known(self, group: Sequence[InHand], some: Sequence[Read]) -> dict[int, Settled]:
         """By place, the messages that were delivered before and of which more is known than the log would say."""
         again = [
             (place, one.event, message.stored)
@@ -81,7 +81,7 @@ class Ways:
         if not again or self._store is None:
             return {}
         messages, stored = [event for _, event, _ in again], [since for _, _, since in again]
-        outcomes = await known(messages, stored, snapshot, self._store)
+        outcomes = await known(messages, stored, self._store)
         return {place: settled(outcome) for (place, _, _), outcome in zip(again, outcomes, strict=True) if outcome is not None}
 
 

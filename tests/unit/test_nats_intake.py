@@ -1,5 +1,6 @@
 """Submitted messages in hand: acknowledged with an outcome, kept without one, rejected when nothing helps."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 
@@ -9,15 +10,15 @@ import pytest
 from functions.nats_source.handler import Read, settle
 from functions.nats_source.intake import MAX_DELIVERIES, MAX_FAILURES, WINDOW, Fate, InHand, Intake
 from functions.nats_source.redelivered import known
+from functions.nats_source.requests import Request, Requests
 from functions.nats_source.ways import through
 from shared.adapters.memory.message_store import MemoryMessageStore
 from shared.domain.errors import Malformed, SwitchboardError, Unavailable
 from shared.domain.message import Message
 from shared.domain.principal import Principal
-from shared.domain.snapshot import Snapshot
-from shared.domain.stored import History
-from shared.domain.verdict import Outcome, Receipt, Refusal
-from shared.edge.flight import Flight
+from shared.domain.stored import History, StoredMessage
+from shared.domain.verdict import Delivery, Outcome, Receipt, Refusal
+from shared.edge.flight import Flight, Share
 from shared.sources.outcomes import Done, Rejected, Retry, Settled
 from tests.events import message
 from tests.waiting import eventually
@@ -84,7 +85,7 @@ class Work:
 
 def taken(work: Work, *some: Delivered) -> tuple[Intake, Stream, Flight]:
     stream, flight = Stream(), Flight()
-    intake = Intake("acme", stream, work, flight)
+    intake = Intake("acme", stream, work, Share(flight))
     intake.start()
     for one in some:
         intake.take(one)
@@ -198,9 +199,6 @@ async def test_what_came_after_waits_when_the_keys_of_a_token_are_not_to_be_had(
 
 
 class Away(MemoryMessageStore):
-    async def delivered(self, backbone: str, wanted: Sequence[tuple[bytes, bytes]]) -> set[tuple[bytes, bytes]]:
-        raise Unavailable("away")
-
     async def history(self, org: str, id: bytes) -> History | None:
         raise Unavailable("away")
 
@@ -208,14 +206,67 @@ class Away(MemoryMessageStore):
 async def test_only_what_the_log_must_know_goes_on_when_the_store_is_away() -> None:
     one = message("1")
     young, old = int(time.time() * 1_000_000), int((time.time() - 3600) * 1_000_000)
-    found = await known([one, one], [young, old], Snapshot(1, {}), Away())
+    found = await known([one, one], [young, old], Away())
     assert found[0] is None
     assert isinstance(found[1], Refusal)
     assert isinstance(found[1].error, Unavailable)
 
 
-async def test_a_message_is_submitted_when_no_backbone_is_recorded_to_have_it() -> None:
-    assert await known([message("1")], [0], Snapshot(1, {}), MemoryMessageStore()) == [None]
+async def test_a_message_is_submitted_when_it_is_not_recorded_as_accepted() -> None:
+    assert await known([message("1")], [0], MemoryMessageStore()) == [None]
+
+
+async def test_a_message_is_not_submitted_again_when_it_went_to_other_backbones_than_the_home_one() -> None:
+    """It was looked for on the home backbone alone, and published a second time wherever its route had sent it."""
+    store, one = MemoryMessageStore(), message("1")
+    store.rows.append(StoredMessage(one.id, one, "accepted", None, None, 202, 5, ("eu-1",)))
+    (found,) = await known([one], [0], store)
+    assert isinstance(found, Receipt)
+    assert found.duplicate
+    assert found.deliveries == (Delivery("eu-1", status="pending"),)
+
+
+async def test_others_have_room_when_several_orgs_hold_what_they_can_not_get_rid_of() -> None:
+    """Four orgs whose share of the log was full held all of a process's room: nobody else's was pulled or answered."""
+    flight = Flight(max_events=4_096)
+    for org in ("a", "b", "c", "d", "e", "f"):
+        share = Share(flight)
+        stuck = Intake(org, Stream(), Work({number: [Retry(60_000)] * 9 for number in range(WINDOW)}), share)
+        stuck.start()
+        for number in range(WINDOW):
+            if not share.fits():
+                break
+            stuck.take(Delivered(number))
+    answered: list[str] = []
+
+    async def answer(group: Sequence[Request]) -> list[bytes]:
+        return [b"receipt"] * len(group)
+
+    other = Share(flight)
+    assert other.fits(1_000)
+    requests = Requests("quiet", answer, lambda some: answered.extend(text.decode() for _, text in some), other)
+    requests.take(b"request.quiet.orders", b"_INBOX.quiet.1", b"{}", None)
+    await eventually(lambda: answered == ["receipt"])
+
+
+async def test_a_request_is_told_to_slow_down_when_its_org_holds_as_much_as_it_leaves_free() -> None:
+    answered: list[bytes] = []
+    flight = Flight(max_events=10)
+    release = asyncio.Event()
+
+    async def answer(group: Sequence[Request]) -> list[bytes]:
+        await release.wait()
+        return [b"receipt"] * len(group)
+
+    requests = Requests("acme", answer, lambda some: answered.extend(text for _, text in some), Share(flight))
+    for number in range(10):
+        requests.take(b"request.acme.orders", b"_INBOX.acme.%d" % number, b"{}", None)
+    assert len(answered) == 5
+    assert all(b'"status":429' in text for text in answered)
+    release.set()
+    await requests.drain()
+    assert answered.count(b"receipt") == 5
+    assert (flight.events, flight.bytes) == (0, 0)
 
 
 @pytest.mark.parametrize(("taken", "status"), [(Done(), "received"), (Retry(5), 503), (Rejected("it answered 400"), 422)])
