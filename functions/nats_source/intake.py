@@ -177,8 +177,8 @@ class Intake:
                 pauses.append(0)
             else:
                 done.append(one)
-                if reply_to is not None and settled.receipt is not None:
-                    receipts.append((reply_to, settled.receipt))
+                if reply_to is not None and (receipt := settled.receipt) is not None:
+                    receipts.append((reply_to, receipt))
         if receipts:
             self._queue.send(receipts)
         if done:

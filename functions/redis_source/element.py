@@ -67,7 +67,7 @@ def read(element: Element, context: Context, known: Sequence[Settled | None] | N
 def refuse(work: Work) -> None:
     """The list holds more than it may: every event of this element is refused, and the sender is told to slow down."""
     error = Overloaded("the org's submit list is full: send the same again later", rule=QUOTA, retry_after_ms=5_000)
-    answers: list[Settled] = [Done(receipt_of(Refusal(error, message.id))) for message in work.messages]
+    answers: list[Settled] = [Done(Refusal(error, message.id)) for message in work.messages]
     work.answer(answers)
     work.fault = work.fault or error
 
@@ -91,8 +91,8 @@ def told(works: Sequence[Work]) -> Settlement:
             if isinstance(answer, Rejected):
                 where = "" if len(work.items) == 1 and not _is_array(work.element) else f"event {place} of the array: "
                 rejected.append(rejection(where + answer.reason, raw[place], answer.faults))
-            if replyto and isinstance(answer, Done | Rejected) and answer.receipt is not None:
-                receipts.append((replyto, answer.receipt))
+            if replyto and isinstance(answer, Done | Rejected) and (receipt := answer.receipt) is not None:
+                receipts.append((replyto, receipt))
     return Settlement(receipts, rejected)
 
 

@@ -16,9 +16,14 @@ RETRY_MS = 1_000  # where nobody says when to come back
 
 
 class Done(msgspec.Struct, frozen=True):
-    """It has its verdict, whichever: it can go. `receipt` is the JSON its sender may be told; None where a sink took it."""
+    """It has its verdict, whichever: it can go. `outcome` is None where a sink took it."""
 
-    receipt: bytes | None = None
+    outcome: Outcome | None = None
+
+    @property
+    def receipt(self) -> bytes | None:
+        """The JSON its sender may be told. Most senders don't ask, so it is made when one does."""
+        return None if self.outcome is None else encode_receipt(self.outcome)
 
 
 class Retry(msgspec.Struct, frozen=True):
@@ -28,7 +33,8 @@ class Retry(msgspec.Struct, frozen=True):
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """No retry helps. It goes to the rejected list with its bytes; `faults` name the fields at fault, `receipt` is as in Done."""
+    """No retry helps. It goes to the rejected list with its bytes; `faults` name the fields at fault, `receipt` is the JSON that
+    its sender may be told."""
 
     reason: str
     receipt: bytes | None = None
@@ -65,7 +71,7 @@ def settled(outcome: Outcome) -> Settled:
     """What the pipeline's outcome means for a source: a refusal by a rule is an outcome like acceptance."""
     if isinstance(outcome, Refusal) and comes_back(outcome.error):
         return Retry(outcome.error.retry_after_ms or RETRY_MS)
-    return Done(encode_receipt(outcome))
+    return Done(outcome)
 
 
 def comes_back(error: SwitchboardError) -> bool:

@@ -13,6 +13,7 @@ from functions.nats_source.redelivered import known
 from functions.nats_source.requests import Request, Requests
 from functions.nats_source.ways import through
 from shared.adapters.memory.message_store import MemoryMessageStore
+from shared.codec import encode_receipt
 from shared.domain.errors import Malformed, SwitchboardError, Unavailable
 from shared.domain.message import Message
 from shared.domain.principal import Principal
@@ -22,6 +23,9 @@ from shared.edge.flight import Flight, Share
 from shared.sources.outcomes import Done, Rejected, Retry, Settled
 from tests.events import message
 from tests.waiting import eventually
+
+GONE = Refusal(Unavailable("gone"))  # any outcome will do
+TOLD = encode_receipt(GONE)
 
 
 class Delivered(msgspec.Struct, frozen=True):
@@ -77,7 +81,7 @@ class Work:
 
     def _settled(self, sequence: int) -> Settled:
         left = self.fates.get(sequence)
-        settled = left.pop(0) if left else Done(b"receipt")
+        settled = left.pop(0) if left else Done(GONE)
         if isinstance(settled, Exception):
             raise settled
         return settled
@@ -95,7 +99,7 @@ def taken(work: Work, *some: Delivered) -> tuple[Intake, Stream, Flight]:
 async def test_messages_are_acknowledged_with_their_receipts_when_they_have_an_outcome() -> None:
     intake, stream, flight = taken(Work(), Delivered(1), Delivered(2))
     await eventually(lambda: stream.acked == [1, 2])
-    assert stream.receipts == [("_INBOX.acme.1", b"receipt"), ("_INBOX.acme.2", b"receipt")]
+    assert stream.receipts == [("_INBOX.acme.1", TOLD), ("_INBOX.acme.2", TOLD)]
     assert (flight.events, flight.bytes, intake.in_hand) == (0, 0, 0)
     await intake.stop()
 
@@ -183,7 +187,7 @@ async def test_what_came_after_waits_when_the_keys_of_a_token_are_not_to_be_had(
 
     async def way(messages: Sequence[Message], principal: Principal) -> list[Settled]:
         asked.extend(messages)
-        return [Done(b"{}") for _ in messages]
+        return [Done(GONE) for _ in messages]
 
     events: list[Message | SwitchboardError] = [
         message("e1"),
