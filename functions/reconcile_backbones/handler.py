@@ -63,10 +63,10 @@ async def look_after(kept: Kept, world: World, tools: Tools, now: str) -> Looked
         told = await _ensured(backbone, world, tools)
     except Undeployed as why:
         told = Told("False", why.reason, why.message, failed=True, drift=why.drift)
+    await _declare_endpoint(kept, told.found, tools)  # first: what is told to be ready has its endpoint
     status = await _tell(tools, kept, told, now)
     if status is None:
         return Looked(gone=True)
-    await _declare_endpoint(kept, told.found, tools)
     return Looked(told.ready == "True", told.failed, status=status)
 
 
