@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.domain.config.document import Policy
 from shared.domain.message import Message
 from shared.domain.rules.admission import affordable
 from shared.domain.rules.cel import any_of, compile_rule
 from shared.domain.rules.facts import GETTERS, Facts, needs_of
-from shared.domain.rules.policies import answer
+from shared.domain.rules.policies import answer, fired, group_of
 from tests.unit.config_samples import BOB, message
 
 
@@ -173,6 +174,18 @@ def test_a_rule_is_not_started_when_it_could_take_too_long() -> None:
     assert "too long" in str(answer(crossing, Facts(large, BOB, needs_of([crossing.shape]))))
     small = message({"l": [{"n": n} for n in range(500)], "c": 1})
     assert affordable(crossing.shape, small.body)
+
+
+def test_a_rule_is_not_started_when_its_loops_could_take_too_long_on_many_extensions() -> None:
+    same = " && ".join(["message.extensions == message.extensions"] * 20)
+    nested, single = f"message.extensions.all(a, message.extensions.all(b, {same}))", f"message.extensions.all(a, {same})"
+    many = message({}, extensions={f"a{number}": "x" * 500 for number in range(95)})
+    assert "too long" in str(said(nested, many))
+    assert said(single, many) is True
+    assert said(nested, EVENT) is True
+    group = group_of([Policy(str(number), f"!{nested}") for number in range(3)])
+    found = fired(group, Facts(many, BOB, needs_of(group.shapes)))
+    assert ["too long" in str(one.error) for one in found] == [True] * 3
 
 
 def test_a_rule_is_not_started_when_its_pattern_could_take_too_long_on_the_text() -> None:

@@ -14,6 +14,7 @@ from shared.domain.rules.patterns import size_of
 
 # About 20 ns each; an expression that could take more than a second isn't started.
 MAX_WORK = 50_000_000
+_EXTENSION = 6  # work that comparing one extension is
 _LOOP_STEPS = 10_000  # the library's own limit for one evaluation
 
 _CHECKED, _ROOT = 2, 4  # google.protobuf.Any.value, CheckedExpr.expr
@@ -65,6 +66,14 @@ def affordable(shape: Shape, body: bytes | None, most: int = MAX_WORK) -> bool:
     values = values_in(body)
     steps = min(values, _LOOP_STEPS) if shape.crossing else 1
     return shape.weight * steps * (values + len(body) // 16) <= most
+
+
+def extensions_affordable(shape: Shape, count: int, most: int = MAX_WORK) -> bool:
+    """The same for what its loops may do with the extensions of an event, which has so many: each step may compare all of them."""
+    if not shape.loops or "message.extensions" not in shape.names:
+        return True
+    steps: int = min(count**shape.loops, _LOOP_STEPS)
+    return _EXTENSION * count * steps * shape.weight <= most
 
 
 def values_in(body: bytes) -> int:

@@ -1,12 +1,10 @@
 """A CEL expression about messages, for who looks at them: `filter` of GET /v1/messages and of the feed."""
 
 from shared.domain.principal import Principal
-from shared.domain.rules.admission import MAX_WORK, affordable
+from shared.domain.rules.admission import MAX_WORK, affordable, extensions_affordable
 from shared.domain.rules.cel import Program, compile_rule
 from shared.domain.rules.facts import Facts, Needs, needs_of
 from shared.domain.stored import StoredMessage
-
-_STEPS = 10_000  # the library's own limit for one evaluation
 
 
 class Filter:
@@ -20,7 +18,6 @@ class Filter:
         self._program: Program = compile_rule(text)
         self._needs: Needs = needs_of([self._program.shape])
         self._most = most
-        self._loops_over_extensions = self._program.shape.loops > 0 and "message.extensions" in self._program.shape.names
 
     def matches(self, row: StoredMessage) -> bool:
         """Whether it is true of the message, with its own principal; where it can't be evaluated it isn't.
@@ -41,6 +38,4 @@ class Filter:
 
     def _affordable(self, body: bytes | None, extensions: int) -> bool:
         shape = self._program.shape
-        if self._loops_over_extensions and extensions * min(extensions**shape.loops, _STEPS) * shape.weight > self._most:
-            return False
-        return affordable(shape, body, self._most)
+        return extensions_affordable(shape, extensions, self._most) and affordable(shape, body, self._most)

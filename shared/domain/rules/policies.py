@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from shared.domain.config.document import Policy
-from shared.domain.rules.admission import Shape, affordable
+from shared.domain.rules.admission import Shape, affordable, extensions_affordable
 from shared.domain.rules.cel import Program, any_of, compile_rule
 from shared.domain.rules.facts import Facts
 from shared.domain.verdict import Shadow
@@ -56,7 +56,7 @@ def fired(group: Group, facts: Facts, clock: Callable[[], float] = perf_counter)
     """The policies of a group that are true of a message or fail, in order. Usually none, for one evaluation."""
     together = group.together
     if together is not None:
-        if affordable(together.shape, facts.message.body) and facts.ask(together) is False:
+        if _begun(together.shape, facts) and facts.ask(together) is False:
             return []
     elif not group.asked:
         return []
@@ -67,8 +67,8 @@ def answer(program: Program | None, facts: Facts) -> bool | str:
     """What one expression says of a message; a text where it fails."""
     if program is None:
         return "it doesn't compile"
-    if not affordable(program.shape, facts.message.body):
-        return "it could take too long on data of this size"
+    if not _begun(program.shape, facts):
+        return "it could take too long on data of this size, or so many extensions"
     result: Any = facts.ask(program)
     if isinstance(result, str) and "out of range" in result:
         facts.tame()
@@ -83,6 +83,13 @@ def shadow_of(found: Fired) -> Shadow:
     if found.policy.effect == "route":
         return Shadow(found.policy.name, "route", to=found.policy.to or ())
     return Shadow(found.policy.name, "block", found.policy.reason)
+
+
+def _begun(shape: Shape, facts: Facts) -> bool:
+    """Whether an expression of that shape may be evaluated on a message."""
+    message = facts.message
+    extensions = message.extensions
+    return (not extensions or extensions_affordable(shape, len(extensions))) and affordable(shape, message.body)
 
 
 def _one_by_one(asked: Sequence[Asked], facts: Facts, clock: Callable[[], float]) -> list[Fired]:
