@@ -222,18 +222,21 @@ async def test_nothing_is_lost_or_twice_when_a_process_is_killed_under_traffic(w
 async def killed_door(wired: Wired, sources: Sources, stop: asyncio.Event) -> None:
     """Senders whose connections break have no answer: they send the same again, to the door that is back."""
 
+    back = asyncio.Event()
+
     async def stubborn() -> None:
         while not stop.is_set():
             try:
                 await sources.until(stop)
             except httpx.TransportError:
-                await asyncio.to_thread(eventually_now, wired.services.door.ready, 30)
+                await back.wait()
 
     traffic = asyncio.create_task(stubborn())
     await eventually(lambda: len(sources.sent) > 60, within=60)
     wired.services.door.signal(signal.SIGKILL)
     await asyncio.to_thread(wired.services.door.ended)
     await asyncio.to_thread(wired.services.door.start)
+    back.set()
     seen = len(sources.sent)
     await eventually(lambda: len(sources.sent) > seen + 60, within=60)
     stop.set()

@@ -8,6 +8,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
@@ -15,6 +16,7 @@ from shared.adapters.nats.backbones import NatsBackbones
 from shared.domain.publishing import Outgoing
 from tests.conformance.backbones import BACKBONE, message
 from tests.servers import LocalServer
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -117,6 +119,7 @@ async def test_nothing_is_missed_when_the_server_is_killed_and_comes_back(own_na
         own_nats.kill()
         own_nats.start()
         await backbones.start()
+        await eventually(partial(backbones.look, BACKBONE, org, ()), within=30)  # as a relay does before anything goes out anew
         await publish(backbones, org, "second")
         assert json.loads((await lines(process, 1))[0])["id"] == "second"
     await backbones.stop()

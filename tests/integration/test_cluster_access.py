@@ -37,7 +37,8 @@ def role(aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
         "AWS_SECRET_ACCESS_KEY": "verysecret",
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ENDPOINT_URL": aws,
-        "AWS_MAX_ATTEMPTS": "1",
+        "AWS_RETRY_MODE": "standard",  # moto's server answered 500 once, in a whole run; AWS does so too, and its clients ask again
+        "AWS_MAX_ATTEMPTS": "4",
     }.items():
         monkeypatch.setenv(name, value)
 
