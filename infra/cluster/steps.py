@@ -19,6 +19,7 @@ from shared.domain.errors import SwitchboardError, Unavailable
 Say = Callable[[str], None]
 WINDOW = ("--wait-window", str(round(waiting.FALSE_FOR)))
 ROLLED = {"StatefulSet", "Deployment"}
+SINK_ENV = {"K_SINK", "K_CE_OVERRIDES", "K_CA_CERTS"}  # Knative's, "SinkBinding"
 EVENTING = ("Broker", "Trigger", "SinkBinding")  # in the order that they rest on each other
 
 
@@ -69,10 +70,38 @@ def unbind(cluster: Cluster, deleted: Sequence[Manifest], say: Say, timeout: flo
     # One goes when Knative has taken back what it put into its subject.
     if left := waiting.gone(lambda: [one for one in bindings if cluster.find(str(key_of(one)))], timeout):
         raise Unavailable(f"still there after {timeout:.0f} s: {', '.join(str(key_of(one)) for one in left)}")
+    # Seen once: the binding went, and what it had put in stayed, since the webhook that puts it in did so again. Nobody takes it out then.
+    if left := waiting.gone(lambda: [found for one in bindings if (found := _taken_out(cluster, one))], timeout):
+        raise Unavailable(f"still told of a sink after {timeout:.0f} s: {', '.join(str(key_of(one)) for one in left)}")
     for one in bindings:
         _follow(cluster, one, timeout)
     if bindings:
         say(f"{', '.join(one['spec']['subject']['name'] for one in bindings)} run without a sink")
+
+
+def _taken_out(cluster: Cluster, binding: Manifest) -> Manifest | None:
+    """The binding's subject, if it was still told of a sink: that is out now, unless it is put in again. None for subjects by label."""
+    subject = binding["spec"].get("subject", {})
+    if "name" not in subject:
+        return None
+    found = cluster.find(str(key_of({**subject, "metadata": {"name": subject["name"]}})))
+    changes = told_of_sink(found) if found else []
+    if found is None or not changes:
+        return None
+    cluster.kubectl("patch", str(key_of(found)), "--type=json", "--patch", json.dumps(changes))
+    return found
+
+
+def told_of_sink(subject: Manifest) -> list[dict[str, str]]:
+    """The changes (JSON Patch) that take out of a subject's containers what a SinkBinding puts in; the last ones first, for each moves
+    those behind it. The tests among them fail where it was changed meanwhile."""
+    changes: list[dict[str, str]] = []
+    for place, container in enumerate(subject["spec"]["template"]["spec"]["containers"]):
+        for number, each in reversed([*enumerate(container.get("env", ()))]):
+            if each["name"] in SINK_ENV:
+                path = f"/spec/template/spec/containers/{place}/env/{number}"
+                changes += [{"op": "test", "path": f"{path}/name", "value": each["name"]}, {"op": "remove", "path": path}]
+    return changes
 
 
 def _follow(cluster: Cluster, binding: Manifest, timeout: float) -> None:

@@ -174,8 +174,7 @@ def test_nobody_has_a_sink_when_remote_wiring_is_deployed_after_it_with_prune(br
     eventually_now(lambda: brokered.cluster.get(kinds, f"--selector={SELECTOR}") == [], within=60)
     assert sender.post("after")["status"] == "accepted", "deploy returns once the revision without a sink serves"
     nobody: dict[str, set[str | None]] = {"ingest": {None}, "nats-source": {None}, "redis-source": {None}}
-    # A pod of the revision before may take Knative's whole grace (300 s) to end what it has open; it is listed until then.
-    eventually_now(lambda: sender.post("awake") and sinks(brokered) == nobody, within=400)
+    eventually_now(lambda: sender.post("awake") and sinks(brokered) == nobody, within=120)
 
 
 async def test_forged_event_is_refused_once_and_is_a_dead_letter_when_brokered(brokered: Install, sender: Sender, watch: Watch) -> None:
