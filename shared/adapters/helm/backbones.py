@@ -139,8 +139,7 @@ class HelmBackbones:
     async def _asked(self, wanted: Deployment, access: Kubeconfig, ask: Callable[[Objects], Asked]) -> Asked:
         """What the API server says. Raises Undeployed."""
         try:
-            from kubernetes.client.exceptions import ApiException
-            from urllib3.exceptions import HTTPError
+            from shared.adapters.kubernetes.failures import ApiException, HTTPError
         except ImportError:
             raise Undeployed("NoProvider", "kubernetes isn't installed here: pip install switchboard[reconcile]") from None
 

@@ -82,8 +82,7 @@ def trouble(pod: Json) -> str:
 
 def _version(objects: Objects, ready: list[Json]) -> str | None:
     """The version that a server says it is; None where the API server doesn't get to its monitoring."""
-    from kubernetes.client.exceptions import ApiException
-    from urllib3.exceptions import HTTPError
+    from shared.adapters.kubernetes.failures import ApiException, HTTPError
 
     if not ready:
         return None

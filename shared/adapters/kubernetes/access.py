@@ -85,8 +85,7 @@ def in_cluster() -> Kubeconfig:
 
 
 def _secret(name: str, namespace: str) -> str:
-    from kubernetes.client.exceptions import ApiException
-
+    from shared.adapters.kubernetes.failures import ApiException
     from shared.adapters.kubernetes.objects import Objects, said
 
     objects = Objects(in_cluster(), namespace)

@@ -32,7 +32,8 @@ class Objects:
     def find(self, kind: str, name: str) -> Json | None:
         """An object as the API server has it; None where there is none."""
         from kubernetes import client
-        from kubernetes.client.exceptions import ApiException
+
+        from shared.adapters.kubernetes.failures import ApiException
 
         core, apps = client.CoreV1Api(self._client), client.AppsV1Api(self._client)
         read = {
