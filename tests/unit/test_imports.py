@@ -15,7 +15,7 @@ AT_FIRST_EVENT = (
 )
 NEVER = {
     *("cloudevents", "fastapi", "flask", "functions_framework", "httpx", "pydantic", "prometheus_client", "rich", "starlette", "typer"),
-    *("jwt", "opentelemetry", "redis", "websockets", "yoyo"),
+    *("aiohttp", "jwt", "opentelemetry", "redis", "websockets", "yoyo"),
 }
 
 
