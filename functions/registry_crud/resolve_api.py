@@ -14,7 +14,8 @@ from shared.edge.writing import json_answer
 from shared.resources import Resources
 
 Caller = Annotated[Principal, Depends(caller)]
-PLACE = described.object_of(backbone=TEXT, cluster=TEXT, scope=TEXT, endpoint=MAYBE, stream=TEXT, filter=TEXT, command=MAYBE)
+PLACED = {"backbone": TEXT, "cluster": TEXT, "scope": TEXT, "endpoint": MAYBE, "stream": TEXT, "filter": TEXT, "command": MAYBE}
+PLACE = described.object_of(**PLACED, leaves={"type": "array", "items": described.object_of(**PLACED)})
 WAY = described.object_of(
     topic=TEXT,
     subject=MAYBE,
@@ -41,5 +42,6 @@ def add(app: FastAPI, resources: Resources) -> None:
     ) -> Response:
         snapshot, home_url = resources.snapshots.current, resources.settings.nats_url
         way = way_of(snapshot, caller, topic, subject, time.time_ns() // 1000, home_url)
-        said = way._asdict() | {"backbones": [place._asdict() for place in way.backbones]}
+        backbones = [target.place._asdict() | {"leaves": [leaf._asdict() for leaf in target.leaves]} for target in way.backbones]
+        said = way._asdict() | {"backbones": backbones}
         return json_answer({"topic": topic, "subject": subject, **said})

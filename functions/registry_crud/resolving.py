@@ -6,8 +6,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 from shared.domain.errors import Forbidden
 from shared.domain.message import Message
-from shared.domain.names import nats_subject
+from shared.domain.names import global_stream, nats_subject, on_leaf
 from shared.domain.principal import Principal
+from shared.domain.registry.reach import LOCAL, Reach, leaves_of
+from shared.domain.registry.shapes import SHARED
 from shared.domain.rules.check import routed
 from shared.domain.snapshot import Snapshot
 
@@ -15,7 +17,7 @@ ACTIONS = ("read", "publish", "registry:read", "registry:write")  # one of them 
 
 
 class Place(NamedTuple):
-    """A backbone that it would go to. `endpoint` None: there is none yet, or it isn't known here."""
+    """A backbone, and what to listen to there. `endpoint` None: there is none yet, or it isn't known here."""
 
     backbone: str
     cluster: str
@@ -26,6 +28,13 @@ class Place(NamedTuple):
     command: str | None
 
 
+class Target(NamedTuple):
+    """A backbone that a message would go to, and its leaves, where the very message can be heard as well."""
+
+    place: Place
+    leaves: tuple[Place, ...]
+
+
 class Way(NamedTuple):
     """`to` are the targets of the route that takes it, `routed_by` the policy or the place of the route, `undeliverable` why it doesn't get
     everywhere."""
@@ -34,7 +43,7 @@ class Way(NamedTuple):
     to: tuple[str, ...]
     routed_by: str
     undeliverable: str | None
-    backbones: tuple[Place, ...]
+    backbones: tuple[Target, ...]
 
 
 def way_of(snapshot: Snapshot, caller: Principal, topic: str, subject: str | None, now: int, home_url: str | None) -> Way:
@@ -43,21 +52,28 @@ def way_of(snapshot: Snapshot, caller: Principal, topic: str, subject: str | Non
     """
     if not any(caller.may_touch(action, topic, subject) for action in ACTIONS):
         raise Forbidden(f"no grant to read or publish the topic {topic!r}", rule="grant")
-    tail = nats_subject(caller.org, subject, topic)
+    on = nats_subject(caller.org, subject, topic)
     identity = (b"\0" * 16, b"\0" * 32, caller.org, topic, subject, "/resolve", "resolve", topic)
     asked = Message(*identity, None, None, None, None, None, now, "http", caller.name)
     found = routed(asked, caller, snapshot.rules.scope(caller.org, topic, subject))
     resolved = snapshot.targets.resolve(caller.org, found.to)
-    places = tuple(_place(snapshot, id, tail, caller.org, home_url) for id in resolved.backbones)
-    return Way(snapshot.revision, found.to, found.routed_by, resolved.undeliverable, places)
+    targets = tuple(_target(snapshot, id, caller.org, on, home_url) for id in resolved.backbones)
+    return Way(snapshot.revision, found.to, found.routed_by, resolved.undeliverable, targets)
 
 
-def _place(snapshot: Snapshot, id: str, tail: str, org: str, home_url: str | None) -> Place:
+def _target(snapshot: Snapshot, id: str, org: str, on: str, home_url: str | None) -> Target:
+    """`on` is the subject that the message has on the backbone."""
     known = snapshot.reach(id)
-    cluster, scope = (snapshot.cluster, "local") if known is None else (known.cluster, known.scope)
-    endpoint = _without_credentials(home_url) if known is None else known.endpoint or None
-    command = None if endpoint is None else f"nats sub --server {shlex.quote(endpoint)} {shlex.quote(tail)}"
-    return Place(id, cluster, scope, endpoint, f"sb-{org}", tail, command)
+    if known is None:
+        return Target(_place(Reach(id, SHARED, snapshot.cluster, LOCAL, _without_credentials(home_url) or ""), f"sb-{org}", on), ())
+    leaves = tuple(_place(leaf, global_stream(org), on_leaf(on)) for leaf in leaves_of(known, snapshot.backbones))
+    return Target(_place(known, f"sb-{org}", on), leaves)
+
+
+def _place(known: Reach, stream: str, filter: str) -> Place:
+    endpoint = known.endpoint or None
+    command = None if endpoint is None else f"nats sub --server {shlex.quote(endpoint)} {shlex.quote(filter)}"
+    return Place(known.id, known.cluster, known.scope, endpoint, stream, filter, command)
 
 
 def _without_credentials(url: str | None) -> str | None:

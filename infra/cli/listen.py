@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -46,7 +46,7 @@ def listen(
     all: Annotated[bool, typer.Option("--all", help="Also everything the backbone still has.")] = False,
     format: output.FormatOption = output.Format.TABLE,
 ) -> None:
-    """Receive messages and acknowledge them, one line each, until Ctrl-C.
+    """Receive messages and acknowledge them, one line each, until Ctrl-C: those of the backbone, and those for `global` where it is a leaf.
 
     Example: switchboard listen --subject agent-7
 
@@ -87,7 +87,7 @@ async def _print(url: str, wanted: "Wanted", count: int | None, line: Callable[[
     from shared.adapters.nats.listening import listen as hear
 
     left = count
-    async with aclosing(hear(url, wanted, lambda older: _announce(wanted, older))) as messages:
+    async with aclosing(hear(url, wanted, _announce)) as messages:
         async for heard in messages:
             sys.stdout.write(line(heard) + "\n")
             sys.stdout.flush()
@@ -96,8 +96,8 @@ async def _print(url: str, wanted: "Wanted", count: int | None, line: Callable[[
                 return
 
 
-def _announce(wanted: "Wanted", older: int) -> None:
-    sys.stderr.write(f"listening on {output.cell(wanted.filter)}; Ctrl-C ends\n")
+def _announce(filters: Sequence[str], older: int) -> None:
+    sys.stderr.write(f"listening on {' and '.join(map(output.cell, filters))}; Ctrl-C ends\n")
     if older:
         sys.stderr.write(f"{older:,} older message{'s' if older > 1 else ''}: --all shows {'them' if older > 1 else 'it'}\n")
     sys.stderr.flush()

@@ -72,6 +72,16 @@ def nats_subject(org: str, subject: str | None, topic: str) -> str:
     return text
 
 
+def global_stream(org: str) -> str:
+    """The stream of a leaf that has what was published for the org on its hubs."""
+    return f"sbg-{org}"
+
+
+def on_leaf(subject: str) -> str:
+    """What a subject `sb.<org>.<tail>` of a hub, wildcards too, is on that stream: the same tail below `sbg.<org>.`."""
+    return f"sbg.{subject.removeprefix('sb.')}"
+
+
 def parse_nats_subject(text: str) -> tuple[str, str | None, str]:
     """Org, subject and topic of a subject that nats_subject() made. Raises ValueError on any other."""
     prefix, org, subject, topic = text.split(".", 3)

@@ -10,7 +10,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
+import nats
 import pytest
+from nats.js.api import StreamConfig
 
 from shared.adapters.nats.backbones import NatsBackbones
 from shared.domain.publishing import Outgoing
@@ -100,6 +102,41 @@ async def test_durable_consumer_goes_on_where_it_was_when_it_comes_back(backbone
     await publish(backbones, org, "second")
     async with listening(nats_url, org, *options) as process:
         assert [json.loads(line)["id"] for line in await lines(process, 1)] == ["second"]
+
+
+async def made_leaf(url: str, org: str, *event_ids: str) -> None:
+    """What a backbone that has just been joined to a hub gets: the stream of what is for `global`, and what the hub's had already."""
+    connection = await nats.connect(url)
+    try:
+        await connection.jsm().add_stream(StreamConfig(name=f"sbg-{org}", subjects=[f"sbg.{org}.>"], max_bytes=1 << 20))
+        for each in event_ids:
+            headers = {"ce-specversion": "1.0", "ce-id": each, "ce-source": "/hub", "ce-type": "orders.created", "ce-subject": "agent-7"}
+            await connection.jetstream().publish(f"sbg.{org}.agent-7.orders.created", b"{}", headers=headers)
+    finally:
+        await connection.close()
+
+
+async def test_messages_for_global_come_too_when_the_backbone_is_a_leaf(backbones: NatsBackbones, nats_url: str, org: str) -> None:
+    await made_leaf(nats_url, org, "g1", "g2")
+    await publish(backbones, org, "own")
+    async with listening(nats_url, org, "--subject", "agent-7", "--all", "--count", "3", "-o", "json") as process:
+        ids = [json.loads(line)["id"] for line in await lines(process, 3)]
+        assert (sorted(ids), ids.index("g1") < ids.index("g2")) == (["g1", "g2", "own"], True)
+    async with listening(nats_url, org, "--topic", "orders.>") as process:
+        assert process.stderr is not None
+        assert await process.stderr.readline() == b"3 older messages: --all shows them\n"
+
+
+async def test_messages_for_global_come_when_the_backbone_becomes_a_leaf_meanwhile(
+    backbones: NatsBackbones, nats_url: str, org: str
+) -> None:
+    async with listening(nats_url, org, "--durable", "agent", "-o", "json") as process:
+        await publish(backbones, org, "own")
+        await lines(process, 1)
+        await made_leaf(nats_url, org, "g1", "g2")
+        assert [json.loads(line)["id"] for line in await lines(process, 2)] == ["g1", "g2"]
+        await publish(backbones, org, "own too")
+        assert [json.loads(line)["id"] for line in await lines(process, 1)] == ["own too"]
 
 
 async def test_it_ends_well_when_ctrl_c_is_pressed(nats_url: str, org: str) -> None:

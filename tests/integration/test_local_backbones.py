@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
 import httpx
 import nats
+import nats.js.errors
 import pytest
 
 from infra.local.child import birth
@@ -95,6 +97,20 @@ def subjects(url: list[str], stream: str) -> list[str]:
     return asyncio.run(asked())
 
 
+def has_stream(url: list[str], stream: str) -> bool:
+    async def asked() -> bool:
+        connection = await nats.connect(url)
+        try:
+            await connection.jsm().stream_info(stream)
+        except nats.js.errors.NotFoundError:
+            return False
+        finally:
+            await connection.close()
+        return True
+
+    return asyncio.run(asked())
+
+
 def payload_and_copies(url: list[str]) -> tuple[int, int | None, int]:
     """The largest payload that the servers take; how many copies the org's stream is to have, and how many it has beside the leader's."""
 
@@ -110,12 +126,32 @@ def payload_and_copies(url: list[str]) -> tuple[int, int | None, int]:
     return asyncio.run(asked())
 
 
-def sent(client: httpx.Client, id: str, subject: str) -> bool:
+def sent(client: httpx.Client, id: str, subject: str, topic: str = "order.made") -> bool:
     """Whether a message was delivered at once, and not left to the relay."""
-    headers = {"ce-specversion": "1.0", "ce-id": id, "ce-source": "/test", "ce-type": "order.made", "ce-subject": subject}
+    headers = {"ce-specversion": "1.0", "ce-id": id, "ce-source": "/test", "ce-type": topic, "ce-subject": subject}
     answer = client.post("/v1/events", headers=headers | {"content-type": "application/json"}, content=b'{"a":1}')
     assert answer.status_code == 202, answer.text
     return any(one.get("sequence") for one in answer.json()["deliveries"])
+
+
+@contextmanager
+def agent(running: RunningUp, backbone: dict[str, Any], subject: str, *options: str) -> Iterator[Callable[[int], list[str]]]:
+    """An agent that listens on a backbone of its own cluster, once it does: what gives the ids of the next events that it receives."""
+    arguments = ("listen", "--org", "default", "--subject", subject, "--durable", "agent", "-o", "json", *options)
+    environment = {"SWITCHBOARD_STATE_DIR": str(running.state), "SWITCHBOARD_NATS_URL": ",".join(url_of(running, backbone))}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "infra.cli.main", *arguments], env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    out, err = process.stdout, process.stderr
+    try:
+        announced = err.readline().decode()
+        assert announced.startswith("listening on sb.default."), announced
+        yield lambda count: [json.loads(out.readline())["id"] for _ in range(count)]
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def is_gone(client: httpx.Client, id: str) -> bool:
@@ -164,6 +200,41 @@ def test_global_message_is_in_every_cluster_once_and_a_local_one_stays_when_a_hu
     assert [birth(pid) for pid in servers] == [None] * 3
     for name in ("hq", "eu", "us"):
         assert client.delete(f"/v1/clusters/{name}").status_code == 204
+
+
+def test_agents_of_all_clusters_hear_what_is_for_global_once_and_only_their_own_clusters_local_messages(
+    running: RunningUp, client: httpx.Client
+) -> None:
+    hub = declared(client, "top", "hub", "global")
+    places = {"east": declared(client, "east", "main", "local"), "west": declared(client, "west", "main", "local")}
+    routes = [{"when": f'message.topic == "{name}"', "to": [f"cluster:{name}"]} for name in places]
+    client.put("/v1/config/org", json={"routes": [*routes, {"when": 'message.topic == "all"', "to": ["global"]}]}).raise_for_status()
+    backbones = {name: ready(client, id) for name, id in {"top": hub, **places}.items()}
+    for name in places:  # the streams are there: agents listen to them from the beginning
+        eventually_now(partial(has_stream, url_of(running, backbones[name]), "sbg-default"), within=WITHIN)
+    told = client.get("/v1/resolve", params={"topic": "all", "subject": "agent-7"}).raise_for_status().json()["backbones"]
+    heard_at = {(one["backbone"], one["stream"]) for place in told for one in (place, *place["leaves"])}
+    assert heard_at == {(hub, "sb-default"), *((id, "sbg-default") for id in places.values())}
+
+    with ExitStack() as agents:
+        hears = {name: agents.enter_context(agent(running, backbone, "agent-7")) for name, backbone in backbones.items()}
+        for id, topic in (("g1", "all"), ("e1", "east"), ("w1", "west"), ("g2", "all")):
+            eventually_now(partial(sent, client, id, "agent-7", topic), within=WITHIN)
+        assert hears["top"](2) == ["g1", "g2"]
+        # What came by another way than its own would be among the first: the local message and the last global one are behind it.
+        for name, local in (("east", "e1"), ("west", "w1")):
+            ids = hears[name](3)
+            assert sorted(ids) == sorted(["g1", local, "g2"])
+            assert ids.index("g1") < ids.index("g2")
+    with agent(running, backbones["east"], "agent-7") as hears_on:  # the same durable consumers, of both streams
+        eventually_now(partial(sent, client, "g3", "agent-7", "all"), within=WITHIN)
+        assert hears_on(1) == ["g3"]
+
+    client.put("/v1/config/org", json={}).raise_for_status()
+    for name, id in (("top", hub), *places.items()):
+        assert client.delete(f"/v1/backbones/{id}").status_code == 202
+        eventually_now(partial(is_gone, client, id), within=WITHIN)
+        client.delete(f"/v1/clusters/{name}").raise_for_status()
 
 
 def test_three_servers_are_one_cluster_and_roll_when_their_spec_changes(running: RunningUp, client: httpx.Client) -> None:

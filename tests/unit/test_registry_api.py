@@ -416,10 +416,34 @@ async def test_way_is_told_with_what_to_subscribe_to_when_it_is_asked_for(api: A
             "stream": "sb-acme",
             "filter": "sb.acme.agent%207.orders.new",
             "command": "nats sub --server nats://nats.eu.example:4222 sb.acme.agent%207.orders.new",
+            "leaves": [],
         }
     ]
     [home] = (await api.ask(admin, "/v1/resolve", params={"topic": "orders.new"})).json()["backbones"]
     assert (home["backbone"], home["cluster"], home["endpoint"], home["filter"]) == ("local", "local", None, "sb.acme._.orders.new")
+
+
+async def test_way_names_the_leaves_and_what_to_listen_to_there_when_a_message_is_for_global(api: Api) -> None:
+    admin = await api.key()
+    leaf = await made(api, admin)
+    hub = await made(api, admin, name="hub", scope="global", endpoint="nats://hub.eu.example")
+    remote = {"values": {"leafnodes": {"remotes": [{"urls": ["nats-leaf://elsewhere.example:7422"]}]}}}
+    await made(api, admin, name="apart", endpoint=None, spec=remote)
+    await routed(api, {"to": ["global"]})
+    await eventually(lambda: len(api.resources.snapshots.current.backbones) == 3)
+    [told] = (await api.ask(admin, "/v1/resolve", params={"topic": "orders.new", "subject": "agent-7"})).json()["backbones"]
+    assert (told["backbone"], told["stream"], told["filter"]) == (hub["id"], "sb-acme", "sb.acme.agent-7.orders.new")
+    assert told["leaves"] == [
+        {
+            "backbone": leaf["id"],
+            "cluster": "eu",
+            "scope": "local",
+            "endpoint": "nats://nats.eu.example:4222",
+            "stream": "sbg-acme",
+            "filter": "sbg.acme.agent-7.orders.new",
+            "command": "nats sub --server nats://nats.eu.example:4222 sbg.acme.agent-7.orders.new",
+        }
+    ]
 
 
 async def test_nothing_new_is_routed_to_a_backbone_when_it_is_to_go(api: Api) -> None:

@@ -3,11 +3,14 @@
 import pytest
 
 from shared.domain.registry.deciding import Kept
-from shared.domain.registry.reach import Reach, Resolved, Targets, reaches
-from shared.domain.registry.shapes import SHARED, Backbone, Cluster, Spec
+from shared.domain.registry.deploying import hubs_of
+from shared.domain.registry.reach import Reach, Resolved, Targets, leaves_of, reaches
+from shared.domain.registry.shapes import SHARED, Backbone, Cluster, Scope, Spec
 from shared.domain.snapshot import Snapshot
 from shared.snapshots import encode
 
+EU = Cluster("eu", SHARED, "", "local", None, {})
+SCOPES: tuple[Scope, ...] = ("local", "global")
 BACKBONES = (
     Reach("a-own", "acme", "eu", "local"),
     Reach("b-everybodys", SHARED, "eu", "local"),
@@ -56,6 +59,22 @@ def test_snapshot_knows_where_a_backbone_is_and_nothing_secret_when_it_is_declar
     backbone = Backbone("m-1", "acme", "eu", "m", "local", "nats://127.0.0.1:1", "d", Spec(values={"x": 1}), {"note": 1})
     registered = {("acme", "clusters/eu"): Kept(here, 1, ""), ("acme", "backbones/m-1"): Kept(backbone, 2, "")}
     assert reaches(registered) == (Reach("m-1", "acme", "eu", "local", "nats://127.0.0.1:1", "d", False, True),)
+
+
+def test_leaves_of_a_hub_are_those_that_it_is_a_hub_of_when_both_sides_are_asked() -> None:
+    remotes = Spec(values={"leafnodes": {"remotes": [{"urls": ["nats-leaf://elsewhere:7422"]}]}})
+    declared = [
+        Backbone(f"{scope[0]}-{org or 'shared'}-{number}", org, "eu", f"n{number}", scope, None, None, spec, {}, 1, deleting)
+        for org in ("acme", SHARED)
+        for scope in SCOPES
+        for number, (spec, deleting) in enumerate(((Spec(), False), (Spec(), True), (remotes, False)))
+    ]
+    registered: dict[tuple[str, str], Kept] = {(SHARED, "clusters/eu"): Kept(EU, 1, "")}
+    registered |= {(one.org, f"backbones/{one.id}"): Kept(one, 1, "") for one in declared}
+    known = reaches(registered)
+    joined = {(hub.id, leaf.id) for hub in known for leaf in leaves_of(hub, known)}
+    assert joined == {(hub.id, leaf.id) for leaf in declared if not leaf.deleting for hub in hubs_of(leaf, EU, registered)}
+    assert ("g-acme-0", "l-acme-0") in joined
 
 
 def test_thousand_backbones_are_small_when_a_snapshot_has_them() -> None:

@@ -1,9 +1,13 @@
-"""Receiving an org's messages as an agent does: a JetStream pull consumer on `sb-<org>`, each message acked by the caller."""
+"""Receiving an org's messages as an agent does, each acked by the caller: a JetStream pull consumer on `sb-<org>` and, where the backbone
+is a leaf, one on `sbg-<org>`, which has what was published for `global`.
+"""
 
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -15,20 +19,25 @@ from nats.js.errors import NotFoundError
 
 from shared.adapters.nats.connection import Connection
 from shared.adapters.nats.replies import Lost
-from shared.adapters.nats.streams import MAX_BYTES, ensure, stream_name
+from shared.adapters.nats.streams import MAX_BYTES, NOT_FOUND, ensure, stream_name
 from shared.domain.errors import Conflict, Unavailable
-from shared.domain.names import subject_token, topic_tokens
+from shared.domain.names import global_stream, on_leaf, subject_token, topic_tokens
 
 PULL = 64  # messages asked for at once
 PULL_FOR = 5  # seconds until the server ends a pull that got nothing
 GONE_AFTER = 60  # seconds without a pull after which the server forgets a consumer without a name
 CONNECT_WITHIN = 2  # seconds
 
+LOOK_AGAIN = 2.0  # seconds between two looks whether the backbone has become a leaf
+
+Ready = Callable[[Sequence[str], int], None]
+
 _log = logging.getLogger(__name__)
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What to listen to: messages on `filter` of an org's stream, from now on, since a time, or all it has.
+    """What to listen to: messages on `filter` (`sb.<org>.<tail>`) of an org's stream, from now on, since a time, or all it has. The same
+    tail of what hubs have is meant too.
 
     A `durable` consumer is kept by the server under its name: it goes on where it was, whatever `since` and `all` say.
     """
@@ -62,26 +71,44 @@ def filter_subject(org: str, subject: str | None, topic: str | None) -> str:
     return f"sb.{org}.{party}.{pattern}"
 
 
-async def listen(url: str, wanted: Wanted, ready: Callable[[int], None]) -> AsyncGenerator[Heard, None]:
+@dataclass
+class _Heeded:
+    """One stream that is listened to, by a consumer of ours where the stream is there. Nothing up to `after` is given again, where the
+    server doesn't remember that. `new`: it came to be while we listened, so that all it has is news."""
+
+    name: str
+    filter: str
+    consumer: str | None = None
+    after: int = 0
+    new: bool = False
+
+
+async def listen(url: str, wanted: Wanted, ready: Ready) -> AsyncGenerator[Heard, None]:
     """The messages as they come; never ends by itself, and goes on where it was after a lost connection.
 
-    `ready` is called once nothing published from then on is missed, with how many older messages there are that it isn't going to give.
-    Raises Unavailable when there is no NATS at the URL at first, Conflict when the durable consumer is another one.
+    `ready` is called once nothing published from then on is missed, with the filters that are listened on and how many older messages
+    there are that it isn't going to give. Raises Unavailable when there is no NATS at the URL at first, Conflict when the durable consumer
+    is another one.
     """
-    begun, after = False, 0
+    begun = False
+    both = _Heeded(stream_name(wanted.org), wanted.filter), _Heeded(global_stream(wanted.org), on_leaf(wanted.filter))
     while True:
         connection = Connection()
         try:
             async with asyncio.timeout(None if begun else CONNECT_WITHIN):
                 await connection.open(url.split(","), "switchboard listen")
-            consumer, after = await _consumer(connection, wanted, after)
+            await ensure(connection, wanted.org, MAX_BYTES, asyncio.get_running_loop().time() + CONNECT_WITHIN, change=False)
+            for heeded in both:
+                heeded.consumer = await _consumer(connection, wanted, heeded)
             if not begun:
-                older = await _older(connection, wanted)
+                there = [heeded for heeded in both if heeded.consumer is not None]
+                older = sum([await _older(connection, wanted, heeded) for heeded in there])
                 begun = True
-                ready(older)
-            async for heard in _pull(connection, f"{stream_name(wanted.org)}.{consumer}"):
-                after = heard.sequence
-                yield heard
+                ready([heeded.filter for heeded in there], older)
+            async with aclosing(_merged([(heeded, _follow(connection, wanted, heeded)) for heeded in both])) as merged:
+                async for heeded, heard in merged:
+                    heeded.after = heard.sequence
+                    yield heard
         except (OSError, Error, Lost) as error:  # OSError has TimeoutError in it
             if not begun:
                 where = urlsplit(url.split(",")[0])
@@ -91,50 +118,90 @@ async def listen(url: str, wanted: Wanted, ready: Callable[[int], None]) -> Asyn
             await connection.close()
 
 
-async def _consumer(connection: Connection, wanted: Wanted, after: int) -> tuple[str, int]:
-    """The consumer's name, and the stream sequence it begins after. With `after`, a nameless one goes on from there."""
-    await ensure(connection, wanted.org, MAX_BYTES, asyncio.get_running_loop().time() + CONNECT_WITHIN, change=False)
-    streams, stream = connection.jsm(), stream_name(wanted.org)
+async def _merged(pulls: Sequence[tuple[_Heeded, AsyncGenerator[Heard, None]]]) -> AsyncGenerator[tuple[_Heeded, Heard], None]:
+    """What each of them gives, as it comes. None of them ends by itself; raises what one of them raises."""
+    came: asyncio.Queue[tuple[_Heeded, Heard] | Exception] = asyncio.Queue(1)
+
+    async def give(heeded: _Heeded, pull: AsyncGenerator[Heard, None]) -> None:
+        try:
+            async with aclosing(pull):
+                async for heard in pull:
+                    await came.put((heeded, heard))
+        except Exception as error:
+            await came.put(error)
+
+    giving = [asyncio.create_task(give(*each)) for each in pulls]
+    try:
+        while True:
+            next_one = await came.get()
+            if isinstance(next_one, Exception):
+                raise next_one
+            yield next_one
+    finally:
+        for task in giving:
+            task.cancel()
+        await asyncio.gather(*giving, return_exceptions=True)
+
+
+async def _follow(connection: Connection, wanted: Wanted, heeded: _Heeded) -> AsyncGenerator[Heard, None]:
+    """What comes on a stream, from when it is there."""
+    while heeded.consumer is None:
+        heeded.new = True
+        await asyncio.sleep(LOOK_AGAIN)
+        heeded.consumer = await _consumer(connection, wanted, heeded)
+    async with aclosing(_pull(connection, f"{heeded.name}.{heeded.consumer}")) as pulled:
+        async for heard in pulled:
+            yield heard
+
+
+async def _consumer(connection: Connection, wanted: Wanted, heeded: _Heeded) -> str | None:
+    """The consumer's name; None where there is no such stream. Where the consumer begins is noted in `after`."""
+    streams = connection.jsm()
     if wanted.durable is not None:
         try:
-            known = await streams.consumer_info(stream, wanted.durable)
-        except NotFoundError:
-            pass  # it is made below
+            known = await streams.consumer_info(heeded.name, wanted.durable)
+        except NotFoundError as error:
+            if error.err_code == NOT_FOUND:
+                return None
         else:
-            if known.config.filter_subject != wanted.filter:
+            if known.config.filter_subject != heeded.filter:
                 raise Conflict(f"the consumer {wanted.durable} listens to {known.config.filter_subject}: give this one another name")
-            return known.name, after
+            return wanted.durable
     config = ConsumerConfig(
         name=wanted.durable or connection.new_inbox().rpartition(".")[2],
         durable_name=wanted.durable,
-        deliver_policy=DeliverPolicy.ALL if wanted.all else DeliverPolicy.NEW,
+        deliver_policy=DeliverPolicy.ALL if wanted.all or heeded.new else DeliverPolicy.NEW,
         ack_policy=AckPolicy.EXPLICIT,
-        filter_subject=wanted.filter,
+        filter_subject=heeded.filter,
         inactive_threshold=None if wanted.durable else GONE_AFTER,
     )
-    if after and wanted.durable is None:
-        config = config.evolve(deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=after + 1)
-    elif wanted.since is not None:
+    if heeded.after and wanted.durable is None:
+        config = config.evolve(deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=heeded.after + 1)
+    elif wanted.since is not None and not heeded.new:
         config = config.evolve(deliver_policy=DeliverPolicy.BY_START_TIME, opt_start_time=wanted.since)
-    made = await streams.add_consumer(stream, config)
+    try:
+        made = await streams.add_consumer(heeded.name, config)
+    except NotFoundError:
+        return None
     begins = made.delivered.stream_seq if made.delivered else 0
-    return made.name, max(after, begins)
+    heeded.after = max(heeded.after, begins)
+    return made.name
 
 
-async def _older(connection: Connection, wanted: Wanted) -> int:
+async def _older(connection: Connection, wanted: Wanted, heeded: _Heeded) -> int:
     """How many matching messages the stream has, asked of a consumer that is never pulled from; 0 for who asked where to begin."""
     if wanted.all or wanted.since or wanted.durable:
         return 0
-    streams, stream = connection.jsm(), stream_name(wanted.org)
+    streams = connection.jsm()
     config = ConsumerConfig(
         name=connection.new_inbox().rpartition(".")[2],
         deliver_policy=DeliverPolicy.ALL,
         ack_policy=AckPolicy.EXPLICIT,
-        filter_subject=wanted.filter,
+        filter_subject=heeded.filter,
         inactive_threshold=GONE_AFTER,
     )
-    made = await streams.add_consumer(stream, config)
-    await streams.delete_consumer(stream, made.name)
+    made = await streams.add_consumer(heeded.name, config)
+    await streams.delete_consumer(heeded.name, made.name)
     return made.num_pending or 0
 
 

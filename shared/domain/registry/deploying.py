@@ -8,7 +8,7 @@ import msgspec
 from shared.domain.errors import Fault
 from shared.domain.registry.deciding import Registered, cluster_of
 from shared.domain.registry.reach import GLOBAL
-from shared.domain.registry.shapes import Backbone, Cluster, Leaf, Spec
+from shared.domain.registry.shapes import Backbone, Cluster, Leaf, Spec, says_remotes
 from shared.domain.registry.spec import Chart, spec_faults, values_faults
 
 Json = dict[str, Any]
@@ -81,7 +81,7 @@ def domain_of(backbone: Backbone) -> str:
 def hubs_of(backbone: Backbone, cluster: Cluster, registered: Registered) -> Iterator[Hub]:
     """The hubs that a backbone of scope local is a leaf of: the global ones of the same owner. Never another's: who is joined to a hub
     can ask for all that is on it. Where the spec says remotes of its own, those are the hubs."""
-    if backbone.scope == GLOBAL or _own_remotes(backbone.spec):
+    if backbone.scope == GLOBAL or says_remotes(backbone.spec):
         return
     for place in sorted(registered):
         kept = registered[place]
@@ -98,11 +98,6 @@ def _urls(leaf: Leaf | None, cluster: Cluster, hub: Cluster | None) -> tuple[str
         return ()
     text = leaf.inside if hub == cluster else leaf.outside
     return tuple(text.split(",")) if text else ()
-
-
-def _own_remotes(spec: Spec) -> bool:
-    leafnodes = spec.values.get("leafnodes")
-    return isinstance(leafnodes, dict) and bool(leafnodes.get("remotes"))
 
 
 def _values(backbone: Backbone, hubs: tuple[Hub, ...]) -> Json:

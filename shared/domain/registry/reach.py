@@ -1,19 +1,20 @@
 """Which backbones an org's messages can reach: what snapshots hold of the registry, and what a route's targets mean by it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from shared.domain.registry.deciding import Registered, cluster_of
-from shared.domain.registry.shapes import SHARED, Backbone
+from shared.domain.registry.shapes import SHARED, Backbone, says_remotes
 
 LOCAL, GLOBAL, CLUSTER, BACKBONE = "local", "global", "cluster:", "backbone:"
 
 
 class Reach(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A backbone as a function needs to know it. `endpoint` is empty until there is one: what is for it waits. `domain` is the JetStream
-    domain it must have, empty where any will do. `deleting`: nothing new goes there. `here`: it may be on loopback."""
+    domain it must have, empty where any will do. `deleting`: nothing new goes there. `here`: it may be on loopback. `apart`: it is a leaf
+    of what its own spec says, and of no hub of the registry."""
 
     id: str
     org: str
@@ -23,6 +24,7 @@ class Reach(msgspec.Struct, frozen=True, array_like=True, gc=False):
     domain: str = ""
     deleting: bool = False
     here: bool = False
+    apart: bool = False
 
 
 def reaches(registered: Registered) -> tuple[Reach, ...]:
@@ -34,7 +36,15 @@ def reaches(registered: Registered) -> tuple[Reach, ...]:
 def _reach(one: Backbone, registered: Registered) -> Reach:
     cluster = cluster_of(one.org, one.cluster, registered)
     here = cluster is not None and cluster.provider == "local"
-    return Reach(one.id, one.org, one.cluster, one.scope, one.endpoint or "", one.domain or "", one.deleting, here)
+    return Reach(one.id, one.org, one.cluster, one.scope, one.endpoint or "", one.domain or "", one.deleting, here, says_remotes(one.spec))
+
+
+def leaves_of(hub: Reach, backbones: Iterable[Reach]) -> Iterator[Reach]:
+    """The leaves of a hub, as hubs_of() says it of each of them: what is published on the hub is on their streams `sbg-<org>` too."""
+    if hub.scope == GLOBAL and not hub.deleting:
+        for one in backbones:
+            if one.org == hub.org and one.scope != GLOBAL and not one.apart and not one.deleting:
+                yield one
 
 
 class Resolved(NamedTuple):

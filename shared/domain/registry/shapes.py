@@ -128,6 +128,12 @@ class Event(msgspec.Struct, frozen=True):
     message: str
 
 
+def says_remotes(spec: Spec) -> bool:
+    """Whether a spec has leaf remotes of its own: those are its hubs then, and not the registry's."""
+    leafnodes = spec.values.get("leafnodes")
+    return isinstance(leafnodes, dict) and bool(leafnodes.get("remotes"))
+
+
 def path_of(declared: Cluster | Backbone) -> str:
     """The path it is kept under, and that revisions and the audit trail call it by."""
     return f"clusters/{declared.name}" if isinstance(declared, Cluster) else f"backbones/{declared.id}"

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from shared.domain.names import global_stream
 from shared.domain.registry.deploying import Hub
 from shared.domain.registry.shapes import Backbone, Spec
 from shared.domain.retention import Retention
@@ -44,7 +45,7 @@ def streams_of(backbone: Backbone, hubs: Iterable[Hub], orgs: Iterable[str], ret
         age = min(MAX_AGE_S, retention.of(org))
         yield WantedStream(f"sb-{org}", (f"sb.{org}.>",), storage, replicas, age, size)
         if joined:
-            yield WantedStream(f"sbg-{org}", (), storage, replicas, age, size, tuple(Source(hub.domain, org) for hub in joined))
+            yield WantedStream(global_stream(org), (), storage, replicas, age, size, tuple(Source(hub.domain, org) for hub in joined))
 
 
 def stream_bytes(spec: Spec) -> int:
