@@ -13,14 +13,13 @@ from typing import Protocol
 
 from shared.edge.flight import Share
 from shared.sources.backoff import Backoff
-from shared.sources.outcomes import Rejected, Retry, Settled
+from shared.sources.outcomes import FAILED_HERE, MAX_DELIVERIES, MAX_FAILURES, Rejected, Retry, Settled
 
 WINDOW = 1_024  # messages of an org in hand
 MAX_GROUP = 512
 MAX_GROUP_BYTES = 8 * 1024 * 1024
 PULL = 256
-SUSPECT, MAX_DELIVERIES = 3, 20  # deliveries after which one is tried alone; after which it is rejected
-MAX_FAILURES = 5  # times that our own code may fail over one message
+SUSPECT = 3  # deliveries after which one is tried alone
 WORKING_EVERY = 10.0  # seconds between two signs to the server that what is in hand is being worked on
 
 log = logging.getLogger(__name__)
@@ -159,7 +158,7 @@ class Intake:
         for one in group:
             self._failures[one.sequence] = self._failures.get(one.sequence, 0) + 1
         if len(group) == 1 and self._failures[group[0].sequence] > MAX_FAILURES:
-            return [(Rejected("something failed here over it, again and again; the operator's log says what"), None)]
+            return [(Rejected(FAILED_HERE), None)]
         return [(Retry(0), None)] * len(group)
 
     async def _settle(self, group: Sequence[InHand], fates: Sequence[Fate]) -> int | None:

@@ -18,6 +18,7 @@ from shared.sources.outcomes import Done, Rejected, Retry, Settled, receipt_of, 
 MAX_RAW = 64 * 1024  # bytes of an element that a rejection repeats
 REPLYTO = "replyto"
 QUOTA = "submit-quota"
+FULL = "the org's submit list is full: send the same again later"
 
 
 class Work(msgspec.Struct):
@@ -66,7 +67,7 @@ def read(element: Element, context: Context, known: Sequence[Settled | None] | N
 
 def refuse(work: Work) -> None:
     """The list holds more than it may: every event of this element is refused, and the sender is told to slow down."""
-    error = Overloaded("the org's submit list is full: send the same again later", rule=QUOTA, retry_after_ms=5_000)
+    error = Overloaded(FULL, rule=QUOTA, retry_after_ms=5_000)
     answers: list[Settled] = [Done(Refusal(error, message.id)) for message in work.messages]
     work.answer(answers)
     work.fault = work.fault or error

@@ -1,10 +1,11 @@
 """One org's submit list: batches through the pipeline (or to the sink), one at a time, so that an org's order holds and it can't crowd out
 the others. An element leaves the list when the outcome of every event in it is known; until then it is tried again, and what came
-behind it waits.
+behind it waits. One that our own code fails over, or that its workers die of, is found among its neighbours, and rejected.
 """
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from time import time_ns
 
@@ -13,11 +14,11 @@ from functions.redis_source.element import Work
 from shared.codec import Context
 from shared.domain.errors import SwitchboardError, Unavailable
 from shared.domain.snapshot import Snapshot
-from shared.domain.submitted import Batch, Settlement, Side
+from shared.domain.submitted import Batch, Element, Settlement, Side
 from shared.pause import set_within
 from shared.ports import SubmitLists
 from shared.sources.backoff import Backoff
-from shared.sources.outcomes import Retry, Settled, Way
+from shared.sources.outcomes import FAILED_HERE, MAX_DELIVERIES, MAX_FAILURES, Retry, Settled, Way
 from shared.sources.room import Room
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ class Lane:
         self._lists, self._way, self._current, self._room, self._counts = lists, way, current, room, counts
         self._backoff = Backoff()
         self._known: dict[int, list[Settled | None]] = {}  # answers to what this worker still holds, by its place in the batch
+        self._most = sys.maxsize  # elements tried together: half as many each time that our own code fails over them
+        self._failures = 0  # of our own code, in a row, over the first element alone
         self._wrong_type = False
 
     async def drain(self, stop: asyncio.Event) -> None:
@@ -65,11 +68,8 @@ class Lane:
             batch = await self._lists.take(self.org, "over")
             if not batch.elements:
                 return
-            works = self._read(batch, {})
-            for work in works:
-                elements.refuse(work)
-            self._counts.shed += len(works)
-            await self._settle("over", works, len(works), stop)
+            self._counts.shed += len(batch.elements)
+            await self._settle("over", batch, len(batch.elements), self._refused(batch), stop)
 
     async def _turn(self, stop: asyncio.Event) -> float | None:
         """One batch; seconds to wait before the next, None where there is nothing to take. Raises Unavailable."""
@@ -82,27 +82,79 @@ class Lane:
         if not batch.again:
             self._known.clear()
             self._counts.taken += len(batch.elements)
-        works = self._read(batch, self._known)
-        await self._submit(works)
-        done = next((place for place, work in enumerate(works) if not work.final), len(works))
+        if batch.deaths > MAX_DELIVERIES:
+            reason = f"it was taken {batch.deaths} times, and never had an outcome: whoever took it is gone"
+            return await self._reject_first(batch, reason, stop)
+        try:
+            works = self._read(batch.elements[: self._most], self._known)
+            await self._submit(works)
+            done = next((place for place, work in enumerate(works) if not work.final), len(works))
+            told = elements.told(works[:done])
+        except Exception as error:
+            if isinstance(error, SwitchboardError):
+                raise
+            return await self._failed_over(batch, stop)
+        self._failures = 0
         left = works[done:]
-        self._known = {place: work.answers for place, work in enumerate(left)}
-        if done and not await self._settle("taken", works, done, stop):
-            self._known.clear()
+        self._known |= dict(enumerate(work.answers for work in works))
+        if done:
+            await self._let_go(batch, done, told, stop)
         if not left:
+            self._most = min(self._most * 2, sys.maxsize)
             self._backoff.worked()
             return 0
         self._counts.waits += 1
         return self._failed(max(answer.after_ms for work in left for answer in work.answers if isinstance(answer, Retry)))
 
+    async def _failed_over(self, batch: Batch, stop: asyncio.Event) -> float:
+        """Our own code failed over what it tried: it goes on with half of it, or tries the one element again, or rejects it. A bug that is
+        not the element's takes as long to reject each."""
+        tried = min(self._most, len(batch.elements))
+        log.exception("the submit list of %s: %d elements failed, and are tried again", self.org, tried)
+        self._counts.waits += 1
+        if tried > 1:
+            self._most = tried // 2
+            return 0
+        self._most, self._failures = 1, self._failures + 1
+        if self._failures <= MAX_FAILURES:
+            return self._failed(0)
+        self._failures = 0
+        return await self._reject_first(batch, FAILED_HERE, stop)
+
+    async def _reject_first(self, batch: Batch, reason: str, stop: asyncio.Event) -> float:
+        """The first element is not looked at any more."""
+        await self._let_go(batch, 1, Settlement(rejected=[elements.rejection(reason, batch.elements[0])]), stop)
+        self._backoff.worked()
+        return 0
+
+    async def _let_go(self, batch: Batch, done: int, told: Settlement, stop: asyncio.Event) -> None:
+        """Settle the first `done` elements, and keep what is known of the others."""
+        if await self._settle("taken", batch, done, told, stop):
+            self._known = {place - done: answers for place, answers in self._known.items() if place >= done}
+        else:
+            self._known.clear()
+
     def _failed(self, after_ms: int) -> float:
         return self._backoff.failed(after_ms)
 
-    def _read(self, batch: Batch, known: dict[int, list[Settled | None]]) -> list[Work]:
+    def _refused(self, batch: Batch) -> Settlement:
+        """What is told of a batch that the list has no room for."""
+        try:
+            works = self._read(batch.elements, {})
+            for work in works:
+                elements.refuse(work)
+            return elements.told(works)
+        except Exception as error:
+            if isinstance(error, SwitchboardError):
+                raise
+            log.exception("the submit list of %s: %d elements that it has no room for failed", self.org, len(batch.elements))
+            return Settlement(rejected=[elements.rejection(elements.FULL, element) for element in batch.elements])
+
+    def _read(self, some: Sequence[Element], known: dict[int, list[Settled | None]]) -> list[Work]:
         snapshot = self._current()
         name = snapshot.door_principal("redis", self.org).name
         context = Context(self.org, "redis", name, time_ns() // 1000, snapshot.revision)
-        return [elements.read(element, context, known.get(place)) for place, element in enumerate(batch.elements)]
+        return [elements.read(element, context, known.get(place)) for place, element in enumerate(some)]
 
     async def _submit(self, works: Sequence[Work]) -> None:
         """Get an outcome for every event that has none, all in one go."""
@@ -116,17 +168,16 @@ class Lane:
             work.answer(settled[place : place + len(some)])
             place += len(some)
 
-    async def _settle(self, side: Side, works: Sequence[Work], done: int, stop: asyncio.Event) -> bool:
+    async def _settle(self, side: Side, batch: Batch, done: int, told: Settlement, stop: asyncio.Event) -> bool:
         """Let go of the first `done`, tried until it worked: their outcome is known, and their senders are to hear of it.
 
         False where they aren't this worker's any more.
         """
-        told = elements.told(works[:done])
         self._counts.rejected += len(told.rejected)
         backoff = Backoff()
         while True:
             try:
-                return await self._lists.settle(self.org, side, len(works), done, told)
+                return await self._lists.settle(self.org, side, batch, done, told)
             except Unavailable:
                 if await set_within(stop, backoff.failed()):
                     return False
@@ -138,5 +189,5 @@ class Lane:
             reason = f"the submit key holds a {found}, not a list: remove it"
             log.warning("org %s: %s", self.org, reason)
             self._counts.rejected += 1
-            await self._lists.settle(self.org, "taken", 0, 0, Settlement(rejected=[elements.rejection(reason, b"")]))
+            await self._lists.settle(self.org, "taken", Batch(), 0, Settlement(rejected=[elements.rejection(reason, b"")]))
         return WRONG_TYPE_S

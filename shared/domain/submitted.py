@@ -21,12 +21,15 @@ Element = bytes | Oversized
 class Batch(msgspec.Struct, frozen=True):
     """Elements in a worker's processing list, in the order taken. `again`: they were there before, and stand where they stood.
 
-    `wrong_type` is what the submit key holds where that is no list: then nothing was taken.
+    `number` tells it from every other batch of its worker. `deaths` is how many workers in a row are gone that held the first element
+    and no other, and never said what became of it. `wrong_type` is what the submit key holds where that is no list: then nothing was taken.
     """
 
     elements: Sequence[Element] = ()
     again: bool = False
     wrong_type: str | None = None
+    number: int = 0
+    deaths: int = 0
 
 
 class Settlement(msgspec.Struct, frozen=True):

@@ -18,12 +18,13 @@ class SubmitLists(Protocol):
     async def take(self, org: str, side: Side = "taken") -> Batch:
         """What this worker has in its processing list; where that is empty, what it moves there now: at least one element if there is one.
 
-        `over` takes the newest, and only while the list holds more than it may. Counts as a heartbeat.
+        `over` takes the newest, and only while the list holds more than it may. Counts as a heartbeat. What a worker held that is gone
+        comes in small batches: 32 elements, and one where the next worker died of it too.
         """
 
-    async def settle(self, org: str, side: Side, held: int, done: int, told: Settlement) -> bool:
-        """Let go of the first `done` of the `held` elements, and tell what is to be told. Once: False where this worker doesn't hold that
-        many (it was done already, or another worker has taken over), and then nothing is told."""
+    async def settle(self, org: str, side: Side, batch: Batch, done: int, told: Settlement) -> bool:
+        """Let go of the first `done` elements of the batch, and tell what is to be told. Once: False where this worker doesn't hold this
+        batch as it was taken (it was done already, or another worker has taken over), and then nothing is told."""
 
     async def beat(self, orgs: Sequence[str]) -> None:
         """Say that this worker, which holds something of these orgs, lives."""

@@ -13,6 +13,9 @@ from shared.domain.verdict import Outcome, Refusal
 from shared.edge.metrics import Counters
 
 RETRY_MS = 1_000  # where nobody says when to come back
+MAX_FAILURES = 5  # times that our own code may fail over one message, and it is tried once more
+MAX_DELIVERIES = 20  # times that one may be taken without an outcome: whoever took it died
+FAILED_HERE = "something failed here over it, again and again; the operator's log says what"
 
 
 class Done(msgspec.Struct, frozen=True):

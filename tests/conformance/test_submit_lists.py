@@ -12,7 +12,7 @@ from shared.adapters.memory.submit_lists import Lists, MemorySubmitLists
 from shared.adapters.redis import submit_lists
 from shared.adapters.redis.submit_lists import LARGEST, RedisSubmitLists
 from shared.domain.errors import Unavailable
-from shared.domain.submitted import Oversized, Settlement
+from shared.domain.submitted import Batch, Oversized, Settlement
 from shared.ports import SubmitLists
 from tests.conformance.submit_lists import ELEMENTS, SubmitListsConformance
 from tests.servers import LocalServer
@@ -105,9 +105,9 @@ class TestRedis(SubmitListsConformance):
     async def test_idle_door_leaves_nothing_behind(self, workers: Callable[[], SubmitLists], outside: RedisOutside, org: str) -> None:
         lists = workers()
         await outside.push(*ELEMENTS)
-        await lists.take(org)
+        batch = await lists.take(org)
         await lists.beat([org, f"{org}2"])
-        await lists.settle(org, "taken", 5, 5, Settlement())
+        await lists.settle(org, "taken", batch, 5, Settlement())
         await lists.beat([org])
         await lists.recover([org])
         assert await outside.client.keys("*") == []
@@ -122,7 +122,7 @@ class TestRedis(SubmitListsConformance):
         found = await lists.take(org)
         assert (found.wrong_type, list(found.elements)) == ("string", [])
         assert (await lists.take(f"{org}2")).elements == [b"fine"]
-        assert await lists.settle(org, "taken", 0, 0, Settlement(rejected=[b"said"]))
+        assert await lists.settle(org, "taken", Batch(), 0, Settlement(rejected=[b"said"]))
         assert await outside.rejected() == [b"said"]
 
     async def test_receipts_find_no_room_when_their_key_is_no_list(
@@ -131,8 +131,8 @@ class TestRedis(SubmitListsConformance):
         lists, to = workers(), f"sb:receipts:{{{org}}}:mine"
         await outside.client.set(to, "hello")
         await outside.push(b"1")
-        await lists.take(org)
-        assert await lists.settle(org, "taken", 1, 1, Settlement([(to, b"lost"), (f"{to}2", b"kept")]))
+        batch = await lists.take(org)
+        assert await lists.settle(org, "taken", batch, 1, Settlement([(to, b"lost"), (f"{to}2", b"kept")]))
         assert await outside.receipts("mine2") == [b"kept"]
         assert lists.dropped == 1
 
@@ -142,7 +142,7 @@ class TestRedis(SubmitListsConformance):
         lists = workers()
         for number in range(20):
             told = [(f"sb:receipts:{{{org}}}:{'busy' if number % 2 else 'quiet'}", b"r" * 1_000)] * (20 if number % 2 else 1)
-            assert await lists.settle(org, "taken", 0, 0, Settlement(told))
+            assert await lists.settle(org, "taken", Batch(), 0, Settlement(told))
         busy, quiet = await outside.receipts("busy"), await outside.receipts("quiet")
         assert len(quiet) == 10  # a list that nobody reads leaves room for the others
         assert 1_000 * len(busy) <= LIMIT / 8
@@ -155,10 +155,10 @@ class TestRedis(SubmitListsConformance):
     ) -> None:
         lists = workers()
         for first in range(0, 1_500, 500):
-            assert await lists.settle(org, "taken", 0, 0, Settlement(rejected=[b"%d" % n for n in range(first, first + 500)]))
+            assert await lists.settle(org, "taken", Batch(), 0, Settlement(rejected=[b"%d" % n for n in range(first, first + 500)]))
         assert await outside.rejected() == [b"%d" % number for number in range(500, 1_500)]
         for _ in range(3):
-            assert await lists.settle(org, "taken", 0, 0, Settlement(rejected=[b"x" * 1_000_000] * 10))
+            assert await lists.settle(org, "taken", Batch(), 0, Settlement(rejected=[b"x" * 1_000_000] * 10))
         kept = await outside.rejected()
         assert sum(map(len, kept)) <= submit_lists.REJECTED_BYTES
         assert kept[-1] == b"x" * 1_000_000
@@ -170,7 +170,7 @@ class TestRedis(SubmitListsConformance):
         await outside.push(b"first", b"x" * (LARGEST + 1), b"last")
         taken = await lists.take(org)
         assert list(taken.elements) == [b"first", Oversized(LARGEST + 1, b"x" * submit_lists.HEAD)]
-        assert await lists.settle(org, "taken", 2, 2, Settlement())
+        assert await lists.settle(org, "taken", taken, 2, Settlement())
         assert (await lists.take(org)).elements == [b"last"]
 
     async def test_many_orgs_are_taken_at_once_when_they_share_a_connection(
@@ -189,9 +189,10 @@ async def test_every_call_says_so_when_the_server_is_away_and_works_when_it_is_b
     client: Any = redis.asyncio.Redis.from_url(own_redis.url)
     async with client:
         await client.lpush(f"sb:submit:{{{org}}}", json.dumps({"n": 1}))
-    assert len((await lists.take(org)).elements) == 1
+    batch = await lists.take(org)
+    assert len(batch.elements) == 1
     own_redis.kill()
-    for call in (lists.waiting([org]), lists.take(org), lists.settle(org, "taken", 1, 1, Settlement()), lists.recover([org])):
+    for call in (lists.waiting([org]), lists.take(org), lists.settle(org, "taken", batch, 1, Settlement()), lists.recover([org])):
         with pytest.raises(Unavailable):
             await call
     assert not lists.reachable()

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from functions.nats_source.handler import Read, settle
-from functions.nats_source.intake import MAX_DELIVERIES, MAX_FAILURES, WINDOW, Fate, InHand, Intake
+from functions.nats_source.intake import WINDOW, Fate, InHand, Intake
 from functions.nats_source.redelivered import known
 from functions.nats_source.requests import Request, Requests
 from functions.nats_source.ways import through
@@ -20,7 +20,7 @@ from shared.domain.principal import Principal
 from shared.domain.stored import History, StoredMessage
 from shared.domain.verdict import Delivery, Outcome, Receipt, Refusal
 from shared.edge.flight import Flight, Share
-from shared.sources.outcomes import Done, Rejected, Retry, Settled
+from shared.sources.outcomes import MAX_DELIVERIES, MAX_FAILURES, Done, Rejected, Retry, Settled
 from tests.events import message
 from tests.waiting import eventually
 

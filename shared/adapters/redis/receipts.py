@@ -1,7 +1,7 @@
 """Receipts in the lists of the Redis door, under the bounds that the door itself keeps (docs/internals.md, "The Redis door")."""
 
 from shared.adapters.redis.submit_lists import RedisSubmitLists
-from shared.domain.submitted import Settlement
+from shared.domain.submitted import Batch, Settlement
 
 
 class RedisReceipts:
@@ -21,4 +21,4 @@ class RedisReceipts:
 
     async def tell(self, org: str, place: str, receipt: bytes) -> None:
         """See Receipts.tell."""
-        await self._lists.settle(org, "taken", 0, 0, Settlement([(place, receipt)]))  # of a worker that never holds anything
+        await self._lists.settle(org, "taken", Batch(), 0, Settlement([(place, receipt)]))  # of a worker that never holds anything

@@ -6,6 +6,7 @@ heartbeat; one that holds nothing is nowhere, so that an idle door writes nothin
 
 import secrets
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 from shared.adapters.redis.joined import Joined
@@ -33,6 +34,7 @@ class RedisSubmitLists:
     def __init__(self, url: str, *, limit_bytes: int = 256 * 1024 * 1024, worker: str | None = None) -> None:
         self.worker = worker or secrets.token_hex(8)
         self.dropped = 0  # receipts that found no room
+        self._numbers = count(1)  # of batches
         self._limit = limit_bytes
         self._calls = Joined(url)
 
@@ -52,12 +54,15 @@ class RedisSubmitLists:
     async def take(self, org: str, side: Side = "taken") -> Batch:
         """See SubmitLists.take."""
         limits = (self._limit, TAKE_BYTES, TAKE_ELEMENTS, LARGEST, HEAD)
-        kind, *found = await self._calls.run(script("door_take"), *self._place(org), side, *limits)
+        kind, *found = await self._calls.run(script("door_take"), *self._place(org), side, *limits, next(self._numbers))
         if kind == WRONG_TYPE:
             return Batch(wrong_type=found[0].decode())
-        return Batch([_element(one) for one in found], kind == AGAIN)
+        if not found:
+            return Batch([])
+        number, deaths, *elements = found
+        return Batch([_element(one) for one in elements], kind == AGAIN, None, number, deaths)
 
-    async def settle(self, org: str, side: Side, held: int, done: int, told: Settlement) -> bool:
+    async def settle(self, org: str, side: Side, batch: Batch, done: int, told: Settlement) -> bool:
         """See SubmitLists.settle."""
         receipts: dict[str, list[bytes]] = {}
         for replyto, receipt in told.receipts:
@@ -70,7 +75,8 @@ class RedisSubmitLists:
             listed += (replyto, len(some), *some)
         bounds: tuple[Argument, ...] = (rejected_list(org), REJECTED, REJECTED_BYTES, self._limit // 2, RECEIPT_LISTS, RECEIPTS_MS)
         rejected: tuple[Argument, ...] = (len(told.rejected), *told.rejected)
-        reply = await self._calls.run(script("door_settle"), *self._place(org), side, held, done, *bounds, *rejected, *listed)
+        held = (batch.number, len(batch.elements))
+        reply = await self._calls.run(script("door_settle"), *self._place(org), side, *held, done, *bounds, *rejected, *listed)
         self.dropped += max(reply, 0)
         return bool(reply >= 0)
 

@@ -7,6 +7,6 @@
 local moved = 0
 local gone = redis.call('ZRANGEBYSCORE', ARGV[1] .. 'workers', '-inf', '(' .. milliseconds() - tonumber(ARGV[3]))
 for _, worker in ipairs(gone) do
-  if worker ~= ARGV[2] then moved = moved + put_back(ARGV[1], KEYS[1], worker) end
+  if worker ~= ARGV[2] then moved = moved + put_back(ARGV[1], KEYS[1], worker, true) end
 end
 return moved
