@@ -74,6 +74,21 @@ async def test_snapshots_come_again_when_the_store_was_down(own_database: LocalS
         await config.stop()
 
 
+async def test_change_is_heard_of_before_the_next_look_is_due(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.adapters.postgres.config_store.POLL", 3600.0)
+    config, other = PostgresConfigStore(database), PostgresConfigStore(database)
+    changes = config.changes()
+    try:
+        await coming(changes, within=30)
+        for name in ("shop", "till"):
+            revision = await other.put_principal(Principal(name, "acme", ()), "me")
+            assert (await coming(changes, within=30)).revision == revision
+    finally:
+        await changes.aclose()  # type: ignore[attr-defined]  # it is a generator
+        await config.stop()
+        await other.stop()
+
+
 async def test_admin_key_is_made_once_when_it_is_asked_for_again(database: str, tmp_path: Path) -> None:
     path = tmp_path / "state" / "admin.key"
     ensure_admin_key(database, path)

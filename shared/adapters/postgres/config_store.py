@@ -1,6 +1,7 @@
 """The store of config: principals, API keys, documents, orgs, issuers, and the revision that numbers config states."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
@@ -26,7 +27,9 @@ from shared.domain.token_issuer import Issuer
 
 SNAPSHOT, REVISION, KEPT_REVISION = statement("snapshot"), statement("revision"), statement("kept_revision")
 
-POLL = 0.5  # seconds between two looks at the revision
+POLL = 0.5  # seconds between two looks at the revision, where nobody tells of a change
+LEAST = 0.1  # and where somebody does: many changes make few snapshots
+LISTEN = b"LISTEN switchboard_config"
 PATIENCE = 5.0  # seconds for one look
 
 log = logging.getLogger(__name__)
@@ -69,7 +72,8 @@ class PostgresConfigStore(PrincipalRows, DocumentRows, OrgRows, IssuerRows):
         return await self._connections.run(lambda connection: self._read(connection, revision))
 
     async def changes(self) -> AsyncIterator[Snapshot]:
-        """The snapshot in force, then each new one. Polls over a connection of its own, and makes another when that is lost."""
+        """The snapshot in force, then each new one. Polls over a connection of its own, and makes another when that is lost. A change is
+        told of as it commits (NOTIFY), which spares the wait for the next look; behind a pooler that drops that, the look counts."""
         seen: int | None = None
         connection: Connection | None = None
         try:
@@ -77,7 +81,7 @@ class PostgresConfigStore(PrincipalRows, DocumentRows, OrgRows, IssuerRows):
                 found: Snapshot | None = None
                 try:
                     async with asyncio.timeout(PATIENCE):
-                        connection = connection or await connect(self._database_url, SESSION, "switchboard-config-changes")
+                        connection = connection or await self._listening()
                         found = await self._newer(connection, seen)
                     self._reached = True
                 except (psycopg.Error, OSError, TimeoutError) as error:
@@ -89,9 +93,18 @@ class PostgresConfigStore(PrincipalRows, DocumentRows, OrgRows, IssuerRows):
                 if found is not None:
                     seen = found.revision
                     yield found
-                await asyncio.sleep(POLL)
+                await _until_told(connection)
         finally:
             await _close(connection)
+
+    async def _listening(self) -> Connection:
+        connection = await connect(self._database_url, SESSION, "switchboard-config-changes")
+        try:
+            await connection.execute(LISTEN)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
 
     async def _read(self, connection: Connection, revision: int | None = None) -> Snapshot:
         cursor = await connection.execute(SNAPSHOT, {"revision": revision})
@@ -100,6 +113,17 @@ class PostgresConfigStore(PrincipalRows, DocumentRows, OrgRows, IssuerRows):
     async def _newer(self, connection: Connection, seen: int | None) -> Snapshot | None:
         [[revision]] = await (await connection.execute(REVISION)).fetchall()
         return None if revision == seen else await self._read(connection)
+
+
+async def _until_told(connection: Connection | None) -> None:
+    """Return once somebody told of a change, or when it is time to look anyway."""
+    await asyncio.sleep(LEAST)
+    if connection is None:
+        await asyncio.sleep(POLL - LEAST)
+        return
+    with contextlib.suppress(psycopg.Error):  # the next look finds that it is lost
+        async for _ in connection.notifies(timeout=POLL - LEAST, stop_after=1):
+            pass
 
 
 async def _close(connection: Connection | None) -> None:
