@@ -38,7 +38,7 @@ class Resources(Opened):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.settings = settings
-        self.snapshots = SnapshotFollower(self._config_source, settings.state_dir / "snapshot", self._snapshot_keeper())
+        self.snapshots = SnapshotFollower(self.config_source, settings.state_dir / "snapshot", self._snapshot_keeper())
         self.cookies = Cookies(lambda: settings.secret_keys() if settings.secret_file else ())
         self.counters = Counters()
         self.flight = Flight()
@@ -138,7 +138,8 @@ class Resources(Opened):
         """The id of this cluster's own backbone. An edge's is its own name: delivery records of all clusters meet in the hub's store."""
         return HOME if self.settings.hub_url is None else self.settings.cluster
 
-    async def _config_source(self) -> ConfigSource:
+    async def config_source(self) -> ConfigSource:
+        """Where snapshots come from: the config store, or an edge's hub."""
         return await (self.config() if self.settings.hub_url is None else self.once("hub-config", self._open_hub_config))
 
     def _snapshot_keeper(self) -> SnapshotKeeper | None:

@@ -1,9 +1,8 @@
 """The browser's session: a signed cookie that stands for an API key (contracts.md, "Config", POST /v1/session).
 
 The cookie holds the key's SHA-256, an id of its own and an expiry, never the key. Whoever uses it looks the hash up in the snapshot
-in force, so a key that is deleted ends its sessions everywhere within a second. A sign-out ends its session in the process that was
-asked; where several serve, the others know nothing of it and would take a copy of that cookie until it expires: to end a stolen
-session everywhere, delete its key.
+in force, so a key that is deleted ends its sessions everywhere within a second. So does a sign-out: the process that was asked takes the
+cookie no more from then on, and the config tells all others (shared/domain/sessions.py).
 """
 
 import base64
@@ -19,32 +18,16 @@ import msgspec
 
 from shared.domain.errors import Forbidden, Unauthenticated
 from shared.domain.principal import Principal
+from shared.domain.sessions import LIFETIME, Session, encode, is_over
 from shared.domain.snapshot import Snapshot
 from shared.edge.asgi import Scope, header
 
 COOKIE = "switchboard_session"
-LIFETIME = 12 * 3600  # seconds
 _PURPOSE = b"switchboard.session.1\0"  # the same keys sign other things too
 _MAC = 32  # bytes
 _OVER = "the session is over: sign in again"
 
 
-class Session(msgspec.Struct, frozen=True, array_like=True):
-    """`key` is the SHA-256 of an API key, `expires` seconds since 1970, `id` 16 random bytes."""
-
-    key: bytes
-    expires: int
-    id: bytes
-
-    def principal(self, snapshot: Snapshot) -> Principal:
-        """Whose session it is. Raises Unauthenticated once it has expired or its key is gone."""
-        found = snapshot.keys.get(self.key) if time.time() < self.expires else None
-        if found is None:
-            raise Unauthenticated(_OVER)
-        return found
-
-
-_encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Session).decode
 
 
@@ -53,9 +36,17 @@ def open_session(key: str) -> Session:
     return Session(sha256(key.encode()).digest(), int(time.time()) + LIFETIME, secrets.token_bytes(16))
 
 
+def principal_of(session: Session, snapshot: Snapshot) -> Principal:
+    """Whose session it is. Raises Unauthenticated once it has expired, was signed out anywhere, or its key is gone."""
+    found = snapshot.keys.get(session.key) if time.time() < session.expires else None
+    if found is None or is_over(snapshot.ended, session):
+        raise Unauthenticated(_OVER)
+    return found
+
+
 def seal(session: Session, keys: Sequence[bytes]) -> str:
     """The cookie's value, signed with the first of the keys."""
-    payload = _encode(session)
+    payload = encode(session)
     return base64.urlsafe_b64encode(_mac(keys[0], payload) + payload).rstrip(b"=").decode()
 
 
@@ -72,7 +63,8 @@ def unseal(text: str, keys: Sequence[bytes]) -> Session:
 
 
 class Cookies:
-    """The session cookies a process takes: signed with one of the keys, and not signed out here."""
+    """The session cookies a process takes: signed with one of the keys, and not signed out here. What was signed out elsewhere is in the
+    snapshot."""
 
     def __init__(self, keys: Callable[[], Sequence[bytes]]) -> None:
         self._read_keys = keys
@@ -87,19 +79,24 @@ class Cookies:
         return self._keys
 
     def session_of(self, scope: Scope) -> Session | None:
-        """The session of a request's cookie, None where it has none. Raises Unauthenticated for a forged one, and one that is over."""
+        """The session of a request's cookie, None where it has none. Raises Unauthenticated for a forged one, and one signed out here."""
+        session = self.sealed_in(scope)
+        if session is not None:
+            self.check(session)
+        return session
+
+    def sealed_in(self, scope: Scope) -> Session | None:
+        """The same, signed out or not."""
         try:
             cookies = SimpleCookie((header(scope, b"cookie") or b"").decode("latin-1"))
         except CookieError:
             return None
         if COOKIE not in cookies:
             return None
-        session = unseal(cookies[COOKIE].value, self.keys)
-        self.check(session)
-        return session
+        return unseal(cookies[COOKIE].value, self.keys)
 
     def check(self, session: Session) -> None:
-        """Raise Unauthenticated where the session was signed out."""
+        """Raise Unauthenticated where the session was signed out here."""
         if session.id in self._ended:
             raise Unauthenticated(_OVER)
 

@@ -21,6 +21,7 @@ from websockets.typing import Subprotocol
 from functions.websocket.main import build
 from functions.websocket.protocol import BoundedProtocol
 from functions.websocket.socket import Limits
+from shared.adapters.memory.config_store import MemoryConfigStore
 from shared.adapters.redis.keys import prefix
 from shared.domain.message import Message, message_digest, message_id
 from shared.domain.names import nats_subject
@@ -29,6 +30,7 @@ from shared.domain.record import NEW, Accepted, Attempt, Deliveries, Record, pac
 from shared.domain.snapshot import Snapshot
 from shared.edge.app import Edge
 from shared.edge.server import configuration
+from shared.ports import ConfigStore
 from shared.resources import Resources
 from shared.settings import Settings
 from tests.waiting import eventually
@@ -156,6 +158,11 @@ async def pod(
     """The real app under the server that `switchboard up` uses; port 0 takes a free one."""
     resources = Resources(Settings(redis_url=redis_url, secret_file=secret, state_dir=secret.parent, log_shards=shards))
     resources.snapshots = snapshots  # type: ignore[assignment]
+
+    async def config() -> tuple[ConfigStore, None]:
+        return MemoryConfigStore(), None  # told who signs out
+
+    await resources.once("config", config)
     edge = Edge("websocket", lambda given: build(given, limits), resources)
     with socket.create_server(("127.0.0.1", port)) as listening:
         server = uvicorn.Server(configuration(edge, BoundedProtocol))

@@ -12,11 +12,13 @@ from functions.config_crud import (
     issuers_api,
     orgs_api,
     principals_api,
+    sessions_api,
     snapshot_api,
 )
 from functions.config_crud.documents import Admit
 from shared.domain.config.document import Document
 from shared.domain.revisions import Stale
+from shared.edge.proven import Proven
 from shared.edge.rest import rest_app
 from shared.edge.writing import stale_answer
 from shared.resources import Resources
@@ -30,7 +32,9 @@ def api(resources: Resources, admit: Admit) -> FastAPI:
     history_api.add(app, resources, admit)
     effective_api.add(app, resources, admit)
     backtest_api.add(app, resources, admit)
-    snapshot_api.add(app, resources)
+    proven = Proven(resources)
+    snapshot_api.add(app, resources, proven)
+    sessions_api.add(app, resources, proven)
     orgs_api.add(app, resources)
     principals_api.add(app, resources)
     issuers_api.add(app, resources)

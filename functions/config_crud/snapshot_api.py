@@ -4,16 +4,15 @@ The body is MessagePack of shared.domain.snapshot.Snapshot, the very bytes that 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from fastapi import FastAPI, Query, Request, Response
 from starlette.status import HTTP_304_NOT_MODIFIED
 
 from shared.domain.errors import NotFound
-from shared.domain.request_proof import FRESH_S, HEADER, verify_request
 from shared.domain.snapshot import Snapshot
+from shared.edge.proven import DESCRIBED, Proven
 from shared.edge.writing import not_modified
-from shared.edge_keys import EdgeKeys
 from shared.resources import Resources
 from shared.snapshots import encode
 
@@ -24,23 +23,13 @@ LATEST = 2**63 - 2
 
 _DESCRIBED = {
     "security": [],
-    "parameters": [
-        {
-            "name": HEADER,
-            "in": "header",
-            "required": True,
-            "schema": {"type": "string"},
-            "description": f"`<seconds since 1970>.<HMAC>` over method and target, made {FRESH_S} s ago at most with the install's "
-            "secret, or an edge's own key.",
-        },
-        {"name": "if-none-match", "in": "header", "required": False, "schema": {"type": "string"}},
-    ],
+    "parameters": [DESCRIBED, {"name": "if-none-match", "in": "header", "required": False, "schema": {"type": "string"}}],
 }
 
 
-def add(app: FastAPI, resources: Resources) -> None:
+def add(app: FastAPI, resources: Resources, proven: Proven) -> None:
     """Add the route to the app."""
-    encoded, edges = _Encoded(), EdgeKeys(resources.settings.edge_keys)
+    encoded = _Encoded()
 
     @app.get(
         "/v1/config/snapshot",
@@ -53,7 +42,7 @@ def add(app: FastAPI, resources: Resources) -> None:
         revision: int | None = Query(None, ge=0, le=LATEST),
         wait: float = Query(0, ge=0, le=MAX_WAIT, description="Seconds to wait for the revision, or for another than If-None-Match has."),
     ) -> Response:
-        _check_proof(request, (*resources.settings.secret_keys(), *edges.all()))
+        proven.check(request)
         if revision is None:
             found = await _waited(resources, lambda number: not not_modified(request, number), wait)
         else:
@@ -75,12 +64,6 @@ class _Encoded:
         if snapshot is not self._snapshot:
             self._snapshot, self._bytes = snapshot, encode(snapshot)
         return self._bytes
-
-
-def _check_proof(request: Request, keys: Sequence[bytes]) -> None:
-    query = request.scope["query_string"].decode("latin-1")
-    target = request.scope["path"] + (f"?{query}" if query else "")
-    verify_request(keys, request.method, target, int(time.time()), request.headers.get(HEADER, ""))
 
 
 async def _waited(resources: Resources, wanted: Callable[[int], bool], wait: float) -> Snapshot:

@@ -7,9 +7,10 @@ from functools import partial
 from functions.websocket.socket import Who
 from shared.domain.errors import Unauthenticated
 from shared.domain.principal import Principal
+from shared.domain.sessions import Session
 from shared.edge.asgi import Scope, header
 from shared.edge.principals import Principals, Snapshots
-from shared.session import Cookies, Session, check_same_origin
+from shared.session import Cookies, check_same_origin, principal_of
 
 
 def identify(scope: Scope, principals: Principals, snapshots: Snapshots, cookies: Cookies, origins: Set[str] = frozenset()) -> Who:
@@ -43,4 +44,4 @@ def _of_header(authorization: bytes, principals: Principals) -> Principal:
 
 def _of_session(session: Session, snapshots: Snapshots, cookies: Cookies) -> Principal:
     cookies.check(session)
-    return session.principal(snapshots.current)
+    return principal_of(session, snapshots.current)

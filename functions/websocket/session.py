@@ -1,6 +1,8 @@
 """`/v1/session`: a browser signs in with an API key and gets a cookie for it (contracts.md, "Config")."""
 
 import contextlib
+import time
+from collections.abc import Awaitable, Callable
 
 import msgspec
 from starlette.requests import Request
@@ -8,8 +10,10 @@ from starlette.responses import JSONResponse, Response
 
 from shared.domain.errors import Fault, Malformed, TooLarge, Unauthenticated
 from shared.domain.principal import Principal
+from shared.domain.sessions import LIFETIME, Session
 from shared.edge.principals import Snapshots
-from shared.session import LIFETIME, Cookies, Session, check_same_origin, check_write, open_session, seal, set_cookie
+from shared.ports import ConfigSource
+from shared.session import Cookies, check_same_origin, check_write, open_session, principal_of, seal, set_cookie
 
 LONGEST = 4_096  # bytes of a sign-in
 
@@ -24,8 +28,8 @@ _decode = msgspec.json.Decoder(_SignIn).decode
 class Sessions:
     """The three methods of `/v1/session`."""
 
-    def __init__(self, snapshots: Snapshots, cookies: Cookies) -> None:
-        self._snapshots, self._cookies = snapshots, cookies
+    def __init__(self, snapshots: Snapshots, cookies: Cookies, config: Callable[[], Awaitable[ConfigSource]]) -> None:
+        self._snapshots, self._cookies, self._config = snapshots, cookies, config
 
     async def sign_in(self, request: Request) -> Response:
         """POST `{"key"}`: 200 with the cookie and `{principal, org, system, expires}`; 401 for a key that isn't known."""
@@ -47,15 +51,19 @@ class Sessions:
         return self._answer(session)
 
     async def sign_out(self, request: Request) -> Response:
-        """DELETE: 204; the cookie is gone, and this process takes no copy of it any more. A page of this host sends it."""
+        """DELETE: 204; the cookie is gone, and nobody takes a copy of it any more, here from now on and elsewhere within a second. A page
+        of this host sends it. 503 where the others can't be told now: the browser keeps the cookie, so that it can ask again."""
         check_write(request.scope)
+        session = None
         with contextlib.suppress(Unauthenticated):
-            if (session := self._cookies.session_of(request.scope)) is not None:
-                self._cookies.end(session)
+            session = self._cookies.sealed_in(request.scope)
+        if session is not None and time.time() < session.expires:
+            self._cookies.end(session)
+            await (await self._config()).end_session(session)
         return Response(status_code=204, headers={"set-cookie": set_cookie("", 0, request.scope), "cache-control": "no-store"})
 
     def _answer(self, session: Session) -> JSONResponse:
-        principal: Principal = session.principal(self._snapshots.current)
+        principal: Principal = principal_of(session, self._snapshots.current)
         body = {"principal": principal.name, "org": principal.org, "system": principal.system, "expires": session.expires}
         return JSONResponse(body, headers={"cache-control": "no-store"})
 

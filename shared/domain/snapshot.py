@@ -18,7 +18,8 @@ class Snapshot(msgspec.Struct, frozen=True, dict=True):
     `documents` maps an org to its documents: path (`org`, `topics/orders.>`) to canonical JSON. The org `""` has `global`.
     `orgs` are those with a principal, in order: what a source serves. `doors` has the principals that doors without keys speak as and
     that config says something of, by name (`redis:acme`). `issuers` are those whose tokens are taken, `keyless` the principals without a
-    key, which tokens may name. `backbones` are those of the registry, by id.
+    key, which tokens may name. `backbones` are those of the registry, by id. `ended` are the browser sessions that were signed out
+    (shared/domain/sessions.py): the id of one, or the SHA-256 of an API key for all of its sessions until then, to when it would expire.
     """
 
     revision: int
@@ -31,6 +32,7 @@ class Snapshot(msgspec.Struct, frozen=True, dict=True):
     keyless: tuple[Principal, ...] = ()
     backbones: tuple[Reach, ...] = ()
     cluster: str = "local"
+    ended: Mapping[bytes, int] = {}
 
     @cached_property
     def rules(self) -> Rules:

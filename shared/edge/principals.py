@@ -13,7 +13,7 @@ from shared.domain.errors import Unauthenticated
 from shared.domain.principal import Principal
 from shared.domain.snapshot import Snapshot
 from shared.edge.asgi import Scope, header
-from shared.session import Cookies, check_same_origin, check_write
+from shared.session import Cookies, check_same_origin, check_write, principal_of
 
 if TYPE_CHECKING:
     from shared.tokens.principals import TokenPrincipal, Tokens
@@ -93,7 +93,7 @@ class Principals:
         snapshot = self._snapshots.current
         if snapshot is not self._of:
             self._of, self._known = snapshot, {}
-        return session.principal(snapshot)
+        return principal_of(session, snapshot)
 
     def _find(self, authorization: bytes, snapshot: Snapshot) -> "Principal | TokenPrincipal":
         scheme, _, key = authorization.partition(b" ")

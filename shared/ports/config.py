@@ -5,6 +5,7 @@ from typing import Protocol
 
 from shared.domain.principal import Principal
 from shared.domain.revisions import Document, NewOrg, OrgState, Revision, Write
+from shared.domain.sessions import Session
 from shared.domain.snapshot import Snapshot
 from shared.domain.token_issuer import Issuer
 
@@ -40,6 +41,10 @@ class ConfigSource(Protocol):
 
     def changes(self) -> AsyncIterator[Snapshot]:
         """The snapshot in force, then each new one within a second of its change; never ends, and waits out an unreachable store."""
+
+    async def end_session(self, session: Session) -> None:
+        """Have every process know that the session was signed out, by a revision that has no place in the history. Nothing happens where
+        it is over already, or its key is gone. Raises Unavailable."""
 
 
 class ConfigStore(ConfigDocuments, ConfigSource, Protocol):

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from shared.adapters.postgres.keys import ensure_admin_key, hash_of
 from shared.adapters.postgres.migrations import FOLDER, migrate, names
 from shared.domain.errors import NotFound, Unavailable
 from shared.domain.principal import Grant, Principal
+from shared.domain.sessions import Session
 from tests.conformance.config_history import ConfigHistoryConformance
+from tests.conformance.config_source import session_of
 from tests.conformance.config_store import READER, ConfigStoreConformance, coming
 from tests.servers import LocalServer
 
@@ -46,6 +49,13 @@ class TestPostgres(ConfigStoreConformance, ConfigHistoryConformance):
             (org, "boss", "key.create", f"principals/shop/keys/{key_id}", revision, revision + 1, ""),
             (org, "boss", "key.delete", f"principals/shop/keys/{key_id}", revision + 1, revision + 2, ""),
         ]
+
+    async def test_session_is_forgotten_when_nobody_would_take_it_anyway(self, config: PostgresConfigStore, org: str) -> None:
+        lasting = await session_of(config, org)
+        await config.end_session(Session(lasting.key, int(time.time()) - 4000, bytes(16)))
+        await config.end_session(lasting)
+        await config.put_principal(Principal("shop", org, ()), "me")
+        assert (await config.snapshot()).ended == {lasting.id: lasting.expires}
 
     async def test_key_is_nowhere_in_the_database_when_it_was_created(self, config: PostgresConfigStore, database: str, org: str) -> None:
         await config.put_principal(Principal("shop", org, ()), "me")

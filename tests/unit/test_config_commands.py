@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from functions.config_crud.main import build
 from shared.adapters.memory.config_store import MemoryConfigStore
 from shared.adapters.memory.message_store import MemoryMessageStore
 from shared.domain.principal import Grant
-from shared.domain.request_proof import FRESH_S, HEADER, prove_request
+from shared.domain.request_proof import FRESH_S, HEADER, body_digest, prove_request
 from shared.domain.revisions import Write
+from shared.domain.sessions import Session
+from shared.domain.sessions import encode as encode_session
 from shared.domain.snapshot import Snapshot
 from tests.rest import Api, problem, serving
 
@@ -146,6 +149,26 @@ async def test_long_poll_ends_when_the_process_is_about_to(api: Api) -> None:
     await asyncio.wait([poll], timeout=0.1)
     api.resources.draining = True
     assert (await asyncio.wait_for(poll, 3)).status_code == 304
+
+
+async def signed_out(api: Api, session: bytes, proven: bytes | None = None, key: bytes = SECRET) -> httpx.Response:
+    """The answer to an edge that tells of a sign-out; the proof is of `proven`, where that is another body."""
+    target = f"/v1/config/sessions/ended?{body_digest(session if proven is None else proven)}"
+    return await api.ask(None, target, "POST", content=session, headers={HEADER: prove_request(key, "POST", target, int(time.time()))})
+
+
+async def test_sign_out_at_an_edge_is_for_everybody_when_it_is_proven(api: Api) -> None:
+    key = await api.key()
+    session = Session(sha256(key.encode()).digest(), int(time.time()) + 60, b"s" * 16)
+    packed = encode_session(session)
+    problem(await signed_out(api, packed, key=b"another key, as long as the others are"), 401)
+    problem(await signed_out(api, packed, proven=packed[:-1]), 401)
+    problem(await api.ask(key, "/v1/config/sessions/ended", "POST", content=packed), 401)
+    problem(await signed_out(api, packed[:-1]), 400)
+    assert (await api.config.snapshot()).ended == {}
+    for _ in range(2):
+        assert (await signed_out(api, packed)).status_code == 200
+    assert (await api.config.snapshot()).ended == {session.id: session.expires}
 
 
 async def test_snapshot_is_for_processes_of_the_install_only(api: Api) -> None:

@@ -3,6 +3,7 @@
 from base64 import b64encode
 from hashlib import sha256
 
+import msgspec
 import pytest
 
 from shared.domain.errors import Forbidden, Unauthenticated
@@ -10,7 +11,7 @@ from shared.domain.principal import Grant, Principal
 from shared.domain.snapshot import Snapshot
 from shared.edge.asgi import Scope
 from shared.edge.principals import Principals
-from shared.session import COOKIE, Cookies, open_session, seal
+from shared.session import COOKIE, Cookies, open_session, seal, unseal
 
 KEYS = (b"s" * 32,)
 SAME = {"origin": "http://front", "x-requested-with": "page"}
@@ -85,6 +86,21 @@ def test_cookie_is_worth_nothing_when_it_was_signed_out_or_not_signed_here(princ
         with pytest.raises(Unauthenticated):
             principals.of_request(asked("GET", value))
     assert principals.of_request(asked("GET", seal(open_session("sb_key"), KEYS))).name == "tester"
+
+
+def test_cookie_is_worth_nothing_when_the_snapshot_has_it_signed_out(cookies: Cookies, cookie: str) -> None:
+    session = unseal(cookie, KEYS)
+
+    class Elsewhere:
+        current = State.current
+
+    principals = Principals(Elsewhere(), cookies)
+    for ended in ({session.id: session.expires}, {session.key: session.expires}):
+        Elsewhere.current = msgspec.structs.replace(State.current, ended=ended)
+        with pytest.raises(Unauthenticated):
+            principals.of_request(asked("GET", cookie))
+    Elsewhere.current = msgspec.structs.replace(State.current, ended={session.key: session.expires - 1, bytes(16): session.expires})
+    assert principals.of_request(asked("GET", cookie)).name == "tester"
 
 
 def test_cookie_counts_only_when_there_is_no_authorization(principals: Principals, cookie: str) -> None:

@@ -99,7 +99,11 @@ signIn.addEventListener("submit", async (event) => {
 });
 
 element("sign-out", HTMLButtonElement).addEventListener("click", async () => {
-  await fetch("/v1/session", { method: "DELETE", headers: { "X-Requested-With": "switchboard" } });
+  const answer = await fetch("/v1/session", { method: "DELETE", headers: { "X-Requested-With": "switchboard" } }).catch(() => null);
+  if (!answer?.ok) {
+    setState("off", "not signed out everywhere yet: sign out again");
+    return;
+  }
   link.cursor = "";
   clear();
   showSession(null);

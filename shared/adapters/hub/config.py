@@ -1,4 +1,4 @@
-"""The reading side of the config store, at the hub: snapshots by long poll of `/v1/config/snapshot`."""
+"""What an edge has of the config store, at the hub: snapshots by long poll of `/v1/config/snapshot`, and sign-outs told."""
 
 import asyncio
 import random
@@ -10,9 +10,11 @@ import msgspec
 
 from shared.adapters.hub.calls import HubCalls
 from shared.domain.errors import NotFound, Unavailable
+from shared.domain.sessions import Session, encode
 from shared.domain.snapshot import Snapshot
 
 PATH = "/v1/config/snapshot"
+ENDED = "/v1/config/sessions/ended"
 WAIT_S = 10  # of a long poll: a hub that is stopped or cut off without a word is missed after this, and PATIENCE_S
 PATIENCE_S = 5.0  # beyond it; and for a snapshot that is asked for by its revision
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0  # between two tries while the hub is away
@@ -68,6 +70,10 @@ class HubConfig:
                 yield found
             elif time.monotonic() - began < WAIT_S / 2:  # a process that is about to end answers at once
                 await _rest(FIRST_PAUSE_S)
+
+    async def end_session(self, session: Session) -> None:
+        """See ConfigSource."""
+        await self._calls.ask(ENDED, encode(session), PATIENCE_S)
 
     async def _poll(self, seen: int | None) -> Snapshot | None:
         """Another snapshot than the one seen, as soon as there is one; None where there was none."""

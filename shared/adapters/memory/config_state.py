@@ -15,6 +15,7 @@ from shared.domain.registry.deciding import Kept, Place
 from shared.domain.registry.reach import reaches
 from shared.domain.registry.shapes import encode
 from shared.domain.revisions import Change, Document, OrgState
+from shared.domain.sessions import named_by
 from shared.domain.snapshot import Snapshot, standing
 from shared.domain.token_issuer import Issuer
 
@@ -30,7 +31,7 @@ class Key(NamedTuple):
 
 class State(NamedTuple):
     """Documents by org and path; principals by org and name, with their revisions; keys by id; orgs by name; the
-    registry by org and path; issuers of tokens by name, with their revisions."""
+    registry by org and path; issuers of tokens by name, with their revisions; sessions that were signed out by path."""
 
     documents: dict[tuple[str, str], Document]
     principals: dict[tuple[str, str], tuple[Principal, int]]
@@ -38,11 +39,11 @@ class State(NamedTuple):
     orgs: dict[str, OrgState]
     registry: dict[Place, Kept]
     issuers: dict[str, tuple[Issuer, int]]
+    sessions: dict[str, int]
 
     def copy(self) -> "State":
         """The same, to be changed."""
-        copies = dict(self.documents), dict(self.principals), dict(self.keys), dict(self.orgs), dict(self.registry), dict(self.issuers)
-        return State(*copies)
+        return State(*(dict(part) for part in self))  # type: ignore[arg-type]  # each is a copy of its own part
 
     def snapshot(self, revision: int, home: str) -> Snapshot:
         """What functions get to see of it."""
@@ -54,7 +55,8 @@ class State(NamedTuple):
         keyed = {(key.org, key.name) for key in self.keys.values()}
         keyless = tuple(principal for place, (principal, _) in sorted(self.principals.items()) if place not in keyed)
         issuers = tuple(issuer for _, (issuer, _) in sorted(self.issuers.items()))
-        return Snapshot(revision, keys, home, documents, orgs, doors, issuers, keyless, reaches(self.registry))
+        ended = {named_by(path): expires for path, expires in self.sessions.items()}
+        return Snapshot(revision, keys, home, documents, orgs, doors, issuers, keyless, reaches(self.registry), ended=ended)
 
     def is_ruled(self) -> bool:
         """Whether a system admin that may do everything can sign in."""

@@ -10,6 +10,7 @@ from shared.domain.issuers import check_apart, check_issuer
 from shared.domain.principal import Principal
 from shared.domain.record import Audit
 from shared.domain.revisions import Document, LastAdmin, NewOrg, OrgState, Revision, Stale, Write, check_bounds, check_expected
+from shared.domain.sessions import Session, ending, key_path
 from shared.domain.snapshot import Snapshot
 from shared.domain.token_issuer import Issuer
 from shared.domain.uuid7 import uuid7
@@ -21,7 +22,7 @@ class MemoryConfigStore:
     def __init__(self, home: str = "local") -> None:
         self.audits: list[Audit] = []
         self._home = home
-        self._states = [State({}, {}, {}, {}, {}, {})]  # of revision 1, 2, ...
+        self._states = [State({}, {}, {}, {}, {}, {}, {})]  # of revision 1, 2, ...
         self._revisions: list[Revision] = []
         self._changed = asyncio.Condition()
 
@@ -209,6 +210,23 @@ class MemoryConfigStore:
         await self.change(org, author, "org.delete", f"orgs/{org}", reason, write)
         return True
 
+    # ---- sessions ---------------------------------------------------------------------------------------------------------------
+
+    async def end_session(self, session: Session) -> None:
+        """See ConfigSource."""
+        if session.key not in {key.hash for key in self._now.keys.values()}:
+            return
+        of_key = {path: expires for path, expires in self._now.sessions.items() if path.startswith(key_path(session.key))}
+        changes = ending(of_key, session)
+        if not changes:
+            return
+        state = self._now.copy()
+        for path, expires in changes.items():
+            state.sessions.pop(path, None)
+            if expires is not None:
+                state.sessions[path] = expires
+        await self._in_force(state)
+
     # ---- every change -----------------------------------------------------------------------------------------------------------
 
     def check_open(self, org: str) -> None:
@@ -231,10 +249,13 @@ class MemoryConfigStore:
         if before.is_ruled() and not state.is_ruled():
             raise LastAdmin
         time = int(datetime.now(UTC).timestamp() * 1_000_000)
-        self._states.append(state)
         changes = tuple(changes_of(before, state))
         self._revisions.append(Revision(revision, org, author, time, action, path, reason, changes))
         self.audits.append(Audit(uuid7(), org, author, action, path, time, revision - 1, revision))
+        await self._in_force(state)
+        return revision
+
+    async def _in_force(self, state: State) -> None:
+        self._states.append(state)
         async with self._changed:
             self._changed.notify_all()
-        return revision

@@ -1,4 +1,7 @@
-"""How config is read and changed in PostgreSQL: every change has a revision, a row that says who and why, and an audit row, or isn't."""
+"""How config is read and changed in PostgreSQL: every change has a revision, a row that says who and why, and an audit row, or isn't.
+
+A sign-out has a revision and no more: it changes nothing that anybody would look up.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
@@ -16,7 +19,8 @@ from shared.domain.principal import Grant, Principal
 from shared.domain.revisions import LastAdmin
 from shared.domain.uuid7 import uuid7
 
-SESSION, FORGET_KEYS, RULING, ORGS = (statement(name) for name in ("reader_session", "forget_keys", "ruling", "orgs"))
+SESSION, RULING, ORGS = (statement(name) for name in ("reader_session", "ruling", "orgs"))
+FORGET = statement("forget_keys"), statement("forget_sessions")
 
 _grants = msgspec.json.Decoder(tuple[Grant, ...]).decode
 
@@ -47,11 +51,11 @@ class ConfigRows:
 
         return await self._connections.run(work)
 
-    async def _change(self, entry: Entry, work: Work, *, may_end_rule: bool = False) -> int | None:
+    async def _change(self, entry: Entry | None, work: Work, *, may_end_rule: bool = False) -> int | None:
         """The new revision, None where there was nothing to change. Whatever `work` raises undoes it.
 
-        From its first statement on the transaction has the row's lock: what it reads then is what it changes. `may_end_rule`: raises
-        LastAdmin where no system admin would be left, and there was one.
+        From its first statement on the transaction has the row's lock: what it reads then is what it changes. Without `entry` it
+        has no place in history and audit. `may_end_rule`: raises LastAdmin where no system admin would be left, and there was one.
         """
 
         async def changing(connection: Connection) -> int | None:
@@ -62,9 +66,11 @@ class ConfigRows:
                     raise psycopg.Rollback(transaction)
                 if ruled and not await _is_ruled(connection):
                     raise LastAdmin
-                given = entry._asdict() | {"record_id": UUID(bytes=uuid7()), "revision": revision}
-                await connection.execute(INSERT_CHANGE, given)
-                await connection.execute(FORGET_KEYS)
+                if entry is not None:
+                    given = entry._asdict() | {"record_id": UUID(bytes=uuid7()), "revision": revision}
+                    await connection.execute(INSERT_CHANGE, given)
+                for forget in FORGET:
+                    await connection.execute(forget)
                 return int(revision)
             return None
 

@@ -14,6 +14,7 @@ from shared.adapters.postgres.config_issuers import IssuerRows
 from shared.adapters.postgres.config_orgs import OrgRows
 from shared.adapters.postgres.config_principals import PrincipalRows
 from shared.adapters.postgres.config_rows import SESSION
+from shared.adapters.postgres.config_sessions import SessionRows
 from shared.adapters.postgres.connections import Connection, connect
 from shared.adapters.postgres.statements import statement
 from shared.domain.errors import NotFound
@@ -22,6 +23,7 @@ from shared.domain.principal import Grant, Principal
 from shared.domain.registry.deciding import Kept, Place
 from shared.domain.registry.reach import reaches
 from shared.domain.registry.shapes import decode
+from shared.domain.sessions import named_by
 from shared.domain.snapshot import Snapshot, standing
 from shared.domain.token_issuer import Issuer
 
@@ -45,7 +47,7 @@ class _Kept(msgspec.Struct):
 _kept = msgspec.json.Decoder(_Kept).decode
 
 
-class PostgresConfigStore(PrincipalRows, DocumentRows, OrgRows, IssuerRows):
+class PostgresConfigStore(PrincipalRows, DocumentRows, OrgRows, IssuerRows, SessionRows):
     """ConfigStore on PostgreSQL. `home` is the backbone of this `cluster`: its snapshots name both."""
 
     def __init__(self, database_url: str, home: str = "local", cluster: str = "local") -> None:
@@ -139,6 +141,7 @@ def _snapshot(rows: Iterable[Sequence[Any]], home: str, cluster: str) -> Snapsho
     hashes: list[tuple[bytes, str, str]] = []
     issuers: dict[str, Issuer] = {}
     registered: dict[Place, Kept] = {}
+    ended: dict[bytes, int] = {}
     for revision, kind, org, path, value in rows:
         number = revision
         if kind == "document":
@@ -149,6 +152,8 @@ def _snapshot(rows: Iterable[Sequence[Any]], home: str, cluster: str) -> Snapsho
             hashes.append((bytes.fromhex(value), org, path.partition("/keys/")[0]))
         elif kind == "issuer":
             issuers[path] = read_issuer(value.encode())
+        elif kind == "session":
+            ended[named_by(path)] = int(value)
         elif kind is not None:
             registered[org, path] = Kept(decode(kind, value), revision, "")
     orgs, doors = standing(principals.values())
@@ -156,7 +161,7 @@ def _snapshot(rows: Iterable[Sequence[Any]], home: str, cluster: str) -> Snapsho
     keyed = {(org, path) for _, org, path in hashes}
     keyless = tuple(principal for place, principal in sorted(principals.items()) if place not in keyed)
     trusted = tuple(issuer for _, issuer in sorted(issuers.items()))
-    return Snapshot(number, keys, home, documents, orgs, doors, trusted, keyless, reaches(registered), cluster)
+    return Snapshot(number, keys, home, documents, orgs, doors, trusted, keyless, reaches(registered), cluster, ended)
 
 
 def _principal(org: str, path: str, value: str) -> Principal:

@@ -1,0 +1,1 @@
+SELECT keep_version('session', %(org)s, %(path)s, %(value)s)

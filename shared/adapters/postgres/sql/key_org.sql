@@ -1,0 +1,1 @@
+SELECT org FROM api_keys WHERE hash = %(hash)s
