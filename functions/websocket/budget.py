@@ -30,8 +30,9 @@ class Budget:
         return max(LEAST, SLICE / max(1, len(self._filtering)))
 
     def open(self, one: "Spending") -> None:
-        """Count a client in. Raises Overloaded where there are too many."""
-        if one not in self._filtering and len(self._filtering) >= CLIENTS:
+        """Count a client in. Raises Overloaded where there are too many: of its org as many as it leaves free."""
+        of_org = sum(other.org == one.org for other in self._filtering)
+        if one not in self._filtering and of_org >= CLIENTS - len(self._filtering):
             raise Overloaded(
                 "too many clients watch with a filter here: watch by topic, or come back later", retry_after_ms=5_000, status=503
             )
@@ -45,8 +46,8 @@ class Budget:
 class Spending:
     """One client's part of the budget. What it took beyond a slice is waited for before it is given more."""
 
-    def __init__(self, budget: Budget) -> None:
-        self.budget = budget
+    def __init__(self, budget: Budget, org: str = "") -> None:
+        self.budget, self.org = budget, org
         self._owed, self._at = 0.0, budget.clock()
 
     def owed(self) -> float:

@@ -36,9 +36,9 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 class Watch:
     """One client's way through the feed: its positions in the shards, and its place in the ring."""
 
-    def __init__(self, feed: Feed, keys: Sequence[bytes], view: View, cursor: Cursor | None = None) -> None:
+    def __init__(self, feed: Feed, keys: Sequence[bytes], view: View, cursor: Cursor | None = None, org: str = "") -> None:
         self._feed, self._keys = feed, keys
-        self._spending = Spending(feed.budget)
+        self._spending = Spending(feed.budget, org)
         self.look(view)
         self._place = -1  # not in the ring yet
         self._page: list[Slot] = []

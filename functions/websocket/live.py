@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 
 from functions.websocket.budget import Budget
@@ -25,17 +26,19 @@ class Feed:
         self.ring = Ring(shards, limit)
         self.budget = Budget()
         self.clients: set[asyncio.Event] = set()
+        self.of_orgs: Counter[str] = Counter()  # how many of them each org has
         self.lost = False
         self._task: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
 
     @contextlib.asynccontextmanager
-    async def watched(self, wake: asyncio.Event) -> AsyncIterator[None]:
-        """Fill the ring for the time of the block, and set `wake` whenever it has something new.
+    async def watched(self, wake: asyncio.Event, org: str = "") -> AsyncIterator[None]:
+        """Fill the ring for the time of the block, and set `wake`, of a client of that org, whenever it has something new.
 
         Raises Unavailable when the feed can't be read now.
         """
         self.clients.add(wake)
+        self.of_orgs[org] += 1
         try:
             async with self._starting:
                 if self._task is None:
@@ -45,6 +48,7 @@ class Feed:
             yield
         finally:
             self.clients.discard(wake)
+            self.of_orgs -= Counter((org,))  # which forgets those that have none
             if not self.clients:
                 await self.stop()
 

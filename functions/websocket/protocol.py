@@ -3,6 +3,8 @@
 Source: uvicorn 0.54, `websockets_sansio_impl`. There, a close waits for a peer that doesn't read, and pongs are written to it without end.
 """
 
+import asyncio
+from collections import Counter
 from collections.abc import MutableMapping, Sequence
 from typing import Any
 
@@ -19,14 +21,32 @@ EVENTS, FEED = "/v1/events", "/v1/feed"
 FRAME_BYTES = {EVENTS: 8 * 1024 * 1024, FEED: 64 * 1024}  # what a client may send in one message
 FRAGMENTS = 1_024  # of one message: empty ones are free for who sends them, not for who keeps them
 PINGS = 100  # a second
-UNFINISHED = 64 * 1024 * 1024  # bytes of messages that aren't whole yet, over all connections of the process
-SMALL = 64 * 1024  # of one connection: doesn't count
+UNFINISHED = (
+    64 * 1024 * 1024
+)  # bytes of messages that aren't whole yet, or that there is no room for yet, over all connections of the process
+SMALL = 320 * 1024  # of one connection, more than one read brings: does not count, the others wait with it
 
 
 class Unfinished:
-    """How much all connections together hold of messages that aren't whole yet."""
+    """How much all connections together hold of messages that aren't whole yet, or that the app has no room for yet.
 
-    bytes = 0
+    An org may hold as much as it leaves free; whoever isn't known yet is of the org "".
+    """
+
+    def __init__(self, limit: int = UNFINISHED) -> None:
+        self.bytes, self._limit = 0, limit
+        self._of_orgs: Counter[str] = Counter()
+
+    def hold(self, org: str, more: int) -> None:
+        """So many bytes more, or less, of an org's."""
+        self.bytes += more
+        self._of_orgs[org] += more
+        if not self._of_orgs[org]:
+            del self._of_orgs[org]
+
+    def too_much(self, org: str) -> bool:
+        """Whether the org holds more than it may."""
+        return self._of_orgs[org] > self._limit - self.bytes
 
 
 class BoundedProtocol(WebSocketsSansIOProtocol):
@@ -39,7 +59,8 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
     unfinished = Unfinished()  # of the process
     _events = False
     _failed = False
-    _held = 0
+    _held = _whole = 0  # what counts of it; bytes of whole messages that the app has no room for yet
+    _org = ""  # whose that is
     _pings = 0
     _second = 0.0
 
@@ -50,7 +71,7 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if path == EVENTS and hasattr(self, "scope"):
             self._events = True
-            self.scope["extensions"][TEXTS] = {}
+            self.scope["extensions"][TEXTS] = {"taken": self._taken}
 
     def handle_parser_exception(self) -> None:
         """Close, but read on for a moment: a close under a peer that still sends resets the connection, and the reason is lost."""
@@ -68,22 +89,40 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
         if self._failed:
             return
         super().data_received(data)
-        if not self._events:
-            return
-        held = len(self.conn.reader.buffer) + sum(map(len, self.frames))
-        held = held if held > SMALL else 0
-        if held != self._held:
-            self.unfinished.bytes += held - self._held
-            self._held = held
-            if self.unfinished.bytes > UNFINISHED and not self.close_sent:
+        if self._events:
+            self._note_held()
+            if self._held and self.unfinished.too_much(self._org) and not self.close_sent:
                 self.conn.fail(TRY_LATER, "too many large messages are under way here")
                 self.handle_parser_exception()
 
+    def _note_held(self) -> None:
+        """Count what this connection holds."""
+        held = self._whole if self.disconnected else len(self.conn.reader.buffer) + sum(map(len, self.frames)) + self._whole
+        held = held if held > SMALL else 0
+        if held != self._held:
+            org = str(self.scope["extensions"][TEXTS].get("org", ""))
+            self.unfinished.hold(self._org, -self._held)
+            self.unfinished.hold(org, held)
+            self._held, self._org = held, org
+
+    def _taken(self, size: int) -> None:
+        """The app has room for so many bytes that it was handed, and counts them from now on."""
+        self._whole -= size
+        if self._held:
+            self._note_held()
+
     def connection_lost(self, exc: Exception | None) -> None:
-        """What it held is gone with it."""
-        self.unfinished.bytes -= self._held
-        self._held = 0
+        """What it held of a message that isn't whole is gone with it."""
         super().connection_lost(exc)
+        if self._held:
+            self._note_held()
+
+    def on_task_complete(self, task: "asyncio.Task[None]") -> None:
+        """The app has gone: nobody takes what waits."""
+        super().on_task_complete(task)
+        if self._held:
+            self._whole = 0
+            self._note_held()
 
     def send_receive_event_to_app(self) -> None:
         """Text for the events door goes on undecoded: its decoder reads bytes, and says where they are no UTF-8."""
@@ -94,6 +133,7 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
         self.frames = []
         if self.close_sent:
             return
+        self._whole += len(data)
         self.queue.put_nowait({"type": "websocket.receive", "utf8": data})  # type: ignore[arg-type]  # uvicorn's events have no such member
         if not self.read_paused:
             self.read_paused = True

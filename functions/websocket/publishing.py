@@ -10,9 +10,10 @@ import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from functions.door import Submit, handle
-from functions.websocket.outgoing import POLICY, RESTART, TRY_LATER, UNSUPPORTED, Close, Outgoing
+from functions.websocket.outgoing import POLICY, RESTART, TEXTS, TRY_LATER, UNSUPPORTED, Close, Outgoing
 from functions.websocket.subprotocols import Items, Subprotocol, chosen, refusal_of
 from shared.codec import Context, trace_of
 from shared.domain.errors import Overloaded, SwitchboardError, Unauthenticated
@@ -20,7 +21,7 @@ from shared.domain.message import Extension
 from shared.domain.principal import Principal
 from shared.domain.verdict import Outcome, Refusal
 from shared.edge.asgi import Receive, Scope, Send, header
-from shared.edge.flight import Flight
+from shared.edge.flight import Flight, Share
 from shared.edge.metrics import Counters
 from shared.edge.principals import Snapshots
 
@@ -44,7 +45,7 @@ class Bounds:
 
 @dataclass
 class EventsDoor:
-    """The events door of a process. `flight` bounds all its connections together."""
+    """The events door of a process. `flight` bounds all its connections together, of which an org may hold as much as it leaves free."""
 
     submit: Submit
     snapshots: Snapshots
@@ -55,6 +56,7 @@ class EventsDoor:
     freed: asyncio.Event = field(default_factory=asyncio.Event)
     connections: int = 0
     of_orgs: Counter[str] = field(default_factory=Counter)  # connections
+    shares: dict[str, Share] = field(default_factory=dict)  # of the orgs that have some
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, who: Who) -> None:
         """Serve one client; `who` says as whom, and raises Unauthenticated once that is over.
@@ -71,10 +73,16 @@ class EventsDoor:
         try:
             await send({"type": "websocket.accept", "subprotocol": subprotocol.name})
             trace = trace_of(scope["headers"]) if header(scope, b"traceparent") is not None else None
-            await _Connection(self, subprotocol, receive, Outgoing(scope, send, self.bounds.send), who, trace).run()
+            share = self.shares.setdefault(org, Share(self.flight))
+            server: dict[str, Any] = scope.get("extensions", {}).get(TEXTS, {})
+            server["org"] = org  # for what our server holds of it
+            taken = server.get("taken", lambda size: None)
+            await _Connection(self, share, subprotocol, receive, taken, Outgoing(scope, send, self.bounds.send), who, trace).run()
         finally:
             self.connections -= 1
             self.of_orgs -= Counter((org,))  # which forgets those that have none
+            if org not in self.of_orgs:
+                self.shares.pop(org, None)
 
 
 @dataclass
@@ -92,21 +100,30 @@ class _Connection:
     def __init__(
         self,
         door: EventsDoor,
+        share: Share,
         subprotocol: Subprotocol,
         receive: Receive,
+        taken: Callable[[int], None],
         outgoing: Outgoing,
         who: Who,
         trace: Mapping[str, Extension] | None,
     ) -> None:
         self._door, self._subprotocol, self._receive, self._outgoing = door, subprotocol, receive, outgoing
-        self._who, self._trace = who, trace
+        self._share, self._taken, self._who, self._trace = share, taken, who, trace
         self._waiting: deque[bytes] = deque()
-        self._frames = self._bytes = 0  # read and not answered
+        self._frames = self._bytes = 0  # read and not answered; the bytes are in `share`, too
         self._wake, self._end = asyncio.Event(), Close(GONE, "")
         self._ended = self._gone = False
 
     async def run(self) -> None:
         """Until either side ends it. What was read by then is worked off, its receipts sent where somebody is there to take them."""
+        try:
+            await self._serve()
+        finally:
+            self._share.leave(0, self._bytes)
+            self._door.freed.set()
+
+    async def _serve(self) -> None:
         working, listening, watching = (asyncio.create_task(side) for side in (self._work(), self._listen(), self._watch()))
         try:
             done, _ = await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
@@ -137,13 +154,15 @@ class _Connection:
     async def _listen(self) -> None:
         try:
             while (frame := await self._next()) is not None:
-                self._waiting.append(frame)
-                self._frames += 1
-                self._bytes += len(frame)
-                self._wake.set()
                 while self._full():
                     self._door.freed.clear()
                     await self._door.freed.wait()
+                self._taken(len(frame))
+                self._waiting.append(frame)
+                self._frames += 1
+                self._bytes += len(frame)
+                self._share.enter(0, len(frame))
+                self._wake.set()
         finally:
             self._ended = True
             self._wake.set()
@@ -163,9 +182,8 @@ class _Connection:
         return None
 
     def _full(self) -> bool:
-        bounds, flight = self._door.bounds, self._door.flight
-        own = self._frames >= bounds.frames or self._bytes >= bounds.bytes
-        return own or flight.events >= flight.max_events or flight.bytes >= flight.max_bytes
+        bounds = self._door.bounds
+        return self._frames >= bounds.frames or self._bytes >= bounds.bytes or not self._share.fits()
 
     async def _watch(self) -> None:
         """Ends when the credential does. Raises Unauthenticated."""
@@ -196,18 +214,16 @@ class _Connection:
             taken.append(one)
             events += len(one.items)
             size += len(one.frame)
-        flight = self._door.flight
-        flight.events += events
-        flight.bytes += size
+        self._share.enter(events, 0)
         try:
             outcomes = await handle([item for one in taken for item in one.items], principal, self._door.submit)
         finally:
-            flight.events -= events
-            flight.bytes -= size
+            self._share.leave(events, 0)
             self._door.freed.set()
         await self._answer(taken, outcomes)
         self._frames -= len(taken)
         self._bytes -= size
+        self._share.leave(0, size)
         self._door.freed.set()
 
     def _read(self, frame: bytes, context: Context) -> _Taken:

@@ -41,13 +41,14 @@ async def serve(scope: Scope, receive: Receive, send: Send, feed: Feed, keys: Se
 
     Raises SwitchboardError before the WebSocket is accepted: the edge answers with the problem.
     """
-    view = view_of(who(), Subscription())
-    if len(feed.clients) >= limits.clients:
+    principal = who()
+    view = view_of(principal, Subscription())
+    if feed.of_orgs[principal.org] >= limits.clients - len(feed.clients):  # an org may have as many as it leaves free
         raise Overloaded("too many clients watch here", retry_after_ms=5_000, status=503)
     await receive()  # websocket.connect
     client = _Client(receive, Outgoing(scope, send, limits.send), who, keys, limits)
-    async with feed.watched(client.wake):
-        watch = Watch(feed, keys, view)  # from now on: what comes while the handshake is under way is seen
+    async with feed.watched(client.wake, principal.org):
+        watch = Watch(feed, keys, view, org=principal.org)  # from now on: what comes while the handshake is under way is seen
         subprotocol = SUBPROTOCOL if SUBPROTOCOL in scope.get("subprotocols", ()) else None
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
         try:

@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import pytest
 
+from functions.websocket.protocol import Unfinished
 from functions.websocket.publishing import Bounds, EventsDoor
 from shared.domain.errors import Overloaded
 from shared.domain.message import Message
@@ -43,3 +44,16 @@ async def test_another_org_is_let_in_when_one_has_as_many_connections_as_it_leav
         await door.serve(scope, connect_, never, lambda: Principal("p", "acme", ()))
     with pytest.raises(LetIn):
         await door.serve(scope, connect_, never, lambda: Principal("p", "globex", ()))
+
+
+def test_an_org_holds_too_much_when_it_leaves_less_than_that_free() -> None:
+    held = Unfinished(limit=10)
+    held.hold("acme", 5)
+    assert not held.too_much("acme")
+    held.hold("acme", 1)
+    assert held.too_much("acme")
+    held.hold("globex", 2)
+    assert not held.too_much("globex")
+    held.hold("acme", -6)
+    held.hold("globex", -2)
+    assert held.bytes == 0

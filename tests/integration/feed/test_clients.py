@@ -1,11 +1,13 @@
 """Clients of the feed: who is let in and for how long, who is too slow, and who misbehaves."""
 
+import asyncio
 import json
 from contextlib import AsyncExitStack, suppress
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Frame, Opcode
 
 from functions.websocket import budget
 from functions.websocket.socket import Limits
@@ -69,7 +71,7 @@ async def test_client_gets_all_while_others_filters_take_what_they_may(start: St
 
 
 async def test_client_is_refused_when_too_many_have_a_filter(start: Start, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budget, "CLIENTS", 2)
+    monkeypatch.setattr(budget, "CLIENTS", 4)
     async with start() as feed:
         async with reading(feed, key, filter="true"), reading(feed, key, filter="false"):
             headers = {"Authorization": f"Bearer {key}"}
@@ -118,6 +120,38 @@ async def test_bad_frame_closes_its_sender_alone(start: Start, log: Log, key: st
         assert bad.connection.close_code == code
         await log.write(accepted(message(org, "one")))
         assert await good.until(1) == ["one"]
+
+
+async def test_flood_of_fragments_or_pings_is_closed_and_harms_nobody(start: Start, log: Log, key: str, org: str) -> None:
+    async with start() as feed, reading(feed, key) as good, reading(feed, key) as fragments, reading(feed, key) as pings:
+        for number in range(2_000):
+            for flooding, frame in (
+                (fragments, Frame(Opcode.CONT if number else Opcode.TEXT, b"", fin=False)),
+                (pings, Frame(Opcode.PING, b"x")),
+            ):
+                if not flooding.connection.transport.is_closing():
+                    flooding.connection.transport.write(frame.serialize(mask=True))
+        for flooding, code in ((fragments, 1009), (pings, 1008)):
+            async with asyncio.timeout(30):
+                await flooding.connection.wait_closed()
+            assert flooding.connection.close_code == code
+        await log.write(accepted(message(org, "one")))
+        assert await good.until(1) == ["one"]
+
+
+async def test_another_org_watches_when_one_has_as_many_clients_as_it_leaves_free(
+    start: Start, snapshots: FixedSnapshots, key: str, org: str
+) -> None:
+    """One org's clients took all places of the process, and nobody else could watch."""
+    others = snapshots.add(f"{org}-2")
+    async with start(Limits(clients=6)) as feed, AsyncExitStack() as stack:
+        for _ in range(3):
+            await stack.enter_async_context(reading(feed, key))
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(feed.feed_url(), additional_headers={"Authorization": f"Bearer {key}"})
+        assert refused.value.response.status_code == 503
+        async with reading(feed, others):
+            assert feed.clients == 4
 
 
 async def test_flood_of_frames_is_closed(start: Start, key: str) -> None:
