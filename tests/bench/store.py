@@ -22,5 +22,10 @@ async def rows(state: Path, runs: int = 5) -> Figure:
         [run["ratio"] for run in measured],
         gate=0.9,
         goal=1.0,
-        notes={"rows_a_second": [run["writer"] for run in measured], "psql": [run["psql"] for run in measured]},
+        notes={
+            "rows_a_second": [run["writer"] for run in measured],
+            "psql": [run["psql"] for run in measured],
+            "server_us_a_row": [run["writer_cpu"] for run in measured],
+            "server_us_a_row_psql": [run["psql_cpu"] for run in measured],
+        },
     )
