@@ -50,12 +50,17 @@ def day_of(time: int) -> int:
 
 
 def key_rows(rows: Iterable[Row]) -> Iterator[bytes]:
-    """The same rows for sql/copy_keys.sql."""
+    """The same rows for sql/copy_keys.sql. As bytes they sort by id."""
     for row in rows:
         message = row.record.message
         org = message.org.encode()
         head = _key(5, 16, message.id, 4, row.day - EPOCH_DAY, 8, message.received_at - EPOCH, len(message.digest))
         yield b"".join((head, message.digest, _length(len(org)), org))
+
+
+def key_id(packed: bytes) -> bytes:
+    """The message id in a row of `key_rows`."""
+    return packed[6:22]
 
 
 def message_rows(rows: Iterable[Row]) -> Iterator[bytes]:

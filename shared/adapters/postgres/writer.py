@@ -5,14 +5,14 @@ import logging
 import struct
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date
 
 import psycopg
 
-from shared.adapters.postgres.batch import Batch, flush_id, next_round, sort_out, undelivered
+from shared.adapters.postgres.batch import Batch, FlushId, flush_id, next_round, sort_out, undelivered
 from shared.adapters.postgres.connections import Connection, connect
-from shared.adapters.postgres.copy_rows import Row, delivery_rows, key_rows, message_rows, pieces
+from shared.adapters.postgres.copy_rows import Row, delivery_rows, key_id, key_rows, message_rows, pieces
 from shared.adapters.postgres.rare_rows import audit, dead_letter, refusal_count
 from shared.adapters.postgres.statements import statement
 from shared.adapters.postgres.times import FIRST_DAY, date_of, uuids
@@ -105,20 +105,29 @@ class ShardWriter:
         batch = sort_out(by_id.values())
         await self._ensure_partitions(connection, batch.days())
         forget = time.monotonic() - self._forgot_at > FORGETTING
-        async with connection.transaction():
-            await connection.execute(LOCK_SHARD, self._shard)
-            numbers, logged, contents = zip(*by_id, strict=True) if by_id else ((), (), ())
-            noted = await connection.execute(
-                NOTE_FLUSHES, self._shard | {"numbers": list(numbers), "logged": list(logged), "contents": list(contents)}
-            )
-            fresh = await noted.fetchall()
+        try:
+            fresh = await self._begin(connection, by_id)
             if len(fresh) < len(by_id):
-                batch = sort_out(by_id[number, logged_at, content] for number, logged_at, content in sorted(fresh))
+                batch = sort_out(by_id[each] for each in sorted(fresh))
             await _insert(connection, batch, careful)
             if forget:
                 await connection.execute(FORGET_FLUSHES, self._shard)
+            await connection.commit()
+        except (*POISON, NotNew):
+            await connection.rollback()  # this connection is used again; after any other failure it is closed
+            raise
         if forget:
             self._forgot_at = time.monotonic()
+
+    async def _begin(self, connection: Connection, flushes: Collection[FlushId]) -> list[FlushId]:
+        """Begin the transaction in one round trip, with the shard's lock and a note of these flushes; those that weren't in yet."""
+        numbers, logged, contents = map(list, zip(*flushes, strict=True)) if flushes else ([], [], [])
+        given = self._shard | {"numbers": numbers, "logged": logged, "contents": contents}
+        async with connection.pipeline():
+            await connection.execute(b"BEGIN")
+            await connection.execute(LOCK_SHARD, self._shard)
+            noted = await connection.execute(NOTE_FLUSHES, given)
+        return [(number, logged_at, content) for number, logged_at, content in await noted.fetchall()]
 
     async def _ensure_partitions(self, connection: Connection, days: set[int]) -> None:
         """Make the days' partitions, and tomorrow's, before the batch: a row without one would be refused."""
@@ -152,28 +161,29 @@ async def _insert(connection: Connection, batch: Batch, careful: bool) -> None:
 async def _insert_new(connection: Connection, first: dict[bytes, Row], rows: Sequence[Row]) -> None:
     """Copy messages in, then their keys: identities that are all different, and nearly always new.
 
-    While the server takes the messages, which is most of its work, we sort and pack the keys, for which it would wait otherwise. Raises
-    NotNew or UniqueViolation where the store has one of them: then nothing of this transaction may stay.
+    Messages are sent faster than the server takes them, which is most of its work: while it has some before it, the keys are packed and
+    sorted, for which it would wait otherwise. Raises NotNew or UniqueViolation where the store has one of them: then nothing of this
+    transaction may stay.
     """
-    packing = asyncio.create_task(_packed_keys(first))
-    try:
-        if rows:
-            await _copy(connection, COPY_MESSAGES, pieces(message_rows(rows)))
-    except BaseException:
-        packing.cancel()
-        raise
-    asked, keys = await packing
-    if first and await (await connection.execute(KNOWN_KEYS, asked, binary=True)).fetchone():
-        raise NotNew
-    await _copy(connection, COPY_KEYS, keys)
+    keys: list[bytes] = []
+
+    def messages() -> Iterator[bytes]:
+        yield from pieces(message_rows(rows))
+        keys.extend(sorted(key_rows(first.values())))
+
+    if rows:
+        await _copy(connection, COPY_MESSAGES, messages())
+    if keys:
+        asked = {"ids": uuids([key_id(key) for key in keys]), "days": _dates(_beside(first.values()))}
+        if await (await connection.execute(KNOWN_KEYS, asked, binary=True)).fetchone():
+            raise NotNew
+        await _copy(connection, COPY_KEYS, pieces(keys))
 
 
-async def _packed_keys(first: dict[bytes, Row]) -> tuple[dict[str, object], list[bytes]]:
-    """What to ask KNOWN_KEYS of the days beside these messages' own, which are left to the unique index; and the keys for COPY, by id."""
-    ordered = dict(sorted(first.items()))
-    own = {row.day for row in ordered.values()}
-    asked = _around(own) - own if len(own) == 1 else _around(own)
-    return {"ids": uuids(ordered), "days": _dates(asked)}, list(pieces(key_rows(ordered.values())))
+def _beside(rows: Iterable[Row]) -> set[int]:
+    """The days to ask for keys of these messages: those beside their own, which are left to the unique index where they are all of one."""
+    own = {row.day for row in rows}
+    return _around(own) - own if len(own) == 1 else _around(own)
 
 
 async def _insert_known(connection: Connection, accepted: Sequence[Row]) -> list[Row]:
