@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from shared.domain.errors import Unavailable
 from shared.domain.message import Message
 from shared.domain.relaying import Gate
-from shared.domain.repairing import InStream, Mark, Marked
+from shared.domain.repairing import LAST, InStream, Mark, Marked
 from shared.ports import Known, RelayLog, Streams
 
 EVERY_S = 10.0
@@ -82,9 +82,7 @@ class Repair:
 
     async def mended(self, org: str) -> None:
         """The org's stream has everything again: what it ends with is what it must have from now on."""
-        stream = await self._backbones.look(self._backbone, org, ())
-        if stream.last:
-            stream = await self._backbones.look(self._backbone, org, (stream.last,))
+        stream = await self._backbones.look(self._backbone, org, (LAST,))
         last = stream.ids.get(stream.last)
         await self._log.mark(org, None if last is None else Mark(stream.created, stream.last, last))
 

@@ -2,6 +2,8 @@
 
 import msgspec
 
+LAST = 0  # as a sequence that is asked for: the stream's last, whichever that is
+
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
     """A delivery that was recorded: message `id` under `sequence` of the stream that was created at `created` (as NATS tells it)."""

@@ -25,7 +25,7 @@ class Streams(Backbones, Protocol):
     """Backbones whose streams can be looked at, which repair needs: those that this process itself is connected to."""
 
     async def look(self, backbone: str, org: str, sequences: Sequence[int]) -> InStream:
-        """What the org's stream has, by its leader's word. Makes no stream. Raises Unavailable."""
+        """What the org's stream has under the sequences, LAST for its last, by its leader's word. Makes no stream. Raises Unavailable."""
 
     def connection(self, backbone: str) -> int:
         """The number of the connection to it: another one after each reconnect; 0 where there was none."""

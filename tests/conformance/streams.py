@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from shared.domain.errors import Unavailable
-from shared.domain.repairing import Mark
+from shared.domain.repairing import LAST, Mark
 from shared.ports import Streams
 from tests.conformance.backbones import BACKBONE, outgoing, two_of_one_identity
 from tests.conformance.backbones import Stage as Stored
@@ -37,6 +37,7 @@ class StreamsConformance:
         for each in group:
             await stage.backbones.publish(BACKBONE, org, [each])
         assert (await stage.backbones.look(BACKBONE, org, (1, 2))).ids == dict.fromkeys((1, 2), group[0].message.id)
+        assert (await stage.backbones.look(BACKBONE, org, (LAST,))).ids == {2: group[0].message.id}
 
     async def test_no_stream_is_told_and_none_is_made_when_there_is_none(self, stage: Stage, org: str) -> None:
         for _ in range(2):

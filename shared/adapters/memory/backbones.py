@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from shared.adapters.nats.frames import Item, apart, content, encode, id_in
 from shared.domain.errors import Unavailable
 from shared.domain.publishing import Outgoing, Published, PublishedGroup
-from shared.domain.repairing import InStream
+from shared.domain.repairing import LAST, InStream
 
 MAX_PAYLOAD = 4 * 1024 * 1024  # bytes of headers and data, as our NATS servers have it
 
@@ -68,7 +68,8 @@ class MemoryBackbones:
         stream = self.streams.get((backbone, org))
         if stream is None:
             return InStream("", 0, 0, {})
-        there = [sequence for sequence in sequences if 1 <= sequence <= len(stream.stored)]
+        last = len(stream.stored)
+        there = [asked for asked in (last if sequence == LAST else sequence for sequence in sequences) if 1 <= asked <= last]
         return InStream(stream.created, 1, len(stream.stored), {sequence: stream.id_at(sequence) for sequence in there})
 
     async def publish(self, backbone: str, org: str, group: Sequence[Outgoing]) -> PublishedGroup:

@@ -10,7 +10,7 @@ from shared.adapters.nats.duplicates import NO_MESSAGE, decode_message, get_fram
 from shared.adapters.nats.frames import id_in
 from shared.adapters.nats.replies import ApiError, Lost
 from shared.adapters.nats.streams import NOT_FOUND, ask_api
-from shared.domain.repairing import InStream
+from shared.domain.repairing import LAST, InStream
 
 FOR_EVER_S = 100 * 365 * 86_400.0
 AT_ONCE = 200  # messages asked for in one go: each may have 2 MiB
@@ -71,7 +71,8 @@ class Found:
 
 
 async def look(connection: Connection, stream: str, sequences: Iterable[int], deadline: float) -> InStream:
-    """What the stream has; `deadline` is loop time. Raises Lost where not all of it is known by then."""
+    """What the stream has under the sequences, LAST for its last; `deadline` is loop time. Raises Lost where not all of it is known by
+    then."""
     answer = await ask_api(connection, f"STREAM.INFO.{stream}", {}, deadline)
     try:
         info = _decode(answer)
@@ -82,7 +83,8 @@ async def look(connection: Connection, stream: str, sequences: Iterable[int], de
             return InStream("", 0, 0, {})
         raise Lost(f"stream {stream}: {info.error.description}")
     state = info.state
-    wanted = sorted({sequence for sequence in sequences if state.first_seq <= sequence <= state.last_seq})
+    asked = {state.last_seq if sequence == LAST else sequence for sequence in sequences}
+    wanted = sorted(sequence for sequence in asked if max(state.first_seq, 1) <= sequence <= state.last_seq)
     ids: dict[int, bytes] = {}
     for start in range(0, len(wanted), AT_ONCE):
         found = Found(wanted[start : start + AT_ONCE])
