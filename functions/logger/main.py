@@ -21,10 +21,13 @@ from functions.logger.outcome import Schedule, schedule_of
 from functions.logger.relay import Relay
 from functions.logger.relays import Gone, Relays
 from functions.logger.retention import Sweeper
+from functions.logger.watching import Watching
 from functions.pipeline import Judge, Lanes, lanes, write_rows
 from shared.adapters.redis.keys import shard_of
+from shared.adapters.redis.links import Links
 from shared.adapters.redis.log_reader import RedisLogReader
 from shared.adapters.redis.relay_log import RedisRelayLog
+from shared.adapters.redis.relay_watch import RedisRelayWatch
 from shared.adapters.redis.waited_for import waited_for
 from shared.domain.errors import Unavailable
 from shared.domain.logged import Entry, Taken
@@ -158,11 +161,26 @@ class Pod:
         else:
             return
 
-        async def run(backbone: str, gone: bool, stop: asyncio.Event) -> None:
-            await self._relay_to(shard, backbone, GONE if gone else backbones, stop, NO_MORE if gone else None)
-
         redis_url = self._resources.settings.required("redis_url")
-        await Relays(self._known, lambda: waited_for(redis_url, shard), run).run(self._stop)
+        watch, links = RedisRelayWatch(redis_url, shard, self._worker), Links(redis_url)
+        watching = Watching(watch)
+
+        async def run(backbone: str, gone: bool, stop: asyncio.Event) -> None:
+            relay = self._relay_of(shard, backbone, links, GONE if gone else backbones, NO_MORE if gone else None)
+            self._relays.append(relay)
+            try:
+                await watching.keep(relay, stop)
+            finally:
+                self._relays.remove(relay)
+
+        looking = asyncio.create_task(watching.run(), name=f"relay-watch-{shard}")
+        try:
+            await Relays(self._known, lambda: waited_for(redis_url, shard), run).run(self._stop)
+        finally:
+            watching.stop()
+            await looking
+            await watch.close()
+            await links.close()
 
     def _known(self) -> tuple[set[str], bool]:
         """The backbones there are, those that are to go included, and whether there can't be others by now."""
@@ -170,25 +188,18 @@ class Pod:
         current = snapshots.current
         return {current.home, *(one.id for one in current.backbones)}, not snapshots.lost
 
-    async def _relay_to(self, shard: int, backbone: str, backbones: Streams, stop: asyncio.Event, schedule: Schedule | None) -> None:
+    def _relay_of(self, shard: int, backbone: str, links: Links, backbones: Streams, schedule: Schedule | None) -> Relay:
         settings = self._resources.settings
-        relay_log = RedisRelayLog(settings.required("redis_url"), shard, backbone, limit_bytes=settings.log_bytes, worker=self._worker)
-        schedules = self._schedule if schedule is None else None
-        relay = Relay(
-            relay_log,
+        url, limit = settings.required("redis_url"), settings.log_bytes
+        return Relay(
+            RedisRelayLog(url, shard, backbone, limit_bytes=limit, worker=self._worker, links=links),
             backbone,
             backbones,
             Store(self._resources),
             schedule,
-            schedules,
+            self._schedule if schedule is None else None,
             lambda message: shard_of(message.org, message.source, settings.log_shards) == shard,
         )
-        self._relays.append(relay)
-        try:
-            await relay.run(stop)
-        finally:
-            self._relays.remove(relay)
-            await relay_log.close()
 
 
 class Store:

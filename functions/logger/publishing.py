@@ -56,6 +56,11 @@ class Publishing:
         """Redis TIME, microseconds."""
         return int((time.monotonic() + self._clock) * 1e6)
 
+    @property
+    def may_give_up(self) -> bool:
+        """Whether give_up() would look."""
+        return time.monotonic() >= self._expired_at
+
     async def pending(self, entries: Sequence[Pending], gate: Gate, most: int) -> Round:
         """Publish what the entries wait for, each org's in order and `most` of it, and note it: what is lost stays pending. Raises
         Unavailable, Conflict."""
@@ -111,8 +116,7 @@ class Publishing:
     async def give_up(self, gate: Gate) -> None:
         """What waited longer than `give_up_after` for an unreachable backbone is a dead letter; the oldest are looked at once a minute.
         Raises Unavailable, Conflict."""
-        clock = time.monotonic()
-        if clock < self._expired_at:
+        if not self.may_give_up:
             return
         entries = (await self._log.oldest(GROUP)).entries
         unread = [(waiting.id, entry.logged_at) for entry in entries for waiting in entry.waiting if waiting.message is None]
@@ -130,7 +134,7 @@ class Publishing:
                     made.finish_pending(entry.flush, waiting.index)
                     buried += 1
         if not buried:
-            self._expired_at = clock + min(LOOK_FOR_EXPIRED_S, self._schedule.give_up_after_s / 4)
+            self._expired_at = time.monotonic() + min(LOOK_FOR_EXPIRED_S, self._schedule.give_up_after_s / 4)
             return
         log.error("giving up on %d messages for %s: it was not reachable for too long", buried, self._backbone)
         await self._log.done(made.settle([entry for entry in entries if entry.stuck is None]))

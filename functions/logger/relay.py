@@ -1,7 +1,8 @@
 """The relay: what is logged and not delivered goes to its backbone, in log order, whatever its age (log.md, "Publish, pending, relay").
 
-One works for each (shard, backbone), under a lease. An open gate costs it a look every 500 ms. A held one it empties from the oldest
-entry on; with fewer than 1,000 messages left it sets `closing`, so that doors log and wait, and opens when what was logged before is done.
+One works for each (shard, backbone), under a lease that a watch keeps for all of a shard (watching.py), and which wakes it. A held gate it
+empties from the oldest entry on; with fewer than 1,000 messages left it sets `closing`, so that doors log and wait, and opens when what was
+logged before is done.
 """
 
 import asyncio
@@ -14,14 +15,13 @@ from functions.logger.publishing import GROUP, Publishing
 from functions.logger.repair import Repair
 from shared.domain.errors import Conflict, SwitchboardError, Unavailable
 from shared.domain.message import Message
-from shared.domain.relaying import Gate
+from shared.domain.relaying import Gate, Watched
 from shared.domain.repairing import Marked
 from shared.pause import set_within
 from shared.ports import Known, RelayLog, Streams
 
 OPEN, HELD, CLOSING = "open", "held", "closing"
 CLOSING_AT_MOST_S = 1.0
-LEASE_EVERY_S, LEASE_LASTS_S = 1.0, 3.0  # the second as in RelayLog.lease
 
 log = logging.getLogger(__name__)
 
@@ -56,22 +56,45 @@ class Relay:
         )
         self._failures = 0  # in a row: rounds that lost something, or could not be done
         self._leased_until = 0.0  # by time.monotonic()
+        self._woken = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set; then the lease is given up, for another relay to take at once."""
-        ended = asyncio.Event()  # later than `stop`: the last step needs the lease
-        keeping = asyncio.create_task(self._keep_lease(ended), name=f"relay-lease-{self.backbone}")
+        """Until `stop` is set; then the lease is given up, for another relay to take at once. Whoever watches it stops that before."""
+        waking = asyncio.create_task(self._wake_at(stop), name=f"relay-stop-{self.backbone}")
         try:
-            while not await set_within(stop, await self._step_or_pause()):
-                pass
+            while not stop.is_set():
+                await self._woken.wait()
+                self._woken.clear()
+                await set_within(stop, await self._work(stop))
         finally:
-            ended.set()
-            await keeping
+            waking.cancel()
+
+    async def leave(self) -> None:
+        """Give the lease up."""
+        self._leased_until = 0.0
+        try:
+            await self._log.leave()
+        except Unavailable:
+            log.info("the relay's lease on %s ends by itself", self.backbone)
+
+    def tell(self, watched: Watched | None, asked: float) -> None:
+        """What a look at the log found, which began at `asked` (time.monotonic()); None: another relay has the lease.
+
+        Wakes it where there is something to do: a backbone that is away costs nothing until it is back.
+        """
+        if watched is None:
             self._leased_until = 0.0
-            try:
-                await self._log.leave()
-            except Unavailable:
-                log.info("the relay's lease on %s ends by itself", self.backbone)
+            return
+        self._log.hold(watched.lease)
+        self._leased_until = asked + watched.lasts_s
+        gate = watched.gate
+        self._see(gate)
+        if self._backbones.reachable(self.backbone):
+            has_work = gate.state != OPEN or gate.due > 0 or self._repair.due(gate)
+        else:
+            has_work = gate.state == CLOSING or (gate.state == HELD and self._publishing.may_give_up)
+        if has_work:
+            self._woken.set()
 
     @property
     def leased(self) -> bool:
@@ -82,25 +105,21 @@ class Relay:
         """
         return time.monotonic() < self._leased_until
 
-    async def renew(self) -> None:
-        """Take the lease, or keep it. Raises Unavailable."""
-        asked = time.monotonic()
-        self._leased_until = asked + LEASE_LASTS_S if await self._log.lease() else 0.0
+    async def _wake_at(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._woken.set()
 
-    async def _keep_lease(self, ended: asyncio.Event) -> None:
-        """Renewed beside the work: a publish may take most of the time that a lease lasts."""
-        while True:
-            try:
-                await self.renew()
-            except Exception as error:
-                self._note(error)
-            if await set_within(ended, LEASE_EVERY_S):
-                return
+    async def _work(self, stop: asyncio.Event) -> float:
+        """Steps as long as there is something to do at once; the seconds until there may be more."""
+        while not stop.is_set():
+            if pause := await self._step_or_pause():
+                return pause
+        return 0.0
 
     async def _step_or_pause(self) -> float:
         """One step; the seconds until the next."""
         if not self.leased:
-            return self._schedule.look_s / 5
+            return self._schedule.look_s
         try:
             return await self.step()
         except Conflict:
@@ -123,11 +142,8 @@ class Relay:
     async def step(self) -> float:
         """Look at the gate, and do what there is to do; the seconds until there may be more. Raises Conflict without the lease."""
         gate = await self._log.gate()
+        self._see(gate)
         self._publishing.tell(gate)
-        self.stuck = gate.stuck
-        if gate.state != self.state:
-            log.info("backbone %s is %s, %d flushes pending", self.backbone, gate.state, gate.pending)
-            self.state = gate.state
         reachable = self._backbones.reachable(self.backbone)
         if gate.state != OPEN and (self._failures or not reachable):
             await self._publishing.give_up(gate)
@@ -143,6 +159,12 @@ class Relay:
             await self._log.turn(gate, HELD)
             return 0.0
         return self._schedule.look_s if gate.state == OPEN else await self._drain(gate)
+
+    def _see(self, gate: Gate) -> None:
+        self.stuck = gate.stuck
+        if gate.state != self.state:
+            log.info("backbone %s is %s, %d flushes pending", self.backbone, gate.state, gate.pending)
+            self.state = gate.state
 
     async def _mend(self, lost: Sequence[Marked], gate: Gate) -> float:
         """Hold a backbone that lost messages, and give it those of each org again, in order. Raises Unavailable, Conflict."""

@@ -31,6 +31,7 @@ class Relays:
         self._gone_every_s = gone_every_s
         self._suspected: Set[str] = frozenset()  # not known when last looked for
         self._working: dict[tuple[str, bool], tuple[asyncio.Event, asyncio.Task[None]]] = {}
+        self._ending: dict[str, asyncio.Task[None]] = {}  # by backbone
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set. Raises what a relay died of."""
@@ -42,11 +43,11 @@ class Relays:
                 if certain and asyncio.get_running_loop().time() >= look_for_gone:
                     gone = await self._gone(known)
                     look_for_gone = asyncio.get_running_loop().time() + self._gone_every_s
-                await self._work({(one, False) for one in known} | {(one, True) for one in gone - known})
+                self._work({(one, False) for one in known} | {(one, True) for one in gone - known})
                 if await set_within(stop, LOOK_S):
                     return
         finally:
-            await self._work(frozenset())
+            await self._end()
 
     async def _gone(self, known: Set[str]) -> Set[str]:
         """What is waited for and wasn't known at two looks: what was declared a moment ago, this process may not have heard of yet."""
@@ -57,18 +58,28 @@ class Relays:
         gone, self._suspected = unknown & self._suspected, unknown
         return gone
 
-    async def _work(self, wanted: Set[tuple[str, bool]]) -> None:
-        """Exactly these relays are at work."""
-        ending = [self._working.pop(place) for place in list(self._working) if place not in wanted]
-        for stop, _ in ending:
+    def _work(self, wanted: Set[tuple[str, bool]]) -> None:
+        """Exactly these relays are at work, or will be: the next one of a backbone begins when the one before it has ended, and nobody else
+        waits for that. Raises what one died of."""
+        for place in [place for place in self._working if place not in wanted]:
+            stop, task = self._working.pop(place)
             stop.set()
-        await asyncio.gather(*(task for _, task in ending))
+            self._ending[place[0]] = task
+        for backbone, task in list(self._ending.items()):
+            if task.done():
+                del self._ending[backbone]
+                task.result()
         for place in wanted - self._working.keys():
-            stop = asyncio.Event()
-            self._working[place] = (stop, asyncio.ensure_future(self._run(*place, stop)))
+            if place[0] not in self._ending:
+                stop = asyncio.Event()
+                self._working[place] = (stop, asyncio.ensure_future(self._run(*place, stop)))
         for _, task in self._working.values():
             if task.done():
                 task.result()
+
+    async def _end(self) -> None:
+        self._work(frozenset())
+        await asyncio.gather(*self._ending.values())
 
 
 class Gone:

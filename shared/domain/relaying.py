@@ -57,6 +57,15 @@ class Gate(msgspec.Struct, frozen=True):
     stuck: int = 0
 
 
+class Watched(msgspec.Struct, frozen=True):
+    """A backbone whose lease a worker has: the lease with its fencing number, the seconds that it lasts from when it was asked for, and how
+    the backbone stands."""
+
+    lease: str
+    lasts_s: float
+    gate: Gate
+
+
 class Relayed(msgspec.Struct):
     """What a relay did. `whole`: flushes of which nothing waits any more; `part`: indexes that don't, of others; `stuck`: flushes
     that can't be read: out of the way until a relay takes the lease anew; `tried`: off the retry schedule; `again`: onto it, after that

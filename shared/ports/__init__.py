@@ -4,7 +4,7 @@ from shared.ports.backbones import Backbones, Streams
 from shared.ports.config import ConfigDocuments, ConfigSource, ConfigStore, SnapshotKeeper
 from shared.ports.deploying import BackboneStreams, Leases, Provider
 from shared.ports.feed import FeedReader, FeedWriter
-from shared.ports.log import LogQueue, LogReader, Publish, ReceivedLog, RelayLog
+from shared.ports.log import LogQueue, LogReader, Publish, ReceivedLog, RelayLog, RelayWatch
 from shared.ports.receipts import Receipts
 from shared.ports.registry import Registry
 from shared.ports.store import Known, MessageStore
@@ -29,6 +29,7 @@ __all__ = [
     "ReceivedLog",
     "Registry",
     "RelayLog",
+    "RelayWatch",
     "SnapshotKeeper",
     "Streams",
     "SubmitLists",

@@ -7,7 +7,7 @@ from shared.domain.logged import Entry, Taken
 from shared.domain.message import Message
 from shared.domain.received import Entered, Received, Ruling, Settled
 from shared.domain.record import Accepted, Attempt, Deliveries
-from shared.domain.relaying import Gate, Oldest, Relayed, Retry
+from shared.domain.relaying import Gate, Oldest, Relayed, Retry, Watched
 from shared.domain.repairing import Mark, Marked
 
 Publish = Callable[[Sequence[Entry]], None]
@@ -106,6 +106,9 @@ class RelayLog(Protocol):
     async def lease(self) -> bool:
         """Take the lease, or renew it: it lasts 3 s. False: another relay has it."""
 
+    def hold(self, lease: str) -> None:
+        """This is the lease, which a RelayWatch of the same worker has taken or renewed."""
+
     async def leave(self) -> None:
         """Give the lease up."""
 
@@ -135,3 +138,13 @@ class RelayLog(Protocol):
 
     async def unwritten(self) -> tuple[int | None, int]:
         """The oldest flush that no logger has committed yet, None where there is none; and the last flush logged."""
+
+
+class RelayWatch(Protocol):
+    """A worker's look at all the backbones of a shard at once. Conformance: tests/conformance/relay_watch.py."""
+
+    async def look(self, backbones: Sequence[str]) -> dict[str, Watched]:
+        """Take or renew the lease of each, and see how it stands, as RelayLog.lease and .gate do: those whose lease this worker has now.
+
+        Raises Unavailable: then some of it may have been done.
+        """

@@ -1,4 +1,4 @@
-"""The relay log's suite on memory and on Redis."""
+"""The suites of relay log and relay watch, on memory and on Redis."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any

@@ -1,6 +1,5 @@
 """What becomes of a message whose id the stream knows: from another event of its identity, or from itself."""
 
-import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -26,6 +25,7 @@ from shared.domain.verdict import Delivery
 from tests.conformance.backbones import BACKBONE, message, outgoing, sequences, two_of_one_identity
 from tests.events import accepted
 from tests.nats_streams import connected, read_stream
+from tests.relays import at_work
 from tests.waiting import eventually
 
 BODIES = [b'{"amount":1}', b'{"amount":2}']
@@ -48,15 +48,13 @@ async def client(nats_url: str) -> AsyncIterator[Client]:
 @asynccontextmanager
 async def relaying(redis_url: str, backbones: NatsBackbones, database: str) -> AsyncIterator[Relay]:
     """A relay at work for the time of the block."""
-    store, log, stop = PostgresMessageStore(database), RedisRelayLog(redis_url, 0, BACKBONE, worker="relay"), asyncio.Event()
+    store, log = PostgresMessageStore(database), RedisRelayLog(redis_url, 0, BACKBONE, worker="relay")
     await store.start()
     relay = Relay(log, BACKBONE, backbones, store)
-    running = asyncio.create_task(relay.run(stop))
     try:
-        yield relay
+        async with at_work(relay, redis_url, "relay"):
+            yield relay
     finally:
-        stop.set()
-        await running
         await log.close()
         await store.stop()
 

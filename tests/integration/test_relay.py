@@ -21,6 +21,7 @@ from shared.domain.verdict import Delivery
 from shared.ports import MessageStore
 from tests.events import accepted
 from tests.faults.ledger import streamed
+from tests.relays import at_work
 from tests.servers import LocalServer
 from tests.waiting import eventually
 
@@ -49,14 +50,12 @@ async def relaying(
     redis_url: str, backbones: NatsBackbones, store: MessageStore, worker: str = "relay", schedule: Schedule = QUICK
 ) -> AsyncIterator[Relay]:
     """A relay at work for the time of the block."""
-    log, stop = RedisRelayLog(redis_url, 0, "local", worker=worker), asyncio.Event()
+    log = RedisRelayLog(redis_url, 0, "local", worker=worker)
     relay = Relay(log, "local", backbones, store, schedule)
-    running = asyncio.create_task(relay.run(stop))
     try:
-        yield relay
+        async with at_work(relay, redis_url, worker):
+            yield relay
     finally:
-        stop.set()
-        await running
         await log.close()
 
 

@@ -16,6 +16,7 @@ from functions.route.handler import Route
 from shared.adapters.nats.backbones import NatsBackbones
 from shared.adapters.nats.endpoint import Endpoint, endpoints_of
 from shared.adapters.postgres import PostgresMessageStore
+from shared.adapters.redis.links import Links
 from shared.adapters.redis.log_queue import RedisLogQueue
 from shared.adapters.redis.relay_log import RedisRelayLog
 from shared.adapters.redis.waited_for import waited_for
@@ -25,6 +26,7 @@ from shared.domain.verdict import Delivery
 from tests.events import accepted
 from tests.faults.ledger import streamed
 from tests.integration.test_relay import PREFIX, QUICK, noted
+from tests.relays import watching
 from tests.servers import LocalServer, running
 from tests.waiting import eventually
 
@@ -56,24 +58,23 @@ async def backbones(nats_url: str) -> AsyncIterator[NatsBackbones]:
 
 @asynccontextmanager
 async def relays(redis_url: str, backbones: NatsBackbones, store: PostgresMessageStore, known: set[str]) -> AsyncIterator[None]:
-    """The relays of shard 0 at work for the time of the block; `known` may change."""
+    """The relays of shard 0 at work for the time of the block, on one connection; `known` may change."""
+    links, stop = Links(redis_url, 1), asyncio.Event()
+    async with watching(redis_url, "worker") as watched:
 
-    async def run(backbone: str, gone: bool, stop: asyncio.Event) -> None:
-        log = RedisRelayLog(redis_url, 0, backbone, worker="worker")
-        schedule = Schedule(attempts=1, look_s=0.1) if gone else QUICK
+        async def run(backbone: str, gone: bool, stop: asyncio.Event) -> None:
+            log = RedisRelayLog(redis_url, 0, backbone, worker="worker", links=links)
+            schedule = Schedule(attempts=1, look_s=0.1) if gone else QUICK
+            await watched.keep(Relay(log, backbone, Gone() if gone else backbones, store, schedule), stop)
+
+        each = Relays(lambda: (set(known), True), lambda: waited_for(redis_url, 0), run, gone_every_s=0.2)
+        task = asyncio.create_task(each.run(stop))
         try:
-            await Relay(log, backbone, Gone() if gone else backbones, store, schedule).run(stop)
+            yield
         finally:
-            await log.close()
-
-    stop = asyncio.Event()
-    each = Relays(lambda: (set(known), True), lambda: waited_for(redis_url, 0), run, gone_every_s=0.2)
-    task = asyncio.create_task(each.run(stop))
-    try:
-        yield
-    finally:
-        stop.set()
-        await task
+            stop.set()
+            await task
+            await links.close()
 
 
 async def sent(queue: RedisLogQueue, backbones: NatsBackbones, id: str, org: str, *targets: str) -> tuple[Delivery, ...]:

@@ -1,5 +1,6 @@
 """Repair: a stream that lost what it took gets it again, before anything new; one that didn't is left alone."""
 
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -9,7 +10,7 @@ from functions.logger.relay import Relay
 from shared.adapters.memory.backbones import MemoryBackbones, MemoryStream
 from shared.adapters.memory.log_queue import MemoryLogQueue
 from shared.adapters.memory.message_store import MemoryMessageStore
-from shared.adapters.memory.relay_log import MemoryRelayLog, Relays
+from shared.adapters.memory.relay_log import MemoryRelayLog, MemoryRelayWatch, Relays
 from shared.domain.message import Message
 from shared.domain.publishing import Outgoing
 from shared.domain.record import Deliveries
@@ -58,11 +59,15 @@ class Scene:
         """Steps until there is nothing to do at once, the store being written to in between."""
         for _ in range(50):
             self.now += 0.01
-            await self.relay.renew()
+            await self.watched()
             if await self.relay.step() > 0:
                 return
             await self.write()
         raise AssertionError("still busy")
+
+    async def watched(self) -> None:
+        """A look at the log, which the relay is told of."""
+        self.relay.tell((await MemoryRelayWatch([self.log]).look(["local"])).get("local"), time.monotonic())
 
     async def again(self) -> None:
         """The relay is connected anew, and works."""
@@ -171,7 +176,7 @@ async def test_nothing_is_published_while_the_store_lacks_what_was_logged(scene:
     await scene.queue.append([accepted("new")])
     scene.relays.written = 1
     scene.backbones.connections += 1
-    await scene.relay.renew()
+    await scene.watched()
     assert await scene.relay.step() == 0.0  # held
     with pytest.raises(Exception, match="the store hasn't yet"):
         await scene.relay.step()
@@ -228,7 +233,7 @@ async def test_the_backbone_stays_held_when_it_goes_away_during_repair(scene: Sc
     await scene.work()
     scene.stream().lose(1)
     scene.backbones.connections += 1
-    await scene.relay.renew()
+    await scene.watched()
     assert await scene.relay.step() == 0.0
     scene.backbones.down.add("local")
     assert await scene.relay.step() > 0

@@ -7,7 +7,7 @@ from time import time
 from shared.adapters.memory.log_queue import MemoryLogQueue
 from shared.domain.errors import Conflict
 from shared.domain.record import Accepted, Deliveries, Flush
-from shared.domain.relaying import Gate, Oldest, Pending, Relayed, Retry, Waiting
+from shared.domain.relaying import Gate, Oldest, Pending, Relayed, Retry, Waiting, Watched
 from shared.domain.repairing import Mark, Marked
 
 LEASE_S, TOO_OLD_US = 3.0, 5_000_000
@@ -41,6 +41,7 @@ class MemoryRelayLog:
     def __init__(self, relays: Relays, worker: str = "one") -> None:
         self._shared = relays
         self._worker = worker
+        self.backbone = relays.backbone
 
     async def lease(self) -> bool:
         """See RelayLog.lease."""
@@ -52,6 +53,9 @@ class MemoryRelayLog:
             shared.stuck.clear()
         shared.holder, shared.until = self._worker, shared.clock() + LEASE_S
         return True
+
+    def hold(self, lease: str) -> None:
+        """See RelayLog.hold. Here the worker's name is all there is to a lease."""
 
     async def leave(self) -> None:
         """See RelayLog.leave."""
@@ -188,3 +192,16 @@ def _word(stands: str) -> str:
 
 def _bare(retry: Retry) -> Retry:
     return Retry(retry.flush, retry.index, retry.attempts, retry.id, retry.org)
+
+
+class MemoryRelayWatch:
+    """The RelayWatch port: of the backbones of these relay logs, which are one worker's."""
+
+    def __init__(self, logs: Sequence[MemoryRelayLog], worker: str = "one") -> None:
+        self._logs = logs
+        self._worker = worker
+
+    async def look(self, backbones: Sequence[str]) -> dict[str, Watched]:
+        """See RelayWatch.look."""
+        wanted = [log for log in self._logs if log.backbone in backbones]
+        return {log.backbone: Watched(self._worker, LEASE_S, await log.gate()) for log in wanted if await log.lease()}

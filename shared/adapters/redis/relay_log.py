@@ -1,6 +1,5 @@
 """The relay's side of one backbone of one shard on Redis or Valkey: every script compares the lease, whose number is the fence."""
 
-import asyncio
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +10,8 @@ from shared.adapters.redis import marks
 from shared.adapters.redis.batch import size_of
 from shared.adapters.redis.index import waiting_in_flush, waiting_in_index
 from shared.adapters.redis.keys import prefix
-from shared.adapters.redis.link import Argument, Link
+from shared.adapters.redis.link import Argument
+from shared.adapters.redis.links import Links
 from shared.adapters.redis.log_reader import unpacked
 from shared.adapters.redis.scripts import script
 from shared.domain.errors import Conflict
@@ -29,7 +29,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class RedisRelayLog:
-    """The RelayLog port on Redis. `limit_bytes` is the shard's."""
+    """The RelayLog port on Redis. `limit_bytes` is the shard's; `links` are connections that it shares with others, else it has its own."""
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class RedisRelayLog:
         worker: str | None = None,
         lease_ms: int = LEASE_MS,
         too_old_us: int = TOO_OLD_US,
+        links: Links | None = None,
     ) -> None:
         self.backbone = backbone
         self._worker = worker or secrets.token_hex(8)
@@ -49,8 +50,8 @@ class RedisRelayLog:
         self._lease_ms = lease_ms
         self._too_old_us = too_old_us
         self._lease = ""
-        self._link = Link(url)
-        self._one_caller = asyncio.Lock()
+        self._links = links or Links(url, 1)
+        self._own = links is None
 
     async def lease(self) -> bool:
         """See RelayLog.lease."""
@@ -58,19 +59,24 @@ class RedisRelayLog:
         self._lease = f"{self._worker} {fence}" if fence else ""
         return bool(fence)
 
+    def hold(self, lease: str) -> None:
+        """See RelayLog.hold."""
+        self._lease = lease
+
     async def leave(self) -> None:
         """See RelayLog.leave."""
         await self._run("relay_lease", self._worker, 0)
         self._lease = ""
 
     async def close(self) -> None:
-        """Let the connection go."""
-        await self._link.close()
+        """Let go of connections of its own."""
+        if self._own:
+            await self._links.close()
 
     async def gate(self) -> Gate:
         """See RelayLog.gate."""
         stands, seconds, microseconds, pending, due, stuck = await self._fenced("relay_state", self._too_old_us)
-        return Gate(_word(stands), stands.decode(), seconds * 1_000_000 + microseconds, pending, due, stuck)
+        return gate_of(stands, seconds * 1_000_000 + microseconds, pending, due, stuck)
 
     async def turn(self, gate: Gate, state: str) -> tuple[Gate | None, int]:
         """See RelayLog.turn."""
@@ -128,7 +134,7 @@ class RedisRelayLog:
 
     async def marks(self) -> list[Marked]:
         """See RelayLog.marks."""
-        found, doubts, _, _ = await self._run("relay_marks")
+        found, doubts = await self._run("relay_marks")
         return marks.read(found, doubts)
 
     async def trust(self, marked: Sequence[Marked]) -> None:
@@ -143,13 +149,11 @@ class RedisRelayLog:
 
     async def unwritten(self) -> tuple[int | None, int]:
         """See RelayLog.unwritten."""
-        _, _, oldest, last = await self._run("relay_marks")
+        oldest, last = await self._run("relay_unwritten")
         return (int(oldest) if oldest else None), last
 
     async def _run(self, name: str, *arguments: Argument) -> Any:
-        async with self._one_caller:
-            (reply,) = await self._link.run(script(name), self._prefix, self.backbone, *arguments)
-        return reply
+        return await self._links.run(script(name), self._prefix, self.backbone, *arguments)
 
     async def _fenced(self, name: str, *arguments: Argument) -> Any:
         """Raises Conflict when the lease isn't ours, or no longer."""
@@ -158,6 +162,11 @@ class RedisRelayLog:
             self._lease = ""
             raise Conflict(f"another relay has the lease of backbone {self.backbone}")
         return reply
+
+
+def gate_of(stands: bytes, now: int, pending: int, due: int, stuck: int) -> Gate:
+    """A gate as the scripts answer it."""
+    return Gate(_word(stands), stands.decode(), now, pending, due, stuck)
 
 
 def _word(stands: bytes) -> str:
