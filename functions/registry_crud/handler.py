@@ -14,7 +14,7 @@ from shared.domain.registry.deciding import Change, Kept, Place, Written, cluste
 from shared.domain.registry.endpoints import check_endpoint
 from shared.domain.registry.reading import BackboneBody, read_body, refused
 from shared.domain.registry.shapes import SHARED, Backbone, Cluster, Event
-from shared.domain.registry.spec import Chart, spec_faults
+from shared.domain.registry.spec import Chart, spec_faults, values_faults
 from shared.domain.revisions import Guard, Stale
 from shared.ports import Registry
 
@@ -142,6 +142,8 @@ def _checked(backbone: Backbone, chart: Chart, caller: Principal, registered: Ma
     if backbone.spec.values and _is_guest(cluster, caller):
         faults.append(Fault("/spec/values", "in a shared cluster: for system admins"))
     endpoint = backbone.endpoint
+    if backbone.domain is not None and not (local and endpoint):  # where the servers are somebody else's, it is what they say it is
+        faults += [Fault("/domain", fault.detail) for fault in values_faults({"jetstream": {"domain": backbone.domain}}, chart)]
     if endpoint is not None:
         try:
             endpoint = check_endpoint(endpoint, local=local)

@@ -29,6 +29,8 @@ WAYS: dict[str, Json] = {
     "load balancer": EXPOSED,
     "node port": {"expose": {"type": "NodePort", "nodePort": 30422}},
     "memory": MEMORY,
+    "as much as may be": {"limits": {"maxConnections": 10_000_000, "maxPayload": "64MB", "maxControlLine": "9MB"}, "jetstream": {"size": "999999Ti"}},
+    "names like numbers": {"priorityClassName": "1e3", "jetstream": {"storageClass": "null"}, "imagePullSecrets": [{"name": "0"}]},
     "everything": THREE | {"leafnodes": {"enabled": True, "remotes": [REMOTE]}} | OPERATOR | TLS | METRICS | EXPOSED,
 }
 
@@ -70,6 +72,11 @@ REFUSED: list[tuple[str, Json, str]] = [
     ("a template in a name", {"auth": {"secret": "{{ .Release.Name }}"}}, "secret"),
     ("a misspelt value", {"replica": 3}, "replica"),
     ("payload without a unit", {"limits": {"maxPayload": "4194304"}}, "maxPayload"),
+    ("more than a number holds", {"jetstream": {"size": "9999999999Ti"}}, "size"),
+    ("more than a server takes", {"limits": {"maxPayload": "65MB"}}, "maxPayload"),
+    ("a label that is the chart's", {"podLabels": {"app.kubernetes.io/instance": "other"}}, "podLabels"),
+    ("an annotation that is the chart's", {"podAnnotations": {"checksum/config": "x"}}, "podAnnotations"),
+    ("a label that is none", {"podLabels": {"not a name": "x"}}, "podLabels"),
     ("folder that climbs", {"local": {"configDir": "/srv/../etc"}}, "configDir"),
 ]
 
@@ -164,6 +171,16 @@ def test_nothing_is_kept_on_a_volume_when_storage_is_memory() -> None:
     objects = render(MEMORY)
     assert "max_memory_store: 471859Ki" in nats_conf(objects)
     assert "volumeClaimTemplates" not in one(objects, "StatefulSet")["spec"]
+
+
+def test_name_is_a_name_when_yaml_would_take_it_for_something_else() -> None:
+    objects = render({"priorityClassName": "1e3", "jetstream": {"storageClass": "null"}, "tls": {"secret": "true"}, "auth": {"secret": "0x1f"}})
+    stateful = one(objects, "StatefulSet")["spec"]
+    pod = stateful["template"]["spec"]
+    projected = next(volume for volume in pod["volumes"] if volume["name"] == "config")["projected"]["sources"]
+    secrets = [source["secret"]["name"] for source in projected if "secret" in source]
+    (claim,) = stateful["volumeClaimTemplates"]
+    assert (pod["priorityClassName"], claim["spec"]["storageClassName"], secrets) == ("1e3", "null", ["0x1f", "true"])
 
 
 def test_person_is_told_where_it_is_when_it_is_installed(tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ class RegistryConformance:
             (backbone(SHARED, "shared-1"), "/cluster"),
             (backbone(f"{org}2", "theirs-1"), "/cluster"),
             (backbone(org, "main-2"), "/name"),
+            (backbone(org, "other-2", name="other", domain="main-0a"), "/domain"),
         ):
             with pytest.raises(NotProcessable) as caught:
                 await added(registry, wanted)

@@ -32,7 +32,7 @@ client_advertise: {{ . | quote }}
 {{- end }}
 max_payload: {{ .Values.limits.maxPayload }}
 max_control_line: {{ .Values.limits.maxControlLine }}
-max_connections: {{ .Values.limits.maxConnections }}
+max_connections: {{ int64 .Values.limits.maxConnections }}
 lame_duck_grace_period: 5s
 lame_duck_duration: 30s
 jetstream {

@@ -117,6 +117,9 @@ def _check_backbone(backbone: Backbone, found: Kept | None, registered: Register
     names = (backbone.org, backbone.cluster, backbone.name)
     if any((one.org, one.cluster, one.name) == names and one.id != backbone.id for one in _backbones(registered)):
         raise refused([Fault("/name", f"a backbone of the cluster {backbone.cluster} is called {backbone.name} already")])
+    for one in _backbones(registered):
+        if one.id != backbone.id and one.org == backbone.org and backbone.domain == (one.domain or one.id):
+            raise refused([Fault("/domain", f"{one.id} has that JetStream domain: a PubAck would not say which of the two it is from")])
 
 
 def _backbones(registered: Registered) -> Iterable[Backbone]:

@@ -9,11 +9,12 @@ import msgspec
 
 SHARED = ""  # whose a shared cluster or backbone is
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
-BackboneName = Annotated[str, msgspec.Meta(pattern=r"^[a-z]([a-z0-9-]{0,36}[a-z0-9])?$")]  # with its id's 9 more, a Helm release's name
-Domain = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+# Python's `$` is also before a line break at the end: `(?!\n)` is what it isn't in the schemas of others.
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$(?!\n)")]
+BackboneName = Annotated[str, msgspec.Meta(pattern=r"^[a-z]([a-z0-9-]{0,36}[a-z0-9])?$(?!\n)")]  # with its id's 9 more, a Helm release's name
+Domain = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$(?!\n)")]
 Text = Annotated[str, msgspec.Meta(max_length=200)]
-Size = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{0,9}(Mi|Gi|Ti)$")]
+Size = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{0,5}(Mi|Gi|Ti)$(?!\n)")]
 Provider = Literal["local", "helm"]
 Scope = Literal["local", "global"]
 
@@ -21,8 +22,8 @@ Scope = Literal["local", "global"]
 class Eks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A cluster of Amazon EKS, described and signed in to by the reconciler's own role."""
 
-    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")]
-    region: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")]
+    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$(?!\n)")]
+    region: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$(?!\n)")]
 
 
 class Access(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
