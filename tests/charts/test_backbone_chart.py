@@ -29,7 +29,10 @@ WAYS: dict[str, Json] = {
     "load balancer": EXPOSED,
     "node port": {"expose": {"type": "NodePort", "nodePort": 30422}},
     "memory": MEMORY,
-    "as much as may be": {"limits": {"maxConnections": 10_000_000, "maxPayload": "64MB", "maxControlLine": "9MB"}, "jetstream": {"size": "999999Ti"}},
+    "as much as may be": {
+        "limits": {"maxConnections": 10_000_000, "maxPayload": "64MB", "maxControlLine": "9MB"},
+        "jetstream": {"size": "999999Ti"},
+    },
     "names like numbers": {"priorityClassName": "1e3", "jetstream": {"storageClass": "null"}, "imagePullSecrets": [{"name": "0"}]},
     "everything": THREE | {"leafnodes": {"enabled": True, "remotes": [REMOTE]}} | OPERATOR | TLS | METRICS | EXPOSED,
 }
@@ -174,7 +177,9 @@ def test_nothing_is_kept_on_a_volume_when_storage_is_memory() -> None:
 
 
 def test_name_is_a_name_when_yaml_would_take_it_for_something_else() -> None:
-    objects = render({"priorityClassName": "1e3", "jetstream": {"storageClass": "null"}, "tls": {"secret": "true"}, "auth": {"secret": "0x1f"}})
+    objects = render(
+        {"priorityClassName": "1e3", "jetstream": {"storageClass": "null"}, "tls": {"secret": "true"}, "auth": {"secret": "0x1f"}}
+    )
     stateful = one(objects, "StatefulSet")["spec"]
     pod = stateful["template"]["spec"]
     projected = next(volume for volume in pod["volumes"] if volume["name"] == "config")["projected"]["sources"]

@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from shared.adapters.aws.secrets import reason_of
-from shared.adapters.helm.backbones import digest_of, without_secrets
+from shared.adapters.helm.backbones import digest_of
 from shared.adapters.helm.live import differs, parts_of
-from shared.adapters.kubernetes.kubeconfig import Kubeconfig, read_kubeconfig
+from shared.adapters.kubernetes.kubeconfig import Kubeconfig, read_kubeconfig, without_secrets
 from shared.domain.registry.deploying import Undeployed
 
 CA = base64.b64encode(b"-----BEGIN CERTIFICATE-----").decode()
@@ -54,6 +54,11 @@ REFUSED: list[tuple[str, str, str]] = [
     ("metadata", kubeconfig({"server": "https://169.254.169.254"}), "cluster.server"),
     ("loopback", kubeconfig({"server": "https://127.0.0.1:6443"}), "cluster.server"),
     ("IPv4 inside IPv6", kubeconfig({"server": "https://[::ffff:7f00:1]:6443"}), "cluster.server"),
+    ("a decimal address", kubeconfig({"server": "https://2130706433:6443"}), "cluster.server"),
+    ("a short address", kubeconfig({"server": "https://127.1"}), "cluster.server"),
+    ("this machine by name", kubeconfig({"server": "https://LOCALHOST"}), "cluster.server"),
+    ("metadata by name", kubeconfig({"server": "https://metadata.google.internal"}), "cluster.server"),
+    ("a port that is none", kubeconfig({"server": "https://10.0.0.7:99999"}), "cluster.server"),
     ("impersonation", kubeconfig(user={"token": "x", "as": "root"}), "user.as"),
     ("a password", kubeconfig(user={"username": "a"}), "user.username"),
     ("nobody", kubeconfig(user={}), "user"),

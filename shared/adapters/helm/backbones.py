@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import asynccontextmanager
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from subprocess import SubprocessError
@@ -17,8 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from shared.adapters.helm.found import found_of
 from shared.adapters.helm.live import changed_live
 from shared.adapters.kubernetes.access import Clusters
-from shared.adapters.kubernetes.kubeconfig import Kubeconfig
-from shared.adapters.kubernetes.objects import Objects, said
+from shared.adapters.kubernetes.asking import Asking
+from shared.adapters.kubernetes.kubeconfig import Kubeconfig, without_secrets
+from shared.adapters.kubernetes.objects import Objects
 from shared.backbone_chart import FOLDER as CHART
 from shared.domain.registry.deploying import Deployment, Ensured, Found, Undeployed
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 OURS = "switchboard:"  # begins a release's description, then the digest of its values: whoever changes it by hand leaves another
 ASK_HELM_S = 60.0
 AT_ONCE = 4  # Helm processes: 50 MB each
+OF_ONE_CLUSTER = 2
 
 Asked = TypeVar("Asked")
 Json = dict[str, Any]
@@ -53,6 +56,8 @@ class HelmBackbones:
         self._helm = helm
         self._settled: dict[str, Settled] = {}
         self._turn = asyncio.Semaphore(AT_ONCE)
+        self._turns: dict[tuple[str, str], asyncio.Semaphore] = {}
+        self._asking = Asking(namespace)
 
     async def start(self) -> None:
         """Nothing: clusters are got at when they are needed."""
@@ -66,7 +71,7 @@ class HelmBackbones:
     async def ensure(self, wanted: Deployment) -> Ensured:
         access = await self._clusters.of(wanted.cluster)
         digest, known = digest_of(wanted.values), self._settled.get(wanted.id)
-        live = "" if known is None else await self._asked(wanted, access, lambda objects: changed_live(objects, known.objects))
+        live = await self._asked(wanted, access, partial(_live, wanted.id, known))
         if known is not None and not live and known.digest == digest and time.monotonic() - known.at < ASK_HELM_S:
             return Ensured(False)
         async with self._client(wanted, access) as client:
@@ -85,6 +90,7 @@ class HelmBackbones:
     async def remove(self, wanted: Deployment) -> bool:
         access = await self._clusters.of(wanted.cluster)
         self._settled.pop(wanted.id, None)
+        await self._asked(wanted, access, lambda objects: objects.pods(wanted.id))
         async with self._client(wanted, access) as client:
             await client.uninstall_release(wanted.id, namespace=self._namespace())
         return await self._asked(wanted, access, lambda objects: not (objects.pods(wanted.id) or objects.volumes(wanted.id)))
@@ -124,7 +130,7 @@ class HelmBackbones:
             raise Undeployed("NoProvider", "pyhelm3 isn't installed here: pip install switchboard[reconcile]") from None
         kubeconfig = private_file(json.dumps(access.content()))
         try:
-            async with self._turn:
+            async with self._turns.setdefault((wanted.cluster.org, wanted.cluster.name), asyncio.Semaphore(OF_ONE_CLUSTER)), self._turn:
                 yield await asyncio.to_thread(Client, Helm(self._helm, kubeconfig, self._folder), executable=self._helm)
         except Error as error:
             self._clusters.forget(wanted.cluster)
@@ -139,39 +145,29 @@ class HelmBackbones:
     async def _asked(self, wanted: Deployment, access: Kubeconfig, ask: Callable[[Objects], Asked]) -> Asked:
         """What the API server says. Raises Undeployed."""
         try:
-            from shared.adapters.kubernetes.failures import ApiException, HTTPError
-        except ImportError:
-            raise Undeployed("NoProvider", "kubernetes isn't installed here: pip install switchboard[reconcile]") from None
-
-        def work() -> Asked:
-            objects = Objects(access, self._namespace())
-            try:
-                return ask(objects)
-            finally:
-                objects.close()
-
-        try:
-            return await asyncio.to_thread(work)
-        except ApiException as error:
+            return await self._asking.ask(wanted.cluster, access, ask)
+        except Undeployed:
             self._clusters.forget(wanted.cluster)
-            raise Undeployed("ClusterRefused", f"the cluster {wanted.cluster.name} refuses: {said(error)}") from None
-        except (HTTPError, OSError) as error:
-            self._clusters.forget(wanted.cluster)
-            reason = without_secrets(str(getattr(error, "reason", error)), access)
-            raise Undeployed("ClusterAway", f"the cluster {wanted.cluster.name} does not answer: {reason}") from None
+            raise
+
+
+def _live(id: str, known: Settled | None, objects: Objects) -> str:
+    """What somebody changed behind Helm's back. Asked where nothing is known, too: what is away would take Helm's turns from all others."""
+    if known is None:
+        objects.find("StatefulSet", id)
+        return ""
+    return changed_live(objects, known.objects)
 
 
 def digest_of(values: Json) -> str:
     """Says whether two releases are made of the same."""
+    return sha256(json.dumps([values, _chart_digest()], sort_keys=True).encode()).hexdigest()[:32]
+
+
+@cache
+def _chart_digest() -> str:
+    """Of the chart that this process came with."""
     chart = sha256()
     for path in sorted(path for path in CHART.rglob("*") if path.is_file()):
         chart.update(path.read_bytes())
-    return sha256(json.dumps([values, chart.hexdigest()], sort_keys=True).encode()).hexdigest()[:32]
-
-
-def without_secrets(text: str, access: Kubeconfig) -> str:
-    """What Helm or the client said, in one line of at most 600 characters, and nothing of the credentials in it."""
-    for secret in access.secrets():
-        text = text.replace(secret, "***")
-    lines = (line.strip() for line in text.splitlines() if line.strip() and not line.startswith(("WARNING", "W0", "W1")))
-    return " ".join(lines).removeprefix("Error: ")[:600]
+    return chart.hexdigest()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from shared.adapters.aws.eks import eks_kubeconfig
 from shared.adapters.aws.secrets import secret_text
+from shared.adapters.kubernetes.asking import answer_of, in_thread
 from shared.adapters.kubernetes.kubeconfig import Kubeconfig, read_kubeconfig
 from shared.domain.registry.deploying import Undeployed
 from shared.domain.registry.shapes import Access, Cluster
@@ -26,18 +27,20 @@ class Clusters:
     def __init__(self, find: Find) -> None:
         self._find = find
         self._known: dict[Access, tuple[Kubeconfig, float]] = {}
+        self._looking: dict[Access, asyncio.Lock] = {}
 
     async def of(self, cluster: Cluster) -> Kubeconfig:
         """How it is got at. Raises Undeployed."""
         access = cluster.access
         if access is None:
             raise Undeployed("NoAccess", f"the cluster {cluster.name} doesn't say how it is got at: /access")
-        known = self._known.get(access)
-        if known is not None and time.monotonic() - known[1] < KEPT_S:
-            return known[0]
-        found = await asyncio.to_thread(self._find, access)
-        self._known[access] = found, time.monotonic()
-        return found
+        async with self._looking.setdefault(access, asyncio.Lock()):  # a hundred backbones of one cluster ask once
+            known = self._known.get(access)
+            if known is not None and time.monotonic() - known[1] < KEPT_S:
+                return known[0]
+            found = await in_thread(lambda: self._find(access))
+            self._known[access] = found, time.monotonic()
+            return found
 
     def forget(self, cluster: Cluster) -> None:
         """Look it up anew: what was found doesn't work."""
@@ -77,22 +80,20 @@ def in_cluster() -> Kubeconfig:
     own_namespace()
     if not host:
         raise Undeployed("NoAccess", "KUBERNETES_SERVICE_HOST isn't set: this reconciler runs in no cluster")
-    ca = base64.b64encode((ACCOUNT / "ca.crt").read_bytes()).decode()
     host = f"[{host}]" if ":" in host else host
-    return Kubeconfig(
-        {"server": f"https://{host}:{port}", "certificate-authority-data": ca}, {"token": (ACCOUNT / "token").read_text().strip()}
-    )
+    try:
+        ca = base64.b64encode((ACCOUNT / "ca.crt").read_bytes()).decode()
+        token = (ACCOUNT / "token").read_text().strip()
+    except OSError as error:
+        raise Undeployed("NoAccess", f"this pod has no account of its cluster: {error.strerror}") from None
+    return Kubeconfig({"server": f"https://{host}:{port}", "certificate-authority-data": ca}, {"token": token}, here=True)
 
 
 def _secret(name: str, namespace: str) -> str:
-    from shared.adapters.kubernetes.failures import ApiException
-    from shared.adapters.kubernetes.objects import Objects, said
-
-    objects = Objects(in_cluster(), namespace)
     try:
-        data = objects.secret(name)
-    except ApiException as error:
-        raise Undeployed("NoAccess", f"the Secret {name} can't be read: {said(error)}") from None
+        data = answer_of("this cluster", in_cluster(), namespace, lambda objects: objects.secret(name))
+    except Undeployed as why:
+        raise Undeployed("NoAccess", f"the Secret {name} can't be read: {why.message}") from None
     if KEY not in data:
         raise Undeployed("NoAccess", f"the Secret {name} has no key {KEY}")
     return base64.b64decode(data[KEY]).decode(errors="replace")

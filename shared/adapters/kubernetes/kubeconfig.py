@@ -6,29 +6,31 @@ a connection that isn't checked. What is taken is put together anew, so that not
 
 import base64
 import binascii
-from ipaddress import ip_address
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import yaml
 
 from shared.domain.registry.deploying import Undeployed
-from shared.domain.registry.endpoints import check_address
+from shared.domain.registry.endpoints import check_host_port
 
 LARGEST = 64 * 1024  # bytes
 PROGRAMS = ("exec", "auth-provider")
 FILES = ("client-certificate", "client-key", "tokenFile", "certificate-authority")
 USER, CLUSTER = ("token", "client-certificate-data", "client-key-data"), ("server", "certificate-authority-data", "tls-server-name")
+HTTPS = 443
 NAME = "cluster"  # of everything in what we make
 
 Json = dict[str, Any]
 
 
 class Kubeconfig(NamedTuple):
-    """How one cluster is got at. `cluster` and `user` are the kubeconfig's own maps, with nothing in them but USER and CLUSTER."""
+    """How one cluster is got at. `cluster` and `user` are the kubeconfig's own maps, with nothing in them but USER and CLUSTER. `here`: its
+    API server may be on loopback."""
 
     cluster: Json
     user: Json
+    here: bool = False
 
     def content(self) -> Json:
         """As a kubeconfig, for Helm and the kubernetes client."""
@@ -61,7 +63,15 @@ def read_kubeconfig(text: str, *, loopback: bool = False) -> Kubeconfig:
         _check_base64(holder, field)
     if not user:
         raise refused("user: neither a token nor a client certificate")
-    return Kubeconfig(cluster, user)
+    return Kubeconfig(cluster, user, loopback)
+
+
+def without_secrets(text: str, access: Kubeconfig) -> str:
+    """What Helm or the client said, in one line of at most 600 characters, and nothing of the credentials in it."""
+    for secret in access.secrets():
+        text = text.replace(secret, "***")
+    lines = (line.strip() for line in text.splitlines() if line.strip() and not line.startswith(("WARNING", "W0", "W1")))
+    return " ".join(lines).removeprefix("Error: ")[:600]
 
 
 def refused(why: str) -> Undeployed:
@@ -111,17 +121,16 @@ def _check_fields(where: str, found: Json, taken: tuple[str, ...]) -> None:
 
 
 def _check_server(server: object, loopback: bool) -> None:
-    parts = urlsplit(server) if isinstance(server, str) else urlsplit("")
+    try:
+        parts = urlsplit(server) if isinstance(server, str) else urlsplit("")
+        _ = parts.port
+    except ValueError:
+        raise refused("cluster.server: not a URL") from None
     if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
         raise refused("cluster.server: an https:// URL, without a user in it, is wanted")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     try:
-        address = ip_address(parts.hostname)
-    except ValueError:
-        if parts.hostname in ("localhost", "metadata.google.internal") and not loopback:
-            raise refused("cluster.server: not this machine, nor a cloud's metadata service") from None
-        return
-    try:
-        check_address(address, local=loopback)
+        check_host_port(f"{host}:{parts.port or HTTPS}", local=loopback)
     except ValueError as error:
         raise refused(f"cluster.server: {error}") from None
 

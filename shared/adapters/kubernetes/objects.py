@@ -21,12 +21,20 @@ class Objects:
     def __init__(self, access: Kubeconfig, namespace: str) -> None:
         from kubernetes import client, config
 
+        from shared.adapters.kubernetes.connections import ApiServer
+
         configuration = client.Configuration()
         config.load_kube_config_from_dict(access.content(), client_configuration=configuration, persist_config=False)
-        configuration.retries = 1
-        configuration.no_proxy = "*"  # proxies of our own environment are not for it
-        configuration.proxy = None
+        configuration.proxy = None  # those of our own environment are not for it
         self._client: ApiClient = client.ApiClient(configuration)
+        self._client.rest_client.pool_manager = ApiServer(
+            here=access.here,
+            cert_reqs="CERT_REQUIRED",
+            ca_certs=configuration.ssl_ca_cert,
+            cert_file=configuration.cert_file,
+            key_file=configuration.key_file,
+            **({"server_hostname": configuration.tls_server_name} if configuration.tls_server_name else {}),
+        )
         self._namespace = namespace
 
     def find(self, kind: str, name: str) -> Json | None:

@@ -11,7 +11,9 @@ SHARED = ""  # whose a shared cluster or backbone is
 
 # Python's `$` is also before a line break at the end: `(?!\n)` is what it isn't in the schemas of others.
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$(?!\n)")]
-BackboneName = Annotated[str, msgspec.Meta(pattern=r"^[a-z]([a-z0-9-]{0,36}[a-z0-9])?$(?!\n)")]  # with its id's 9 more, a Helm release's name
+BackboneName = Annotated[
+    str, msgspec.Meta(pattern=r"^[a-z]([a-z0-9-]{0,36}[a-z0-9])?$(?!\n)")
+]  # with its id's 9 more, a Helm release's name
 Domain = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$(?!\n)")]
 Text = Annotated[str, msgspec.Meta(max_length=200)]
 Size = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{0,5}(Mi|Gi|Ti)$(?!\n)")]
