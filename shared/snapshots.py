@@ -238,6 +238,6 @@ def unpacked(packed: bytes | None, where: str) -> Snapshot | None:
         return None
     try:
         return _decode(packed)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:  # the latter two for texts that are no UTF-8, and for what is deep
         log.warning("the snapshot kept %s can't be read: %s", where, error)
         return None

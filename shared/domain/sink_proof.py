@@ -39,7 +39,7 @@ def read_grants(text: str) -> tuple[Grant, ...]:
     """The grants of an `sbgrants`. Raises Unauthenticated for any other text."""
     try:
         return _decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, ValueError, RecursionError):
         raise Unauthenticated("sbgrants isn't a list of grants") from None
 
 

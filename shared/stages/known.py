@@ -63,7 +63,7 @@ def wanted_bodies(body: bytes) -> WantedBodies:
     """Raises Malformed."""
     try:
         asked = _wanted_bodies(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"the question can't be read: {error}") from error
     _check(asked.wanted)
     if any(logged_at is not None and not 0 <= logged_at < 2**52 for _, logged_at in asked.wanted):
@@ -75,7 +75,7 @@ def wanted_deliveries(body: bytes) -> WantedDeliveries:
     """Raises Malformed."""
     try:
         asked = _wanted_deliveries(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"the question can't be read: {error}") from error
     _check(asked.wanted)
     return asked
@@ -85,7 +85,7 @@ def wanted_recorded(body: bytes) -> WantedRecorded:
     """Raises Malformed."""
     try:
         asked = _wanted_recorded(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"the question can't be read: {error}") from error
     if not 0 < asked.limit <= AT_ONCE:
         raise Malformed(f"limit: from 1 to {AT_ONCE}")

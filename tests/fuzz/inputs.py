@@ -31,7 +31,8 @@ _batches = st.one_of(
 
 
 @st.composite
-def _spoilt(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
+def spoilt(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
+    """One of these, with up to three places cut, doubled, or replaced."""
     text = draw(whole)
     for _ in range(draw(st.integers(0, 3))):
         start = draw(st.integers(0, len(text)))
@@ -40,8 +41,8 @@ def _spoilt(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
     return text
 
 
-EVENTS = st.one_of(_spoilt(_events), st.binary(max_size=60))
-BODIES = st.one_of(_spoilt(_batches), EVENTS)
+EVENTS = st.one_of(spoilt(_events), st.binary(max_size=60))
+BODIES = st.one_of(spoilt(_batches), EVENTS)
 VALUES = st.one_of(
     st.sampled_from((b"1.0", b"/a", b"order", b"2024-01-01T00:00:00Z", b"caf%C3%A9", b'"q"')), PIECES, st.binary(max_size=30)
 )

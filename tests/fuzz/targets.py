@@ -2,25 +2,31 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 from hypothesis import strategies as st
 
+from functions.nats_source.handler import read
 from functions.redis_source import element
 from functions.websocket.subprotocols import CLOUDEVENTS, SWITCHBOARD, chosen
 from shared.codec import Context, decode_http, encode_receipts
-from shared.codec.nats import decode_from_nats, header_pairs
+from shared.codec.nats import decode_from_nats, header_pairs, topic_of
 from shared.codec.structured import decode_exactly
-from shared.domain.errors import Malformed, SwitchboardError, TooLarge
+from shared.domain.errors import Malformed, SwitchboardError, TooLarge, Unauthenticated
 from shared.domain.message import Message, message_id
 from shared.domain.names import nats_subject
+from shared.domain.replyto import is_inbox
+from shared.domain.snapshot import Snapshot
 from shared.domain.verdict import Outcome, Receipt, Refusal
-from tests.fuzz.inputs import BODIES, EVENTS, PAIRS, TYPES
+from tests.fuzz.inputs import BODIES, EVENTS, PAIRS, PIECES, TYPES
+from tests.fuzz.signed import SIGNED
 
 CONTEXT = Context("acme", "http", "tester", 1_700_000_000_000_000, 42)
 STRUCTURED, BATCH = b"application/cloudevents+json", b"application/cloudevents-batch+json"
 SECONDS = 1.0  # of CPU, for one input
+NOBODY = Snapshot(1, {}, orgs=("acme",))
+TAILS = st.one_of(st.sampled_from((b"orders.created", b"*", b">", b"a..b", b"", b"a%2Eb", b"%zz", b"$JS.API", b"_INBOX.acme.x")), PIECES)
 Headers = Sequence[tuple[bytes, bytes]]
 
 
@@ -119,11 +125,30 @@ def _nats(given: tuple[Headers, bytes, bytes]) -> None:
     _items(lambda: [decode_from_nats(header_pairs(block), payload, CONTEXT)])
 
 
+def _nats_read(given: tuple[bytes, bytes, Headers, bytes]) -> None:
+    """The door's own part: the subject's tail is the topic, and a receipt's place is whatever the sender says."""
+    org, tail, pairs, payload = given
+    block = b"NATS/1.0\r\n" + b"".join(name + b": " + value + b"\r\n" for name, value in pairs) + b"\r\n" if pairs else None
+    found = read(b"submit." + org + b"." + tail, block, payload, CONTEXT.org, NOBODY, _nobody)
+    assert isinstance(found.event, Message | SwitchboardError)
+    if isinstance(found.event, Message):
+        _hold_message(found.event)
+        assert found.event.topic == topic_of(tail)
+    encode_receipts([Refusal(found.event)] if isinstance(found.event, SwitchboardError) else [Receipt(found.event, 1, ())])
+    assert found.reply_to is None or not is_inbox(found.reply_to, "globex") or b"globex" in b"".join(value for _, value in pairs) + payload
+
+
+def _nobody(authorization: bytes) -> NoReturn:
+    raise Unauthenticated("no such key")
+
+
 TARGETS: dict[str, Target] = {
     "http-binary": Target(st.tuples(st.one_of(st.none(), TYPES), PAIRS, EVENTS), _binary),
     "http-structured": Target(EVENTS, _structured),
     "http-batch": Target(BODIES, _batch),
     "websocket-frame": Target(BODIES, _frame),
     "redis-element": Target(BODIES, _element),
+    "nats-subject": Target(st.tuples(st.just(b"acme"), TAILS, PAIRS, EVENTS), _nats_read),
     "nats-message": Target(st.tuples(PAIRS, st.one_of(st.just(b""), st.binary(max_size=20)), EVENTS), _nats),
+    **{name: Target(*one) for name, one in SIGNED.items()},
 }

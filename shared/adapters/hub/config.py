@@ -91,7 +91,7 @@ class HubConfig:
             raise self._calls.failed(f"it answered {response.status_code} to {PATH}: {response.text[:200]}")
         try:
             found = _decode(response.content)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise self._calls.failed(f"its snapshot can't be read: {error}") from None
         self._calls.worked()
         return msgspec.structs.replace(found, home=self._home, cluster=self._home)

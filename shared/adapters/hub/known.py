@@ -54,5 +54,5 @@ class HubKnown:
     def _read(self, decode: Callable[[bytes], Answer], body: bytes) -> Answer:
         try:
             return decode(body)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise self._calls.failed(f"its answer can't be read: {error}") from None

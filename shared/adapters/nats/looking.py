@@ -76,7 +76,7 @@ async def look(connection: Connection, stream: str, sequences: Iterable[int], de
     answer = await ask_api(connection, f"STREAM.INFO.{stream}", {}, deadline)
     try:
         info = _decode(answer)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Lost(f"JetStream's answer can't be read: {error}") from error
     if info.error is not None:
         if info.error.err_code == NOT_FOUND:

@@ -89,7 +89,7 @@ async def ask_stream(connection: Connection, method: str, body: dict[str, object
     answer = await ask_api(connection, method, body, deadline)
     try:
         return _decode(answer)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Lost(f"JetStream's answer can't be read: {error}") from error
 
 
