@@ -172,6 +172,8 @@ class Relay:
             log.error("backbone %s lacks messages that it took, of %s: it is held until it has them", self.backbone, _orgs(lost))
             await self._log.turn(gate, HELD)
             return 0.0
+        if (wait := self._repair.wait()) > 0:
+            return min(wait, self._schedule.longest_pause_s)
         await self._repair.written()
         for marked in lost:
             before = self.repaired
@@ -182,6 +184,7 @@ class Relay:
                 self.repaired += made.delivered
             await self._repair.mended(marked.org)
             log.warning("backbone %s has %d messages of %s again that it had lost", self.backbone, self.repaired - before, marked.org)
+        self._repair.finished()
         return 0.0
 
     async def _drain(self, gate: Gate) -> float:

@@ -20,6 +20,8 @@ FIRST_STEP_S = 60.0  # backwards
 OVERTAKING_S = 30.0  # by which the times of deliveries, which doors note, may differ from the order of the stream
 AT_ONCE = 1_000  # messages
 STREAMS_AT_ONCE = 32
+SOON_S = 600.0  # after a repair: what is lost again within that time is given again later and later
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 10.0, 300.0
 
 
 class Repair:
@@ -34,6 +36,7 @@ class Repair:
         self._connection = 0  # which was looked at last
         self._turn = ""  # of the gate, then
         self._next = 0.0  # when to look again, by time.monotonic()
+        self._mended_at, self._mended_often = 0.0, 0  # the last repair, by time.monotonic(), and how many there were soon after each other
         self._logged = 0  # the last flush logged when a loss was noticed; 0: none is
 
     def due(self, gate: Gate) -> bool:
@@ -56,6 +59,20 @@ class Repair:
         if not lost:
             self._connection, self._turn, self._next, self._logged = connection, gate.turn, time.monotonic() + EVERY_S, 0
         return lost
+
+    def wait(self) -> float:
+        """Seconds until what is lost may be given again. A backbone that says something else of itself each time, or that keeps nothing,
+        would be given all of its log without end."""
+        if self._mended_often < 2:
+            return 0.0
+        pause = min(FIRST_PAUSE_S * 2.0 ** min(self._mended_often - 2, 10), LONGEST_PAUSE_S)
+        return max(0.0, self._mended_at + pause - time.monotonic())
+
+    def finished(self) -> None:
+        """Everything that was lost has been given again."""
+        now = time.monotonic()
+        self._mended_often = self._mended_often + 1 if self._mended_often and now - self._mended_at < SOON_S else 1
+        self._mended_at = now
 
     async def written(self) -> None:
         """Raises Unavailable while the store lacks delivery records of what was published before the loss was noticed."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from functions.logger.outcome import Schedule
@@ -14,6 +15,7 @@ from shared.adapters.memory.relay_log import MemoryRelayLog, MemoryRelayWatch, R
 from shared.domain.message import Message
 from shared.domain.publishing import Outgoing
 from shared.domain.record import Deliveries
+from shared.domain.repairing import InStream
 from tests.events import accepted
 
 US = 1_000_000
@@ -241,3 +243,25 @@ async def test_the_backbone_stays_held_when_it_goes_away_during_repair(scene: Sc
     scene.backbones.down.clear()
     await scene.again()
     assert (scene.stored(), scene.state) == (["+e1", "+e2"], "open")
+
+
+async def test_it_is_not_given_everything_without_end_when_a_backbone_lies(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    await scene.deliver("e1")
+    await scene.work()
+    honest, told = scene.backbones.look, iter(range(1_000_000))
+
+    async def lie(backbone: str, org: str, sequences: Sequence[int]) -> InStream:
+        return msgspec.structs.replace(await honest(backbone, org, sequences), created=f"2026-01-01T00:00:00.{next(told)}Z")
+
+    monkeypatch.setattr(scene.backbones, "look", lie)
+    await scene.again()
+    held_after = next(told)
+    for _ in range(20):
+        await scene.work()
+    assert scene.state == "held"
+    assert scene.relay.repaired <= 2
+    assert next(told) - held_after < 20 * 5  # each time it looks, and no more
+    monkeypatch.undo()
+    monkeypatch.setattr("functions.logger.repair.FIRST_PAUSE_S", 0.0)
+    await scene.work()
+    assert scene.state == "open"
