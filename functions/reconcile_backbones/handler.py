@@ -92,6 +92,12 @@ async def take_away(kept: Kept, world: World, tools: Tools, now: str) -> Looked:
     return Looked(gone=True)
 
 
+async def tell_fault(kept: Kept, tools: Tools, now: str) -> Looked:
+    """Tell that a look failed for a reason that is ours: who looks at the backbone should not be left with what was so before."""
+    told = Told("False", "Fault", "the reconciler failed at it, and its log says why; it tries again", failed=True)
+    return Looked(settled=False, failed=True, gone=await _tell(tools, kept, told, now) is None)
+
+
 async def _ensured(backbone: Backbone, world: World, tools: Tools) -> Told:
     """It is made as it is declared; how it is then. Raises Undeployed."""
     deployment = deployment_of(backbone, world.registered, tools.chart)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from functions.reconcile_backbones.handler import Looked, Tools, World, look_after, take_away
+from functions.reconcile_backbones.handler import Looked, Tools, World, look_after, take_away, tell_fault
 from shared.domain.errors import SwitchboardError, Unavailable
 from shared.domain.registry.deciding import Kept, Place, cluster_of
 from shared.domain.registry.deploying import hubs_of
@@ -40,11 +40,11 @@ class Pace(NamedTuple):
 
 
 class Keeper:
-    """Looks after one backbone until it is told to stop, or the backbone is forgotten."""
+    """Looks after one backbone until it is told to stop, or the backbone is forgotten; only while its lease is `held`, by our own clock."""
 
-    def __init__(self, place: Place, world: World, tools: Tools, pace: Pace) -> None:
+    def __init__(self, place: Place, world: World, tools: Tools, pace: Pace, held: Callable[[], bool]) -> None:
         self.place = place
-        self._world, self._tools, self._pace = world, tools, pace
+        self._world, self._tools, self._pace, self._held = world, tools, pace, held
         self._concern = concern(place, world)
         self._woken = asyncio.Event()
         self._failures = 0
@@ -72,6 +72,9 @@ class Keeper:
             kept = self._world.registered.get(self.place)
             if kept is None:
                 return
+            if not self._held():  # this process was stopped for a while, say: another may be at it
+                await set_within(self._woken, self._pace.follow_s)
+                continue
             looked = await self._look(kept._replace(status=self._status))  # nobody else tells, and the world may be a second old
             if looked.gone:
                 return
@@ -91,7 +94,15 @@ class Keeper:
             log.error("%s: %s", self.place[1], error.detail)
         except Exception:  # whatever it is, the others must be looked after, and this one again
             log.exception("%s: the look failed", self.place[1])
+            return await self._told_of_fault(kept)
         return Looked(settled=False, failed=True)
+
+    async def _told_of_fault(self, kept: Kept) -> Looked:
+        try:
+            return await tell_fault(kept, self._tools, _now())
+        except SwitchboardError as error:
+            log.warning("%s: %s", self.place[1], error.detail)
+            return Looked(settled=False, failed=True)
 
     async def _end(self, kept: Kept) -> Looked:
         """Take it away once the doors know that it takes nothing new."""
@@ -138,23 +149,27 @@ class Keepers:
                 log.warning("the leases could not be given up: they end by themselves")
 
     async def _follow(self) -> None:
-        loop = asyncio.get_running_loop()
         try:
-            world = await self._look()
-            wanted = {name_of(place): place for place, kept in world.registered.items() if isinstance(kept.declared, Backbone)}
-            await self._hold(wanted)
+            # No longer than the leases last: a store that doesn't answer must not keep us from letting go, nor a stop of this process.
+            async with asyncio.timeout_at(self._held_until if self._working else None):
+                world = await self._look()
+                wanted = {name_of(place): place for place, kept in world.registered.items() if isinstance(kept.declared, Backbone)}
+                await self._hold(wanted)
             self.lost = False
-        except Unavailable as error:
+        except (Unavailable, TimeoutError) as error:
             if not self.lost:
-                log.warning("the registry can't be reached: %s", error.detail)
+                log.warning("the registry can't be reached: %s", getattr(error, "detail", "it does not answer"))
             self.lost = True
-            if loop.time() > self._held_until:  # another process may have them by now
+            if not self._has_leases():  # another process may have them by now
                 await self._leave(list(self._working), at_once=True)
             return
         ours = {wanted[name] for name in self._held if name in wanted}
         await self._leave([place for place in self._working if place not in ours], at_once=True)
         for place in ours:
             self._keep(place, world)
+
+    def _has_leases(self) -> bool:
+        return asyncio.get_running_loop().time() < self._held_until
 
     async def _hold(self, wanted: Mapping[str, Place]) -> None:
         now = asyncio.get_running_loop().time()
@@ -171,7 +186,7 @@ class Keepers:
             return
         if task is not None:
             task.result()  # a fault of ours: the process ends, and is started again
-        keeper = Keeper(place, world, self._tools, self._pace)
+        keeper = Keeper(place, world, self._tools, self._pace, self._has_leases)
         self._working[place] = keeper, asyncio.create_task(keeper.run(), name=f"keeper of {place[1]}")
 
     async def _leave(self, places: list[Place], *, at_once: bool) -> None:

@@ -1,6 +1,7 @@
 """The reconciler by what it does: a registry in memory, a provider and streams that are told how they are."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,7 +10,7 @@ import msgspec
 import pytest
 
 from functions.reconcile_backbones.handler import Tools, World
-from functions.reconcile_backbones.keepers import Keepers, Pace
+from functions.reconcile_backbones.keepers import Keepers, Look, Pace
 from shared.adapters.memory.config_store import MemoryConfigStore
 from shared.adapters.memory.leases import MemoryLeases
 from shared.adapters.memory.registry import MemoryRegistry
@@ -100,9 +101,9 @@ class Install:
         return World(await self.registry.registered(), ("acme", "submit-x", "zeta"), Retention({"zeta": 3600}, 90 * 86_400))
 
     @asynccontextmanager
-    async def reconciler(self, name: str = "one") -> AsyncIterator[Keepers]:
-        tools = Tools(self.registry, {"helm": self.provider}, self.streams, CHART)
-        keepers, stop = Keepers(self.look, MemoryLeases(self.leases, name), tools, QUICK), asyncio.Event()
+    async def reconciler(self, name: str = "one", provider: Installed | None = None, look: Look | None = None) -> AsyncIterator[Keepers]:
+        tools = Tools(self.registry, {"helm": provider or self.provider}, self.streams, CHART)
+        keepers, stop = Keepers(look or self.look, MemoryLeases(self.leases, name), tools, QUICK), asyncio.Event()
         task = asyncio.create_task(keepers.run(stop))
         try:
             yield keepers
@@ -326,9 +327,54 @@ async def test_another_goes_on_when_the_one_that_looked_after_it_is_silent(insta
         first, second = (one, other) if one.count else (other, one)
         install.away = True
         await eventually(lambda: first.lost and not first.count, within=WITHIN)
-        assert "main-0a" in install.provider.gone
+        await eventually(lambda: "main-0a" in install.provider.gone, within=WITHIN)
         install.away = False
         await eventually(lambda: first.count + second.count == 1, within=WITHIN)
+
+
+async def test_nothing_is_done_under_a_lease_that_ended_while_the_process_was_stopped(install: Install) -> None:
+    await install.declare()
+    async with install.reconciler() as keepers:
+        await eventually(install.is_ready, within=WITHIN)
+        install.leases["/backbones/main-0a"] = "other", time.monotonic() + 3600
+        time.sleep(QUICK.lease_s + 0.1)  # noqa: ASYNC251  # as if it were stopped, with all of its timers
+        install.provider.calls.clear()
+        await eventually(lambda: not keepers.count, within=WITHIN)
+        assert install.provider.calls == []
+    assert install.leases["/backbones/main-0a"][0] == "other"
+
+
+async def test_it_lets_go_when_the_store_does_not_answer_until_its_leases_end(install: Install) -> None:
+    await install.declare()
+    answers = asyncio.Event()
+    answers.set()
+
+    async def look() -> World:
+        await answers.wait()
+        return await install.look()
+
+    theirs = Installed()
+    async with install.reconciler("one", look=look) as one, install.reconciler("other", theirs) as other:
+        await eventually(lambda: one.count and not other.count, within=WITHIN)
+        answers.clear()
+        await eventually(lambda: other.count, within=WITHIN)
+        assert not one.count
+        assert one.lost
+        answers.set()
+        await eventually(lambda: not one.lost, within=WITHIN)
+
+
+async def test_it_is_told_when_the_reconciler_itself_fails(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    await install.declare()
+
+    async def ensure(wanted: Deployment) -> Ensured:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(install.provider, "ensure", ensure)
+    async with install.reconciler():
+        assert (await install.turned("Ready", "Fault"))[0] == "False"
+        monkeypatch.undo()
+        await eventually(install.is_ready, within=WITHIN)
 
 
 async def test_one_that_fails_holds_up_no_other_when_there_are_many(install: Install) -> None:
