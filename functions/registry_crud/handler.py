@@ -19,6 +19,7 @@ from shared.domain.revisions import Guard, Stale
 from shared.ports import Registry
 
 TRIES = 20  # of a write that others come before
+STORAGE = "/spec/jetstream/storage"
 STAYS = ("org", "cluster", "name", "scope")  # of a backbone, for as long as there is one
 
 
@@ -59,7 +60,9 @@ async def update_backbone(registry: Registry, chart: Chart, caller: Principal, i
         body = read_body(_filled(value, before), BackboneBody)
         wanted = _with_found(_declared(id, before.org, body), before)
         _check_stays(wanted, before, body)
-        wanted = _checked(wanted, chart, caller, await registry.registered((before.org, SHARED)))
+        registered = await registry.registered((before.org, SHARED))
+        wanted = _checked(wanted, chart, caller, registered)
+        _check_kept(wanted, found, before, registered)
         wanted = msgspec.structs.replace(wanted, generation=_generation(wanted, before), deleting=before.deleting)
         try:
             return await registry.write(Change("backbone.update", wanted, found.revision), author(caller, before.org), reason)
@@ -121,6 +124,27 @@ def _with_found(wanted: Backbone, before: Backbone) -> Backbone:
 def _filled(value: Any, before: Backbone) -> Any:
     """The value with what stays, where it doesn't say that."""
     return {name: getattr(before, name) for name in STAYS if name != "org"} | value if isinstance(value, dict) else value
+
+
+def _check_kept(wanted: Backbone, found: Kept, before: Backbone, registered: Mapping[Place, Kept]) -> None:
+    """Streams stay in the storage they were made in, and Kubernetes changes no StatefulSet's volumes: what was taken up keeps both."""
+    if found.status is None:
+        return
+    cluster = cluster_of(before.org, before.cluster, registered)
+    helm = cluster is not None and cluster.provider == "helm"
+    was, now = _volume(before), _volume(wanted)
+    other = [pointer for pointer, value in was.items() if now[pointer] != value and (helm or pointer == STORAGE)]
+    if other:
+        raise refused(
+            [Fault(other[0], f"it stays {was[other[0]] or 'as it is'}: what is kept there can't be moved; make another backbone")]
+        )
+
+
+def _volume(backbone: Backbone) -> dict[str, Any]:
+    jetstream, said = backbone.spec.jetstream, backbone.spec.values.get("jetstream")
+    kind = said.get("storageClass", "") if isinstance(said, dict) else ""
+    size = jetstream.size if jetstream.storage == "file" else ""
+    return {STORAGE: jetstream.storage, "/spec/jetstream/size": size, "/spec/values/jetstream/storageClass": kind}
 
 
 def _check_stays(wanted: Backbone, before: Backbone, body: BackboneBody) -> None:

@@ -72,8 +72,6 @@ async def address_of(server: str, endpoint: Endpoint) -> tuple[str, str]:
             check_address(address, local=endpoint.here)
         except ValueError as error:
             raise OSError(f"{name} resolves to {address}: {error}") from None
-    if parts.scheme in ("ws", "wss"):  # its handshake goes by the name
-        return server, name
     first = addresses[0]
     return f"{parts.scheme}://{f'[{first}]' if isinstance(first, IPv6Address) else first}:{port}", name
 

@@ -7,7 +7,7 @@ import re
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, IPv6Network
 from urllib.parse import SplitResult, urlsplit
 
-SCHEMES = ("nats", "tls", "ws", "wss")
+SCHEMES = ("nats", "tls")
 MAX_SERVERS = 8  # of one deployment, with commas between
 MAX_ENDPOINT = 1024  # characters
 PORT = 4222  # where none is said

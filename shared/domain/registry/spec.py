@@ -1,5 +1,6 @@
 """Specs against the chart's own rules: what can't be installed is refused when it is declared, with a pointer to the field."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import jsonschema_rs
 
 MAX_SPEC = 32 * 1024  # bytes
+_REMOTE = re.compile(r"^(nats-leaf|wss?)://")  # a server's own leaf connections may be WebSockets
 
 # What a spec says in fields of its own, or is the reconciler's to say: in `values` it would be said twice.
 SAID_ELSEWHERE = {
@@ -118,7 +120,7 @@ def _host_faults(spec: Spec, local: bool) -> Iterator[Fault]:
         urls = remote.get("urls") if isinstance(remote, dict) else ()
         for place, url in enumerate(urls if isinstance(urls, list) else ()):
             try:
-                check_endpoint(str(url).replace("nats-leaf://", "nats://", 1), local=local)
+                check_endpoint(_REMOTE.sub("nats://", str(url)), local=local)
             except ValueError as error:
                 yield Fault(pointer("spec", "values", "leafnodes", "remotes", index, "urls", place), str(error))
 
