@@ -3,19 +3,13 @@
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
-
-import msgspec
 
 from shared.codec.attributes import header_name, header_text, header_uri, is_name, shown
 from shared.codec.event import Context, compose, malformed, traced, unsupported
-from shared.codec.usual import MAX_CHARACTERS, MAX_EXTENSIONS, UNUSUAL, Unusual, address, is_usual_time, sender
+from shared.codec.usual import MAX_CHARACTERS, MAX_EXTENSIONS, UNUSUAL, Address, Unusual, address, is_usual_time, sender
 from shared.domain.errors import Fault, Malformed
 from shared.domain.message import Extension, Message, digested, identified
 from shared.domain.names import RESERVED
-
-if TYPE_CHECKING:
-    from shared.domain.message import Hash
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -78,25 +72,30 @@ def usual_binary(content_type: bytes | None, headers: Headers, body: bytes, cont
     if content_type is None and body:
         raise Unusual  # whether it is JSON is to be seen
     source, identity = _source(context.org, found.get(b"ce-source"))
-    topic = found.get(b"ce-topic")
-    to = _address(
-        context.org, found.get(b"ce-type"), found.get(b"ce-subject"), topic, content_type, found.get(b"ce-dataschema"), context.topic
+    type, subject, topic, datacontenttype, dataschema, _, start = _address(
+        context.org,
+        found.get(b"ce-type"),
+        found.get(b"ce-subject"),
+        found.get(b"ce-topic"),
+        content_type,
+        found.get(b"ce-dataschema"),
+        context.topic,
     )
     text, extensions = event_id.decode("ascii"), _extensions(found)
     if context.trace is not None:
         extensions = traced(extensions, context.trace)
     return Message(
         identified(identity, text),
-        digested(to.start, body or None),
+        digested(start, body or None),
         context.org,
-        to.topic,
-        to.subject,
+        topic,
+        subject,
         source,
         text,
-        to.type,
+        type,
         time,
-        to.datacontenttype,
-        to.dataschema,
+        datacontenttype,
+        dataschema,
         extensions,
         body or None,
         context.received_at,
@@ -119,17 +118,6 @@ def _extensions(found: dict[bytes, bytes]) -> dict[str, Extension] | None:
     return extensions or None
 
 
-class _Address(msgspec.Struct, frozen=True):
-    """What many events of a sender share, as text, and the hash that their digests begin with."""
-
-    type: str
-    subject: str | None
-    topic: str
-    datacontenttype: str | None
-    dataschema: str | None
-    start: "Hash"
-
-
 @lru_cache(maxsize=8192)
 def _address(
     org: str,
@@ -139,7 +127,7 @@ def _address(
     content_type: bytes | None,
     dataschema: bytes | None,
     sent_to: str | None,
-) -> _Address:
+) -> Address:
     if type is None or sum(len(value) for value in (type, subject, topic, content_type, dataschema) if value is not None) > MAX_CHARACTERS:
         raise Unusual
     to, of, on = (None if value is None else header_text(value) for value in (subject, type, topic))
@@ -150,16 +138,14 @@ def _address(
         if on is not None or len(sent_to) > MAX_CHARACTERS:
             raise Unusual
         on = sent_to
-    _, channel, start = address.__wrapped__(org, of, to, on, media_type, schema)
-    return _Address(of, to, channel, media_type, schema, start)
+    return address.__wrapped__(org, of, to, on, media_type, schema)
 
 
 @lru_cache(maxsize=8192)
 def _source(org: str, source: bytes | None) -> tuple[str, bytes]:
     if source is None or len(source) > MAX_CHARACTERS:
         raise Unusual
-    text = header_uri(source)
-    return text, sender.__wrapped__(org, text)
+    return sender.__wrapped__(org, header_uri(source))
 
 
 def _media_type(content_type: bytes) -> str:

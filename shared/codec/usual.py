@@ -4,7 +4,8 @@ Whatever is out of the ordinary raises one of UNUSUAL, good or bad, and is decod
 pass on too much, and must never accept what the exact path would not, or another way: a test holds the two against each other.
 
 What many events share (source; type, subject, topic, datacontenttype, dataschema) is checked once and kept, with its part of the
-identity and of the digest. The caches hold short texts only, so that no sender can fill the memory with long ones.
+identity and of the digest. Its texts are the kept ones from then on: what came with the event is freed at once, and whatever is looked
+up by them later finds the same object. The caches hold short texts only, so that no sender can fill the memory with long ones.
 """
 
 from collections.abc import Sequence
@@ -42,6 +43,9 @@ class Unusual(Exception):
 
 if TYPE_CHECKING:
     from shared.domain.message import Hash
+
+# What many events share: type, subject, topic, datacontenttype, dataschema; whether data is JSON; what their digests begin with.
+Address = tuple[str, str | None, str, str | None, str | None, bool, "Hash"]
 
 UNUSUAL = (Unusual, ValueError, RecursionError)  # msgspec's errors are ValueErrors
 
@@ -107,16 +111,17 @@ def extended_message(text: bytes, context: Context) -> Message:
 
 
 def _message(event: Envelope, context: Context, extensions: dict[str, Extension] | None = None) -> Message:
-    event_id, subject, time, datacontenttype = event.id, event.subject, event.time, event.datacontenttype
+    event_id, time, datacontenttype, named = event.id, event.time, event.datacontenttype, event.topic
     body = bytes(event.data) or None
     if body is not None and datacontenttype is None:
         datacontenttype = "application/json"
-    named = event.topic
     if context.topic is not None and named != context.topic:
         if named is not None:
             raise Unusual
         named = context.topic
-    is_json, topic, start = address(context.org, event.type, subject, named, datacontenttype, event.dataschema)
+    type, subject, topic, datacontenttype, dataschema, is_json, start = address(
+        context.org, event.type, event.subject, named, datacontenttype, event.dataschema
+    )
     if event.specversion != "1.0" or not event_id.isprintable() or not 0 < len(event_id) <= MAX_CHARACTERS:
         raise Unusual
     if body is not None and (not is_json or (len(body) > MAX_DEPTH and too_deep(body))):
@@ -127,18 +132,19 @@ def _message(event: Envelope, context: Context, extensions: dict[str, Extension]
         extensions = _trace(event) | (extensions or {})
     if context.trace is not None:
         extensions = traced(extensions, context.trace)
+    source, identity = sender(context.org, event.source)
     return Message(
-        identified(sender(context.org, event.source), event_id),
+        identified(identity, event_id),
         digested(start, body),
         context.org,
         topic,
         subject,
-        event.source,
+        source,
         event_id,
-        event.type,
+        type,
         time,
         datacontenttype,
-        event.dataschema,
+        dataschema,
         extensions,
         body,
         context.received_at,
@@ -185,18 +191,16 @@ def is_usual_time(text: str) -> bool:
 
 
 @lru_cache(maxsize=8192)
-def sender(org: str, source: str) -> bytes:
-    """What the identities of a source's events begin with."""
+def sender(org: str, source: str) -> tuple[str, bytes]:
+    """A source, and what the identities of its events begin with. Raises Unusual where anything is wrong."""
     if not 0 < len(source) <= MAX_CHARACTERS or not is_uri_reference(source):
         raise Unusual
-    return identity_start(org, source)
+    return source, identity_start(org, source)
 
 
 @lru_cache(maxsize=8192)
-def address(
-    org: str, type: str, subject: str | None, topic: str | None, datacontenttype: str | None, dataschema: str | None
-) -> tuple[bool, str, "Hash"]:
-    """Whether data is JSON, the topic, and what the digests of such events begin with. Raises Unusual where anything is wrong."""
+def address(org: str, type: str, subject: str | None, topic: str | None, datacontenttype: str | None, dataschema: str | None) -> Address:
+    """What such events share; their topic is `type` where they name none. Raises Unusual where anything is wrong."""
     texts = [text for text in (type, subject, topic, datacontenttype, dataschema) if text is not None]
     if not all(texts) or sum(map(len, texts)) > MAX_CHARACTERS or forbidden_character("".join(texts)):
         raise Unusual
@@ -208,4 +212,4 @@ def address(
     except Malformed:
         raise Unusual from None
     start = digest_start(type, subject, topic, datacontenttype, dataschema)
-    return datacontenttype is None or is_json_type(datacontenttype), topic, start
+    return type, subject, topic, datacontenttype, dataschema, datacontenttype is None or is_json_type(datacontenttype), start
