@@ -129,12 +129,7 @@ class Pipeline(msgspec.Struct, frozen=True):
     async def _judge(self, messages: Sequence[Message], principal: Principal, snapshot: Snapshot) -> list[Outcome]:
         verdicts = await self.check(messages, principal, snapshot)
         records = [
-            Accepted(
-                message if message.revision == snapshot.revision else _stamped(message, snapshot.revision),
-                *resolve(message, principal, snapshot),
-                False,
-                () if verdict is None else shadows_of(verdict),
-            )
+            _accepted(message, verdict, principal, snapshot)
             for message, verdict in zip(messages, verdicts, strict=True)
             if verdict is None or blocked_by(verdict) is None
         ]
@@ -235,6 +230,14 @@ def _receipts(entries: Sequence[Entry], deliveries: Sequence[tuple[Delivery, ...
     return [
         Receipt(entry.message, entry.revision, some, entry.outcome == "duplicate") for entry, some in zip(entries, deliveries, strict=True)
     ]
+
+
+def _accepted(message: Message, verdict: Verdict, principal: Principal, snapshot: Snapshot) -> Accepted:
+    """The record of a message that nothing blocks."""
+    backbones, undeliverable = resolve(message, principal, snapshot)
+    if message.revision != snapshot.revision:
+        message = _stamped(message, snapshot.revision)
+    return Accepted(message, backbones, undeliverable, False, () if verdict is None else shadows_of(verdict))
 
 
 def _stamped(message: Message, revision: int) -> Message:

@@ -25,6 +25,8 @@ async def handle(messages: Sequence[Message], principal: Principal, snapshot: Sn
 def verdict(message: Message, principal: Principal, snapshot: Snapshot, limits: Limits, now: float) -> Verdict:
     """What the rules say of one message; `now` is in seconds, of the clock of `limits`."""
     scope = snapshot.rules.scope(message.org, message.topic, message.subject)
+    if check.free(message, principal, scope):
+        return None
     judged = check.judge(message, principal, scope, limits, now)
     return Shadowed(judged.blocked, judged.shadows) if judged.shadows else judged.blocked
 

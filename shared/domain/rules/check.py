@@ -36,6 +36,17 @@ class Judgement(msgspec.Struct, frozen=True, omit_defaults=True):
     shadows: tuple[Shadow, ...] = ()
 
 
+def free(message: Message, principal: Principal, scope: Scope) -> bool:
+    """Whether there is nothing that judge() could say against a message or beside it: so it is for nearly all, and costs a look or two."""
+    body = message.body
+    return (
+        scope.free
+        and (body is None or len(body) <= scope.max_bytes)
+        and (message.extensions is None or "org" not in message.extensions)
+        and principal.may_touch("publish", message.topic, message.subject)
+    )
+
+
 def judge(message: Message, principal: Principal, scope: Scope, limits: Limits | None, now: float) -> Judgement:
     """What the rules say of a message. Raises nothing for a bad one. Without `limits` nothing is counted: a check without effect."""
     if scope.unreadable:

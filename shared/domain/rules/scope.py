@@ -71,6 +71,7 @@ class Scope(msgspec.Struct, frozen=True):
     targets: tuple[str, ...] | None
     plain: bool  # neither schema, policies nor conditional routes: nothing looks inside a message
     unreadable: str  # the path of a document that this release can't read: nothing can be judged
+    free: bool  # plain, readable and without limits: size, org and grant are all that is asked
 
 
 def scope_of(org: str, documents: Sequence[tuple[Path, Document]], unreadable: str = "") -> Scope:
@@ -84,6 +85,7 @@ def scope_of(org: str, documents: Sequence[tuple[Path, Document]], unreadable: s
     schema = _schema(effective.schema)
     conditions = [route.program.shape for route in routes if route.program is not None]
     fixed = not routers.asked and effective.routes[0].when is UNSET
+    plain = fixed and schema is None and not blockers.asked and not shadows.asked
     return Scope(
         effective=effective,
         max_bytes=effective.max_bytes,
@@ -95,8 +97,9 @@ def scope_of(org: str, documents: Sequence[tuple[Path, Document]], unreadable: s
         routes=routes,
         needs=needs_of([*blockers.shapes, *routers.shapes, *shadows.shapes, *conditions]),
         targets=effective.routes[0].to if fixed else None,
-        plain=fixed and schema is None and not blockers.asked and not shadows.asked,
+        plain=plain,
         unreadable=unreadable,
+        free=plain and not effective.rate_limits and not unreadable,
     )
 
 
