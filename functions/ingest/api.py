@@ -6,7 +6,17 @@ from time import perf_counter, time_ns
 
 from functions.door import Submit, handle
 from functions.ingest.webhook import ALLOW, handshake
-from shared.codec import MAX_BATCH_BYTES, MAX_EVENT_BYTES, Context, decode_http, encode_problem, encode_receipt, encode_receipts, trace_of
+from shared.codec import (
+    MAX_BATCH_BYTES,
+    MAX_EVENT_BYTES,
+    Context,
+    Decoded,
+    decode_http,
+    encode_problem,
+    encode_receipt,
+    encode_receipts,
+    trace_of,
+)
 from shared.domain.errors import Fault, Malformed, SwitchboardError
 from shared.domain.principal import Principal
 from shared.domain.verdict import Outcome, Receipt, Refusal
@@ -93,7 +103,9 @@ class Door:
                 principal, limit = self._admit(fields, scope)
                 body = await read_body(receive, limit, self._flight, self._deadlines)
                 unread = False
-                answered = await self._take(fields, headers, principal, body)
+                decoded, size = self._decode(fields, headers, principal, body), len(body)
+                del body
+                answered = await self._take(fields, decoded, size, principal)
             except Gone:
                 return
             except Exception as error:
@@ -111,7 +123,9 @@ class Door:
         started, fields = perf_counter(), head.fields
         try:
             principal, _ = self._admit(fields, head.scope)
-            status, answer, back = await self._take(fields, head.headers, principal, body)
+            decoded, size = self._decode(fields, head.headers, principal, body), len(body)
+            del body  # the next request's is read into the same memory: it is still in the processor's cache
+            status, answer, back = await self._take(fields, decoded, size, principal)
         except Exception as error:
             status, answer, back = self._failed(error, head.scope)
         self._note(head.scope, status, started, client)
@@ -147,18 +161,22 @@ class Door:
         _check_head(fields, scope["headers"], limit)
         return principal, limit
 
-    async def _take(self, fields: dict[bytes, bytes], headers: Sequence[Header], principal: Principal, body: bytes) -> Answer:
-        """Decode and submit. Raises SwitchboardError for what concerns the request as a whole."""
-        size, flight = len(body), self._flight
-        if flight.events >= flight.max_events or flight.bytes + size > flight.max_bytes:
+    def _decode(self, fields: dict[bytes, bytes], headers: Sequence[Header], principal: Principal, body: bytes) -> Decoded:
+        """The events of a request. Raises SwitchboardError for what concerns it as a whole, and where there is no room for it."""
+        flight = self._flight
+        if flight.events >= flight.max_events or flight.bytes + len(body) > flight.max_bytes:
             raise flight.overloaded()
         trace = trace_of(headers) if b"traceparent" in fields else None
         context = Context(principal.org, "http", principal.name, time_ns() // 1000, self._principals.revision, trace)
         if PROOF in fields and self._vouched is not None and b"authorization" not in fields:
             decoded = decode_http(fields.get(b"content-type"), self._vouched.rest(headers), body, context)
             self._vouched.check(headers, decoded)
-        else:
-            decoded = decode_http(fields.get(b"content-type"), headers, body, context)
+            return decoded
+        return decode_http(fields.get(b"content-type"), headers, body, context)
+
+    async def _take(self, fields: dict[bytes, bytes], decoded: Decoded, size: int, principal: Principal) -> Answer:
+        """Submit what a body of so many bytes had."""
+        flight = self._flight
         count = len(decoded.items)
         flight.events += count
         flight.bytes += size
