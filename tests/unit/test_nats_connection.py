@@ -4,6 +4,7 @@ import inspect
 from importlib.metadata import version
 
 from nats.aio.client import Client
+from nats.protocol.parser import AWAITING_CONTROL_LINE
 
 
 def test_nats_py_is_the_version_that_was_read_when_connection_was_written() -> None:
@@ -13,6 +14,12 @@ def test_nats_py_is_the_version_that_was_read_when_connection_was_written() -> N
 def test_messages_come_through_process_msg_when_the_parser_found_them() -> None:
     assert list(inspect.signature(Client._process_msg).parameters) == ["self", "sid", "subject", "reply", "data", "headers"]
     assert inspect.iscoroutinefunction(Client._process_msg)
+
+
+def test_what_was_read_goes_to_the_parser_when_the_loop_has_read_it() -> None:
+    assert "self._ps.parse(" in inspect.getsource(Client._read_loop)
+    assert Client()._ps.nc is not None
+    assert (Client()._ps.buf, Client()._ps.state) == (bytearray(), AWAITING_CONTROL_LINE)
 
 
 def test_every_end_goes_through_close_when_reconnecting_is_off() -> None:

@@ -1,6 +1,6 @@
 """One connection to a NATS server, for as long as it lasts. The only module that touches nats-py's internals.
 
-It rests on nats-py 2.16, where `_process_msg` is given each message the parser found, `_close` is called for every end of a
+It rests on nats-py 2.16, where `_ps` is the parser, `_process_msg` is given each message it found, `_close` is called for every end of a
 connection, and `_pending` with `_pending_data_size` is what its flusher writes. tests/unit/test_nats_connection.py fails when that
 changes. A connection that ends is not mended by nats-py: it would send again what was declared lost, after what came later. link.py
 opens a new one.
@@ -15,6 +15,7 @@ from typing import Any
 from nats.aio.client import Client
 from nats.errors import Error
 
+from shared.adapters.nats.answers import AnswersFirst
 from shared.adapters.nats.replies import Inbox, Lost, Waiter
 
 UNREACHABLE = (OSError, TimeoutError, Error)  # what Connection.open() raises
@@ -35,6 +36,7 @@ class Connection(Client):
 
     def __init__(self) -> None:
         super().__init__()
+        self._ps: AnswersFirst = AnswersFirst(self)
         self.ended = asyncio.Event()
         self._inbox: Inbox | None = None
         self._inbox_sid = 0
@@ -60,6 +62,7 @@ class Connection(Client):
         self._inbox = Inbox(prefix)
         subscription = await self.subscribe(f"{prefix}.>")
         self._inbox_sid = subscription._id
+        self._ps.answers(self._inbox_sid, self._inbox.deliver)
         await self.flush()
 
     @property

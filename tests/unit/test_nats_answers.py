@@ -1,0 +1,92 @@
+"""The short way for answers: what is delivered, and in which order, is what nats-py's own parser would deliver, however it was cut."""
+
+import asyncio
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+from nats.errors import ProtocolError
+from nats.protocol.parser import Parser
+
+from shared.adapters.nats.answers import AnswersFirst
+
+INBOX, OTHER = 7, 71
+Delivered = tuple[bytes, bytes, bytes | None]
+
+
+class Client:
+    """What a parser calls, in the order it was called."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, object]] = []
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
+        self.seen.append(("answer" if sid == INBOX else f"{sid} {reply!r}", (subject, data, headers)))
+
+    async def _process_ping(self) -> None:
+        self.seen.append(("ping", None))
+
+    async def _process_err(self, error: str) -> None:
+        self.seen.append(("error", error))
+
+    def deliver(self, subject: bytes, data: bytes, headers: bytes | None) -> None:
+        self.seen.append(("answer", (subject, data, headers)))
+
+
+def message(sid: int, payload: bytes, reply: bytes = b"", subject: bytes = b"_INBOX.abc.5.0") -> bytes:
+    return b"MSG %b %d %b%d\r\n%b\r\n" % (subject, sid, reply and reply + b" ", len(payload), payload)
+
+
+def headed(sid: int, payload: bytes) -> bytes:
+    block = b"NATS/1.0 503\r\n\r\n"
+    return b"HMSG _INBOX.abc.5.1 %d %d %d\r\n%b%b\r\n" % (sid, len(block), len(block) + len(payload), block, payload)
+
+
+PAYLOADS = st.sampled_from([b"", b'{"stream":"sb-acme","seq":1}', b"\r\n", b"MSG _INBOX.abc.5.0 7 0\r\n\r\n", b"x" * 300])
+FRAMES = st.one_of(
+    PAYLOADS.map(lambda payload: message(INBOX, payload)),
+    PAYLOADS.map(lambda payload: message(OTHER, payload)),
+    PAYLOADS.map(lambda payload: message(INBOX, payload, b"reply.to")),
+    PAYLOADS.map(lambda payload: headed(INBOX, payload)),
+    st.sampled_from([b"PING\r\n", b"+OK\r\n", b"-ERR 'slow consumer'\r\n"]),
+)
+
+
+def read(parser: Parser, pieces: list[bytes]) -> None:
+    async def all_of_them() -> None:
+        for piece in pieces:
+            await parser.parse(piece)
+
+    asyncio.run(all_of_them())
+
+
+@given(frames=st.lists(FRAMES, max_size=12), cuts=st.lists(st.integers(0, 4_000), max_size=8))
+def test_all_is_delivered_as_by_nats_py_when_it_comes_in_any_pieces(frames: list[bytes], cuts: list[int]) -> None:
+    text = b"".join(frames)
+    places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
+    pieces = [text[start:end] for start, end in itertools.pairwise(places)]
+    ours, theirs = Client(), Client()
+    parser = AnswersFirst(ours)  # type: ignore[arg-type]
+    parser.answers(INBOX, ours.deliver)
+    read(parser, pieces)
+    read(Parser(theirs), pieces)
+    assert ours.seen == theirs.seen
+    assert len(ours.seen) == len([frame for frame in frames if frame != b"+OK\r\n"])
+
+
+def test_connection_is_in_error_as_with_nats_py_when_the_server_speaks_something_else() -> None:
+    client = Client()
+    parser = AnswersFirst(client)  # type: ignore[arg-type]
+    parser.answers(INBOX, client.deliver)
+    try:
+        read(parser, [message(INBOX, b"first"), b"HELLO\r\n"])
+    except ProtocolError:
+        assert client.seen == [("answer", (b"_INBOX.abc.5.0", b"first", None))]
+    else:
+        raise AssertionError("it was taken for the protocol")
+
+
+def test_answers_wait_for_who_takes_them_when_the_inbox_is_not_there_yet() -> None:
+    client = Client()
+    read(AnswersFirst(client), [message(INBOX, b"early")])  # type: ignore[arg-type]
+    assert client.seen == [("answer", (b"_INBOX.abc.5.0", b"early", None))]
