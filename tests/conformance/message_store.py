@@ -55,6 +55,13 @@ class WritingConformance:
             sent.message.id, sent.message, "accepted", None, None, 202, NOON + 999_999, targets, shadows=sent.shadows
         )
 
+    async def test_refusal_is_found_when_its_reason_has_a_nul(self, store: MessageStore, org: str) -> None:
+        refused = msgspec.structs.replace(attempt(org=org), detail="closed\0 today")
+        await store.write(0, [flush(1, refused, attempt("2", org))])
+        (row,) = await rows_of(store, org)
+        assert (row.record_id, (row.detail or "").replace("\0", "\ufffd")) == (refused.record_id, "closed\ufffd today")
+        assert len(await rows_of(store, org, "2")) == 1
+
     @pytest.mark.parametrize("body", [None, b"", b"x" * 1_000_000])
     async def test_body_is_the_received_one_when_it_is_absent_empty_or_large(
         self, store: MessageStore, org: str, body: bytes | None

@@ -171,7 +171,8 @@ def _labels_of(message: Message, record: Accepted | Attempt) -> bytes:
     if isinstance(record, Accepted):
         verdict, targets = ("accepted", None, None), (_texts(record.targets), _text(record.undeliverable))
     else:
-        verdict, targets = ("blocked", record.rule, record.detail), (_texts(()), _NULL)
+        detail = record.detail.replace("\0", "\ufffd")  # a rule may say it, and no text of PostgreSQL's has it
+        verdict, targets = ("blocked", record.rule, detail), (_texts(()), _NULL)
     who: tuple[str | None, ...] = message.org, message.type, message.door, message.principal, message.datacontenttype, message.dataschema
     return b"".join((*map(_text, (*who, *verdict)), *targets))
 
