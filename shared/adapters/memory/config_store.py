@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
 from shared.adapters.memory.config_state import State, changes_of, new_key, second
+from shared.domain.config.together import check_together, has_rules
 from shared.domain.errors import NotFound, NotProcessable
 from shared.domain.issuers import check_apart, check_issuer
 from shared.domain.principal import Principal
@@ -75,6 +76,9 @@ class MemoryConfigStore:
         sizes |= {path: len(text) for path, text in wanted.documents.items() if text is not None}
         if any(text is not None for text in wanted.documents.values()):
             check_bounds({path: size for path, size in sizes.items() if wanted.documents.get(path, b"") is not None})
+        if any(text is not None and has_rules(text) for text in wanted.documents.values()):
+            texts = {path: document.text for path, document in now.items() if path not in wanted.documents}
+            check_together(texts | {path: text for path, text in wanted.documents.items() if text is not None})
 
         def write(state: State, revision: int) -> None:
             for path, text in wanted.documents.items():

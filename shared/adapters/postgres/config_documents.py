@@ -6,6 +6,7 @@ from typing import Any
 from shared.adapters.postgres.config_rows import ConfigRows, Entry, check_open
 from shared.adapters.postgres.connections import Connection
 from shared.adapters.postgres.statements import statement
+from shared.domain.config.together import check_together, has_rules
 from shared.domain.revisions import Change, Document, Revision, Stale, Write, check_bounds, check_expected
 
 DOCUMENTS, DOCUMENT_SIZES, DOCUMENTS_MOVED, KEEP_DOCUMENT, REVISIONS, REVISION_CHANGES = (
@@ -42,6 +43,9 @@ class DocumentRows(ConfigRows):
                 await connection.execute(KEEP_DOCUMENT, {"org": org, "path": path, "value": value})
             if any(text is not None for text in wanted.documents.values()):
                 check_bounds(sizes)
+            if any(text is not None and has_rules(text) for text in wanted.documents.values()):
+                rows = await (await connection.execute(DOCUMENTS, {"org": org, "path": None, "revision": None})).fetchall()
+                check_together({path: text.encode() for path, text, _ in rows})
             return True
 
         return await self._change(Entry(org, author, wanted.action, wanted.path, reason), work) or 0

@@ -1,6 +1,6 @@
 """Which of many NATS patterns a topic falls under: a tree by token, so that it costs the topic's tokens and not the patterns."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class _Node:
@@ -42,3 +42,16 @@ class Topics:
             nodes = following
         found.update(node.here for node in nodes if node.here is not None)
         return frozenset(found)
+
+    def heaviest(self, weights: Mapping[str, int]) -> int:
+        """The most that the patterns a topic falls under can weigh together, given what each weighs. Never too little; too much only where
+        what comes after a `*` and after a name is never one topic's: to find out takes time without end."""
+        return _heaviest(self._root, weights)
+
+
+def _heaviest(node: _Node, weights: Mapping[str, int]) -> int:
+    """What the patterns below a node can weigh together."""
+    ends = weights.get(node.here or "", 0)
+    wild = _heaviest(node.next["*"], weights) if "*" in node.next else 0
+    named = max((_heaviest(inner, weights) for token, inner in node.next.items() if token != "*"), default=0)
+    return max(ends, weights.get(node.rest or "", 0) + wild + named)
