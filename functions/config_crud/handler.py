@@ -77,14 +77,14 @@ async def delete_principal(store: ConfigStore, caller: Principal, org: str | Non
         raise _unknown(name)
 
 
-async def create_key(store: ConfigStore, caller: Principal, org: str | None, name: str) -> NewKey:
+async def create_key(store: ConfigStore, caller: Principal, org: str | None, name: str, reason: str = "") -> NewKey:
     """A new key for a principal. Raises NotFound, and Forbidden where the principal holds more than the caller does."""
     whose = reach(caller, org, WRITE)
 
     async def create(before: Principal | None, revision: int) -> NewKey:
         if before is None:
             raise _unknown(name)
-        key_id, key = await store.create_key(whose, name, author(caller, whose), expected=revision)
+        key_id, key = await store.create_key(whose, name, author(caller, whose), reason, expected=revision)
         return NewKey(key_id, key, name)
 
     return await _changed(store, caller, whose, name, ANYHOW, create)
@@ -97,13 +97,13 @@ async def list_keys(store: ConfigStore, caller: Principal, org: str | None, name
     return await store.keys(org, name)
 
 
-async def delete_key(store: ConfigStore, caller: Principal, org: str | None, name: str, key_id: str) -> None:
+async def delete_key(store: ConfigStore, caller: Principal, org: str | None, name: str, key_id: str, reason: str = "") -> None:
     """Revoke a key. Raises NotFound; Forbidden as create_key() does; NotProcessable for the last key of the last system admin."""
     org = reach(caller, org, WRITE)
     before, _ = await _existing(store, org, name)
     _check_power_over(caller, before)
     with _ruling(name, "key_id"):
-        if not await store.delete_key(org, name, key_id, author(caller, org)):
+        if not await store.delete_key(org, name, key_id, author(caller, org), reason):
             raise NotFound(f"{name} has no such key")
 
 

@@ -80,18 +80,25 @@ def _add_keys(app: FastAPI, resources: Resources) -> None:
         status_code=HTTP_201_CREATED,
         summary="Make an API key: the answer shows it, and nothing ever again",
         responses=described.answers("The key", shown, 201),
+        openapi_extra=described.headers("switchboard-reason"),
     )
-    async def create_key(name: str, caller: Caller, org: Org = described.ORG) -> Response:
-        made = await handler.create_key(await resources.config(), caller, org, check_name(name))
+    async def create_key(name: str, request: Request, caller: Caller, org: Org = described.ORG) -> Response:
+        made = await handler.create_key(await resources.config(), caller, org, check_name(name), reason_of(request))
         return json_answer(msgspec.structs.asdict(made), HTTP_201_CREATED)
 
     @app.get(KEYS, summary="The ids of a principal's keys", responses=described.answers("Oldest first", described.items_of(KEY)))
     async def list_keys(name: str, caller: Caller, org: Org = described.ORG) -> Response:
         return json_answer({"items": await handler.list_keys(await resources.config(), caller, org, check_name(name)), "next": None})
 
-    @app.delete(KEYS + "/{key_id}", status_code=HTTP_204_NO_CONTENT, summary="Revoke a key")
-    async def delete_key(name: str, key_id: str, caller: Caller, org: Org = described.ORG) -> Response:
-        await handler.delete_key(await resources.config(), caller, org, check_name(name), check_key_id(key_id))
+    @app.delete(
+        KEYS + "/{key_id}",
+        status_code=HTTP_204_NO_CONTENT,
+        summary="Revoke a key",
+        openapi_extra=described.headers("switchboard-reason"),
+    )
+    async def delete_key(name: str, key_id: str, request: Request, caller: Caller, org: Org = described.ORG) -> Response:
+        reason = reason_of(request)
+        await handler.delete_key(await resources.config(), caller, org, check_name(name), check_key_id(key_id), reason)
         return Response(status_code=HTTP_204_NO_CONTENT)
 
 

@@ -9,11 +9,13 @@ import httpx
 import typer
 
 from infra.cli import output
+from infra.cli.config_requests import ONLY_NEW, Headers, because
 from infra.cli.connection import checked, connect
 from shared.domain.errors import Conflict, Fault, Malformed, NotFound
 
 PRINCIPALS = "/v1/config/principals"
 OrgOption = Annotated[str | None, typer.Option(help="Another org, for system admins.")]
+ReasonOption = Annotated[str, typer.Option(help="Why: kept with the revision.")]
 
 keys = typer.Typer(no_args_is_help=True, help="API keys: make, list and revoke them.")
 
@@ -32,6 +34,7 @@ def create(
         typer.Option(help="What the new principal may do; several are allowed. Without any, the principal must exist."),
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Give a principal that exists these grants instead of its own.")] = False,
+    reason: ReasonOption = "",
     format: output.FormatOption = output.Format.TABLE,
 ) -> None:
     """Make an API key and print it: it is shown this once.
@@ -49,8 +52,8 @@ def create(
         raise typer.BadParameter(error.detail) from error
     with connect().client() as client:
         if grants:
-            _put_principal(client, name, scope, grants, replace)
-        made = checked(client.post(f"{_path(name)}/keys", params=scope)).json()
+            _put_principal(client, name, scope, grants, because(reason) | ({} if replace else ONLY_NEW))
+        made = checked(client.post(f"{_path(name)}/keys", params=scope, headers=because(reason))).json()
     if format is output.Format.JSON:
         output.print_json(made)
     else:
@@ -74,18 +77,19 @@ def list_keys(
 @keys.command("rm")
 def remove(
     id: Annotated[str, typer.Argument(help="The key's id, as `key ls` shows it.")],
+    reason: ReasonOption = "",
     org: OrgOption = None,
 ) -> None:
     """Revoke a key: it stops working everywhere within a second.
 
-    Example: switchboard key rm 5f0c
+    Example: switchboard key rm 5f0c --reason leaked
     """
     scope = _scope(org)
     with connect().client() as client:
         owner = next((key["principal"] for key in _keys(client, None, scope) if key["id"] == id), None)
         if owner is None:
             raise NotFound(f"no key {id}")
-        checked(client.delete(f"{_path(owner)}/keys/{quote(id, safe='')}", params=scope))
+        checked(client.delete(f"{_path(owner)}/keys/{quote(id, safe='')}", params=scope, headers=because(reason)))
 
 
 def parse_grants(text: str) -> list[dict[str, object]]:
@@ -111,9 +115,8 @@ def parse_grants(text: str) -> list[dict[str, object]]:
     return [{"action": action, **values} for action in actions]
 
 
-def _put_principal(client: httpx.Client, name: str, scope: dict[str, str], grants: list[dict[str, object]], replace: bool) -> None:
-    """Make the principal with these grants; one that exists gets them only with `replace`, since its older keys get them too."""
-    headers = {} if replace else {"if-none-match": "*"}
+def _put_principal(client: httpx.Client, name: str, scope: dict[str, str], grants: list[dict[str, object]], headers: Headers) -> None:
+    """Make the principal with these grants; one that exists gets them only without ONLY_NEW, since its older keys get them too."""
     try:
         response = checked(client.put(_path(name), params=scope, headers=headers, json={"grants": grants}))
     except Conflict as error:

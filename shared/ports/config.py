@@ -68,13 +68,13 @@ class ConfigStore(ConfigDocuments, ConfigSource, Protocol):
     async def delete_principal(self, org: str, name: str, author: str, reason: str = "", expected: int | None = None) -> bool:
         """Remove a principal and its keys. Whether there was one. Raises LastAdmin."""
 
-    async def create_key(self, org: str, name: str, author: str, expected: int | None = None) -> tuple[str, str]:
+    async def create_key(self, org: str, name: str, author: str, reason: str = "", expected: int | None = None) -> tuple[str, str]:
         """A new API key of a principal: (key id, the key itself, which is stored only as SHA-256)."""
 
     async def keys(self, org: str, name: str | None = None) -> list[dict[str, str]]:
         """Ids, principals and creation times; never a key."""
 
-    async def delete_key(self, org: str, name: str, key_id: str, author: str) -> bool:
+    async def delete_key(self, org: str, name: str, key_id: str, author: str, reason: str = "") -> bool:
         """Whether there was such a key. Raises LastAdmin."""
 
     async def issuers(self) -> dict[str, tuple[Issuer, int]]:

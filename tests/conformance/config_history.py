@@ -96,6 +96,34 @@ class ConfigHistoryConformance:
         await config.write_documents(org, put("topics/1", None), "me")
         assert await config.write_documents(org, put("topics/2", b"1"), "me") == (await config.snapshot()).revision
 
+    async def test_no_message_is_judged_by_too_many_rules_when_they_are_written_at_once(self, config: ConfigStore, org: str) -> None:
+        policies = [{"name": f"p{n}", "when": "false"} for n in range(64)]
+        text = json.dumps({"policies": policies}).encode()
+        patterns = ("a.b", "a.*", "*.b", "*.*", "a.>", "*.>", ">")
+        writes = [config.write_documents(org, put(f"topics/{pattern}", text), "me") for pattern in patterns]
+        outcomes = await asyncio.gather(*writes, return_exceptions=True)
+        assert sorted(type(one).__name__ for one in outcomes) == ["NotProcessable"] * 3 + ["int"] * 4
+        [refused, *_] = [one for one in outcomes if isinstance(one, NotProcessable)]
+        assert [fault.pointer for fault in refused.faults] == ["/policies"]
+        before = await config.current()
+        for path in await config.documents(org):
+            await config.write_documents(org, put(path, b"{}"), "me")
+        with pytest.raises(NotProcessable):  # all at once, too
+            await config.write_documents(org, Write("x", "rollback", {f"topics/{pattern}": text for pattern in patterns}), "me")
+        await config.write_documents(org, put("topics/c", text), "me")
+        assert await config.current() == before + 5
+
+    async def test_reason_is_kept_when_a_key_is_made_and_revoked(self, config: ConfigStore, org: str) -> None:
+        await config.put_principal(Principal("shop", org, ()), "me", "new")
+        key_id, _ = await config.create_key(org, "shop", "me", "a second one")
+        await config.delete_key(org, "shop", key_id, "me", "leaked")
+        told = await config.revisions(org, 3)
+        assert [(one.action, one.reason) for one in told] == [
+            ("key.delete", "leaked"),
+            ("key.create", "a second one"),
+            ("principal.put", "new"),
+        ]
+
     async def test_revisions_of_others_are_not_an_orgs_when_they_are_listed(self, config: ConfigStore, org: str) -> None:
         own = await config.write_documents(org, put("org", b"1"), "me")
         await config.write_documents(f"{org}2", put("org", b"2"), "me")

@@ -228,6 +228,12 @@ def test_principal_and_org_come_and_go(root: Shell, admin: Shell, org: str) -> N
     admin.run("principal", "set", "shop", "--new", exits=74)
     assert "action=publish,topics=orders.>,subjects=*" in admin.run("principal", "ls").stdout
     assert [one["name"] for one in admin.json("principal", "ls")] == ["admin", "shop"]
+    key = admin.json("key", "create", "shop", "--reason", "a second one")
+    admin.run("key", "rm", key["id"], "--reason", "leaked")
+    assert [(one["action"], one["reason"]) for one in admin.json("config", "history", f"principals/shop/keys/{key['id']}")] == [
+        ("key.delete", "leaked"),
+        ("key.create", "a second one"),
+    ]
     admin.run("principal", "rm", "shop")
     admin.run("principal", "rm", "shop", exits=66)
     assert org in [one["org"] for one in root.json("org", "ls")]

@@ -133,14 +133,14 @@ class MemoryConfigStore:
         await self.change(org, author, "principal.delete", f"principals/{name}", reason, write)
         return True
 
-    async def create_key(self, org: str, name: str, author: str, expected: int | None = None) -> tuple[str, str]:
+    async def create_key(self, org: str, name: str, author: str, reason: str = "", expected: int | None = None) -> tuple[str, str]:
         """Raises NotFound where there is no such principal."""
         self._check_expected(org, name, expected)
         if (org, name) not in self._now.principals:
             raise NotFound(f"there is no principal {name}")
         key_id, key, made = new_key(org, name)
         await self.change(
-            org, author, "key.create", f"principals/{name}/keys/{key_id}", "", lambda state, _: state.keys.update({key_id: made})
+            org, author, "key.create", f"principals/{name}/keys/{key_id}", reason, lambda state, _: state.keys.update({key_id: made})
         )
         return key_id, key
 
@@ -152,12 +152,12 @@ class MemoryConfigStore:
             if key.org == org and name in (None, key.name)
         ]
 
-    async def delete_key(self, org: str, name: str, key_id: str, author: str) -> bool:
+    async def delete_key(self, org: str, name: str, key_id: str, author: str, reason: str = "") -> bool:
         key = self._now.keys.get(key_id)
         if key is None or (key.org, key.name) != (org, name):
             return False
         await self.change(
-            org, author, "key.delete", f"principals/{name}/keys/{key_id}", "", lambda state, _: state.drop_keys(lambda one: one is key)
+            org, author, "key.delete", f"principals/{name}/keys/{key_id}", reason, lambda state, _: state.drop_keys(lambda one: one is key)
         )
         return True
 

@@ -56,7 +56,7 @@ class PrincipalRows(ConfigRows):
         entry = Entry(org, author, "principal.delete", f"principals/{name}", reason)
         return await self._change(entry, work, may_end_rule=True) is not None
 
-    async def create_key(self, org: str, name: str, author: str, expected: int | None = None) -> tuple[str, str]:
+    async def create_key(self, org: str, name: str, author: str, reason: str = "", expected: int | None = None) -> tuple[str, str]:
         """Raises NotFound where there is no such principal."""
         made = new_key()
         values = {"id": made.id, "hash": made.hash, "org": org, "name": name, "author": author}
@@ -69,7 +69,7 @@ class PrincipalRows(ConfigRows):
                 raise NotFound(f"there is no principal {name}") from error
             return True
 
-        await self._change(Entry(org, author, "key.create", f"principals/{name}/keys/{made.id}"), work)
+        await self._change(Entry(org, author, "key.create", f"principals/{name}/keys/{made.id}", reason), work)
         return made.id, made.key
 
     async def keys(self, org: str, name: str | None = None) -> list[dict[str, str]]:
@@ -77,13 +77,13 @@ class PrincipalRows(ConfigRows):
         rows = await self._fetch(KEYS, {"org": org, "name": name})
         return [{"id": key_id, "principal": principal, "created": created} for key_id, principal, created in rows]
 
-    async def delete_key(self, org: str, name: str, key_id: str, author: str) -> bool:
+    async def delete_key(self, org: str, name: str, key_id: str, author: str, reason: str = "") -> bool:
         values: dict[str, Any] = {"org": org, "name": name, "id": key_id}
 
         async def work(connection: Connection, revision: int) -> bool:
             return (await connection.execute(DELETE_KEY, values)).rowcount > 0
 
-        entry = Entry(org, author, "key.delete", f"principals/{name}/keys/{key_id}")
+        entry = Entry(org, author, "key.delete", f"principals/{name}/keys/{key_id}", reason)
         return await self._change(entry, work, may_end_rule=True) is not None
 
 
