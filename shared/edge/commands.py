@@ -11,7 +11,7 @@ from fastapi import Depends, FastAPI, Request, Response
 
 from shared.codec import Context, decode_http
 from shared.codec.attributes import header_value
-from shared.domain.errors import Fault, Malformed, SwitchboardError
+from shared.domain.errors import Fault, Forbidden, Malformed, SwitchboardError
 from shared.domain.message import Message
 from shared.domain.principal import Principal
 from shared.domain.revisions import Stale
@@ -41,6 +41,7 @@ def add_commands(app: FastAPI, resources: Resources, commands: Commands, run: Ru
         event = _event(request, await body_of(request, resources), caller, commands.types)
         source = f"/clusters/{resources.settings.cluster}/{commands.function}"
         try:
+            _check_org(caller, event)
             return _reply(source, commands.changed, event.subject, await run(caller, event))
         except SwitchboardError as error:
             if goes_back(error):
@@ -67,6 +68,14 @@ def _event(request: Request, body: bytes, caller: Principal, types: Collection[s
     if event.type not in types:
         raise Malformed(f"only events of the types {', '.join(types)} are taken here", faults=[Fault("/type", "not a command")])
     return event
+
+
+def _check_org(caller: Principal, event: Message) -> None:
+    """Raise Forbidden where the event claims another org than its principal's, as at every door: which org is meant is in its data."""
+    claimed = (event.extensions or {}).get("org")
+    if claimed is not None and claimed != caller.org:
+        detail = "the event names an org that isn't its principal's; a system admin names another in data.org"
+        raise Forbidden(detail, rule="org", faults=[Fault("/org", "not the principal's org")])
 
 
 def _reply(source: str, type: str, subject: str | None, data: dict[str, object]) -> Response:
