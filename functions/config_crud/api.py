@@ -26,7 +26,7 @@ from shared.resources import Resources
 
 def api(resources: Resources, admit: Admit) -> FastAPI:
     """The app; `resources` gives it the config store and who is asking, `admit` says which documents may be published."""
-    app = rest_app("config", resources.snapshots, resources.cookies, resources.tokens)
+    app = rest_app("config", resources.snapshots, resources.cookies, resources.tokens, declared=True)
     app.add_exception_handler(Stale, stale_answer)
     documents_api.add(app, resources, admit)
     history_api.add(app, resources, admit)

@@ -51,6 +51,7 @@ def add(app: FastAPI, resources: Resources, admit: Admit) -> None:
         subject: str | None = Query(None, max_length=1024, description="Without: messages to nobody in particular."),
         org: Org = described.ORG,
     ) -> Response:
+        subject = subject or None  # no message has an empty one
         found = await effective.effective(await resources.config(), caller, org, topic, subject)
         said = {"topic": topic, "subject": subject, "config_revision": found.revision}
         return json_answer({**said, "document": found.document, "origins": found.origins})

@@ -3,7 +3,7 @@
 import logging
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -15,6 +15,7 @@ from shared.edge.asgi import ASGIApp, Event, Receive, Scope, Send
 from shared.edge.openapi import REFUSALS
 from shared.edge.principals import Principals, Snapshots
 from shared.edge.problems import NotAllowed, answer_problem, problem_document, problem_headers
+from shared.edge.target import check_parameters, check_text
 from shared.session import Cookies
 
 if TYPE_CHECKING:
@@ -23,13 +24,23 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def rest_app(title: str, snapshots: Snapshots, cookies: Cookies | None = None, tokens: "Tokens | None" = None) -> FastAPI:
+def rest_app(
+    title: str, snapshots: Snapshots, cookies: Cookies | None = None, tokens: "Tokens | None" = None, *, declared: bool = False
+) -> FastAPI:
     """An app whose routes have full paths (`/v1/messages/{id}`). Raise SwitchboardError anywhere in it. With `cookies`, browsers too;
-    with `tokens`, whoever has one of an issuer's.
+    with `tokens`, whoever has one of an issuer's. `declared`: a parameter that a route's signature doesn't have is refused.
 
     Its own /docs and /openapi.json are off: the front serves those of all functions together, from `app.openapi()`.
     """
-    app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, responses=dict(REFUSALS))
+    app = FastAPI(
+        title=title,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        responses=dict(REFUSALS),
+        dependencies=[Depends(check_parameters)] if declared else [],
+    )
     app.state.principals = Principals(snapshots, cookies, tokens=tokens)
     app.add_exception_handler(SwitchboardError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -39,7 +50,8 @@ def rest_app(title: str, snapshots: Snapshots, cookies: Cookies | None = None, t
 
 
 class _Guard:
-    """Answers a fault of ours itself. FastAPI would answer it and raise it on, and functions-framework then answer it once more."""
+    """Refuses a target that is no text, and answers a fault of ours itself: FastAPI would answer it and raise it on, and
+    functions-framework then answer it once more."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -53,6 +65,12 @@ class _Guard:
             started = True
             await send(event)
 
+        try:
+            if scope["type"] == "http":
+                check_text(scope)
+        except Malformed as error:
+            await answer_problem(send, error)
+            return
         try:
             await self._app(scope, receive, sending)
         except Exception:

@@ -35,10 +35,10 @@ async def body_of(request: Request, resources: Resources) -> bytes:
 
 def guard_of(request: Request) -> Guard:
     """The request's preconditions. Raises Malformed for what isn't one. A weak tag never matches (RFC 9110, 13.1.1)."""
-    create = request.headers.get("if-none-match")
+    create = _header(request, "if-none-match")
     if create not in (None, "*"):
         raise Malformed("If-None-Match takes * here", faults=[Fault("if-none-match", "not *")])
-    given = request.headers.get("if-match")
+    given = _header(request, "if-match")
     if given is None or given == "*":
         return Guard(exists=given == "*", create=create == "*")
     return Guard(match=_revisions(given), create=create == "*")
@@ -55,13 +55,22 @@ def _revisions(text: str) -> frozenset[int]:
 
 def not_modified(request: Request, revision: int) -> bool:
     """Whether a GET says that it has this revision already: `If-None-Match` (RFC 9110, 13.1.2), weak comparison."""
-    given = request.headers.get("if-none-match", "")
-    return any(match[2] == str(revision) for match in _ETAG.finditer(given))
+    given = _header(request, "if-none-match") or ""
+    return given == "*" or any(match[2] == str(revision) for match in _ETAG.finditer(given))
+
+
+def _header(request: Request, name: str) -> str | None:
+    """A header that is a list: its lines are one (RFC 9110, 5.3)."""
+    lines = request.headers.getlist(name)
+    return ", ".join(lines) if lines else None
 
 
 def reason_of(request: Request) -> str:
     """Why something is changed, as the caller says it: kept with the revision."""
-    said = request.headers.get(REASON, "")
+    lines = request.headers.getlist(REASON)
+    if len(lines) > 1:
+        raise Malformed("a change has one reason", faults=[Fault(REASON, "given more than once")])
+    said = lines[0] if lines else ""
     with contextlib.suppress(UnicodeDecodeError):  # then it is Latin-1, as HTTP once had it
         said = said.encode("latin-1").decode()
     return check_reason(said)
