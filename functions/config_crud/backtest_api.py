@@ -105,7 +105,10 @@ def _span(body: BacktestBody) -> Span:
 
 
 def _place(cursor: str) -> Place:
+    """Raises Malformed for a time that no message was received at: such a cursor is of nobody's making but the caller's."""
     time, _, record = cursor.partition("-")
+    if int(time) > moments.LAST:
+        raise Malformed("the cursor is not one: use `next` of the answer before", faults=[Fault("/cursor", "not a cursor")])
     return int(time), bytes.fromhex(record)
 
 

@@ -103,7 +103,7 @@ class CheckBody(BaseModel):
     path: str | None = Field(default=None, max_length=600)
     document: Any = None
     events: list[dict[str, Any]] = Field(default=[], max_length=100)
-    principal: str | None = Field(default=None, max_length=64)
+    principal: Annotated[str, Field(max_length=64), AfterValidator(_text)] | None = None
 
 
 class BacktestBody(BaseModel):

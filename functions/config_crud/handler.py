@@ -9,6 +9,7 @@ import msgspec
 from functions.config_crud.access import READ, WRITE, reach
 from shared.domain.authority import author, holds_all
 from shared.domain.errors import Fault, Forbidden, NotFound, NotProcessable, Unavailable
+from shared.domain.names import check_new_org
 from shared.domain.principal import Principal
 from shared.domain.revisions import Guard, LastAdmin, Stale
 from shared.ports import ConfigStore
@@ -48,10 +49,12 @@ async def list_principals(store: ConfigStore, caller: Principal, org: str | None
 async def put_principal(store: ConfigStore, caller: Principal, wanted: Principal, reason: str, guard: Guard = ANYHOW) -> Written:
     """Create or replace a principal of `wanted.org`. A system admin stays one; nobody becomes one here.
 
-    Raises Forbidden where the caller holds less than `wanted` would, or than the principal holds now; Stale where it isn't as the guard
-    wants it; NotProcessable where no system admin would be left.
+    Raises Forbidden where the caller holds less than `wanted` would, or than the principal holds now; Malformed for a new org whose name
+    is taken; Stale where it isn't as the guard wants it; NotProcessable where no system admin would be left.
     """
     org = reach(caller, wanted.org, WRITE)
+    if org != caller.org and not await store.orgs(org):
+        check_new_org(org)  # its first principal makes it
     if not holds_all(caller.grants, wanted.grants):
         raise Forbidden(f"{caller.name} can't grant more than {caller.name} holds", rule="grant")
 

@@ -8,7 +8,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 # RFC 3339, section 5.6. A space for the offset's sign: `+` in a query string that nobody escaped.
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d):(\d\d)(?:\.(\d+))?([Zz]|[+ -]\d\d:\d\d)", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST = 253_402_300_799_999_999  # the end of the year 9999, microseconds since 1970
+LAST = 253_402_300_799_999_999  # the end of the year 9999, microseconds since 1970
 
 
 def moment(text: str, now: int) -> int:
@@ -27,4 +27,4 @@ def moment(text: str, now: int) -> int:
     except ValueError as error:
         raise ValueError(f"not a time: {error}") from error
     microseconds = (whole - _EPOCH) // timedelta(microseconds=1) + leap * 1_000_000 + int((fraction or "0")[:6].ljust(6, "0"))
-    return min(max(0, microseconds), _LAST)
+    return min(max(0, microseconds), LAST)
