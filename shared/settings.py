@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
@@ -152,7 +153,12 @@ class Settings:
         return str(value)
 
     def secret_keys(self) -> SecretKeys:
-        """The keys for proofs, cursors and sessions, as the file has them now. Raises Misconfigured when there is none."""
+        """The keys for proofs, cursors and sessions, as the file has them now; the same ones to all who ask, so that a file that is no good
+        any more is nobody's. Raises Misconfigured when there is none."""
+        return self._secret
+
+    @cached_property
+    def _secret(self) -> SecretKeys:
         return SecretKeys(Path(self.required("secret_file")))
 
 

@@ -11,6 +11,7 @@ import redis
 from shared.adapters.postgres import PostgresMessageStore
 from shared.adapters.redis.log_queue import RedisLogQueue
 from tests.integration.fronts import FrontProcess, environment, fronting
+from tests.integration.installs import Install, installed
 from tests.servers import Databases, RedisDatabases
 
 LETTERS = string.ascii_lowercase + string.digits
@@ -26,6 +27,19 @@ def front(
         settings = environment(directory, redis_databases.fresh(), nats_url, database)
         with fronting(directory, settings, "".join(secrets.choice(LETTERS) for _ in range(4))) as running:
             yield running
+
+
+@pytest.fixture(scope="module")
+def install(
+    tmp_path_factory: pytest.TempPathFactory, redis_databases: RedisDatabases, nats_url: str, databases: Databases, migrated_template: str
+) -> Iterator[Install]:
+    """Two fronts and a logger on the run's servers, with a database of the module's own."""
+    directories = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
+    with (
+        databases.temporary(migrated_template) as database,
+        installed(directories, redis_databases.fresh(), nats_url, database) as running,
+    ):
+        yield running
 
 
 @pytest.fixture
