@@ -46,6 +46,9 @@ def edit(
                 continue
             except Conflict as error:
                 raise Conflict(f"{path} was changed meanwhile, so yours was not saved: {_kept(text)} has it") from error
+            except (SwitchboardError, httpx.HTTPError):
+                typer.echo(f"{path} was not saved: {_kept(text)} has what you wrote", err=True)
+                raise
             config_text.print_changes([{"path": path, "before": before, "after": after}])
             return
 
@@ -68,14 +71,17 @@ def _save(client: httpx.Client, path: str, params: dict[str, str], headers: Head
 
 
 def _edited(file: Path, text: str) -> str:
-    """The text as the editor left it. Raises Misconfigured when there is no editor, or it fails."""
-    file.write_text(text, encoding="utf-8")
+    """The text as the editor left it; bytes that are no UTF-8 as half a surrogate pair each, so that they are refused and not lost.
+
+    Raises Misconfigured when there is no editor, or it fails.
+    """
+    file.write_text(text, encoding="utf-8", errors="surrogateescape")
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     try:
         done = subprocess.run([*shlex.split(editor), str(file)], check=False)
         if done.returncode != 0:
             raise Misconfigured(f"{editor} ended with {done.returncode}: nothing was saved")
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8", errors="surrogateescape")
     except (OSError, ValueError) as error:
         raise Misconfigured(f"{editor} can't be used: set EDITOR to an editor ({error})") from error
 
@@ -94,6 +100,6 @@ def _content(text: str) -> str:
 def _kept(text: str) -> str:
     """A file that has the text, and stays."""
     descriptor, name = tempfile.mkstemp(prefix="switchboard-", suffix=".yaml")
-    with open(descriptor, "w", encoding="utf-8") as file:
+    with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text)
     return name

@@ -3,9 +3,11 @@
 import asyncio
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,21 @@ class Shell:
 
     def json(self, *arguments: str, stdin: str = "", exits: int = 0) -> Any:
         return json.loads(self.run(*arguments, "-o", "json", stdin=stdin, exits=exits).stdout)
+
+    def on_a_terminal(self, *arguments: str, **variables: str) -> str:
+        """What the command writes to a terminal."""
+        ours, terminal = pty.openpty()
+        env = self.environment | {"TERM": "xterm-256color"} | variables
+        process = subprocess.Popen(
+            [str(SWITCHBOARD), *arguments], env=env, stdin=terminal, stdout=terminal, stderr=terminal, cwd=self.folder
+        )
+        os.close(terminal)
+        written = b""
+        with open(ours, "rb", buffering=0) as reader, suppress(OSError):  # EIO: the last one who had it is gone
+            while part := reader.read(65_536):
+                written += part
+        assert process.wait(60) == 0, written
+        return written.decode()
 
     def editor(self, name: str, *steps: str) -> str:
         """An editor that makes the file each of these texts in turn, and notes what it found; {} in a text is what it found."""
@@ -147,6 +164,27 @@ def test_history_says_what_was_and_rollback_brings_it_back(admin: Shell) -> None
     admin.run("config", "rollback", str(first["revision"]), "--global", exits=77)
 
 
+def test_differences_are_coloured_on_a_terminal_and_nowhere_else(admin: Shell) -> None:
+    admin.run("config", "set", "org", "-d", "{max_bytes: 1, rate_limits: []}")
+    [first] = admin.json("config", "history", "org")
+    shown = admin.on_a_terminal("config", "patch", "org", "-d", "max_bytes: 2")
+    for said in (shown, admin.on_a_terminal("config", "diff", str(first["revision"]))):
+        assert "\x1b[32m+max_bytes: 2\x1b[0m" in said
+        assert "\x1b[31m-max_bytes: 1\x1b[0m" in said
+        assert "\x1b[1m--- org\x1b[0m" in said
+        assert "\x1b[36m@@ " in said
+        assert " rate_limits: []" in said
+        assert "\x1b[32m rate_limits" not in said
+    back = ("config", "rollback", str(first["revision"]), "--dry-run")
+    assert "\x1b[32m+max_bytes: 1" in admin.on_a_terminal(*back)
+    assert "\x1b[3" not in admin.on_a_terminal(*back, NO_COLOR="1")
+    assert "\x1b" not in admin.run(*back, TERM="xterm-256color").stdout
+    assert "\x1b" not in admin.on_a_terminal("config", "diff", str(first["revision"]), "-o", "json")
+    hostile = "a\x1b[2Jb\x9b31mc"
+    admin.run("config", "set", "org", "-f", "-", stdin=json.dumps({"policies": [{"name": "p", "when": "true", "reason": hostile}]}))
+    assert "\x1b[2J" not in admin.on_a_terminal("config", "diff", str(first["revision"]))
+
+
 def test_edit_saves_what_the_editor_leaves(admin: Shell) -> None:
     new = admin.run("config", "edit", "org", EDITOR=admin.editor("new", "{}max_bytes: 5\n"))
     assert "+max_bytes: 5" in new.stdout
@@ -162,8 +200,38 @@ def test_edit_saves_what_the_editor_leaves(admin: Shell) -> None:
     assert opened[2].endswith("\nmax_bytes: [\n")
     admin.run("config", "edit", "org", EDITOR=admin.editor("given_up", "max_bytes: 0\n", "{}"), exits=76)
     assert admin.json("config", "get", "org") == {"max_bytes": 6}
-    admin.run("config", "edit", "org", EDITOR="false", exits=78)
-    admin.run("config", "edit", "org", EDITOR="/nowhere/editor", exits=78)
+    for editor in ("false", "/nowhere/editor", "'unbalanced", str(admin.folder), "sh -c 'rm $0'"):
+        assert "EDITOR" in admin.run("config", "edit", "org", EDITOR=editor, exits=78).stderr or editor == "false"
+    assert admin.json("config", "get", "org") == {"max_bytes": 6}
+
+
+def test_edit_loses_nothing_that_was_written_when_it_cannot_be_saved(admin: Shell) -> None:
+    """Whatever the answer is: no grant, too large, not UTF-8, no answer at all."""
+    admin.run("principal", "set", "reader", "--grant", "action=config:read")
+    reader = admin.json("key", "create", "reader")["key"]
+    eventually_now(
+        lambda: httpx.get(f"{admin.url}/v1/config/documents", headers={"authorization": f"Bearer {reader}"}, timeout=20).is_success
+    )
+
+    def kept(number: int) -> str:
+        found = sorted(admin.folder.glob("switchboard-*.yaml"), key=lambda file: file.stat().st_mtime_ns)
+        assert len(found) == number
+        assert str(found[-1]) in refused.stderr
+        return found[-1].read_text()
+
+    variables = {"EDITOR": admin.editor("mine", "max_bytes: 7 # mine\n"), "TMPDIR": str(admin.folder)}
+    refused = admin.run("config", "edit", "org", exits=77, **variables, SWITCHBOARD_KEY=reader)
+    assert kept(1) == "max_bytes: 7 # mine\n"
+    large = "schema: {description: '" + "x" * 270_000 + "'}\n"
+    refused = admin.run("config", "edit", "org", exits=73, **variables | {"EDITOR": admin.editor("large", large)})
+    assert kept(2) == large
+    binary = admin.folder / "binary.py"
+    binary.write_text(
+        "import pathlib, sys\nf = pathlib.Path(sys.argv[1])\nb = f.read_bytes()\nf.write_bytes(b if b'\\xff' in b else b'a: \\xff\\n')\n"
+    )
+    refused = admin.run("config", "edit", "org", exits=76, EDITOR=f"{sys.executable} {binary}")
+    assert "left as it was" in refused.stderr
+    assert admin.json("config", "get") == []
 
 
 def test_edit_saves_nothing_over_what_came_meanwhile(admin: Shell) -> None:
