@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from tests.integration.services import NO_CERTIFICATES
 from tests.waiting import eventually_now
 
 SMALL = ("tests.integration.small_up",)
@@ -52,7 +53,7 @@ class RunningUp:
 
     def front(self, path: str = "/") -> dict[str, Any]:
         """What the front answers."""
-        content: dict[str, Any] = httpx.get(self.endpoints()["http"] + path).json()
+        content: dict[str, Any] = httpx.get(self.endpoints()["http"] + path, verify=NO_CERTIFICATES).json()
         return content
 
     def ended(self) -> int:

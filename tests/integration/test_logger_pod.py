@@ -15,6 +15,7 @@ import pytest
 from shared.adapters.redis.log_queue import RedisLogQueue
 from tests.events import accepted
 from tests.faults.ledger import streamed
+from tests.integration.services import NO_CERTIFICATES
 from tests.product import free_port
 from tests.waiting import eventually
 
@@ -39,12 +40,12 @@ class Process:
     def ready(self) -> bool:
         assert self._process.poll() is None, self.log.read_text()
         try:
-            return httpx.get(f"http://127.0.0.1:{self.port}/readyz").status_code == 200
+            return httpx.get(f"http://127.0.0.1:{self.port}/readyz", verify=NO_CERTIFICATES).status_code == 200
         except httpx.TransportError:
             return False
 
     def metrics(self) -> str:
-        return httpx.get(f"http://127.0.0.1:{self.port}/metrics").text
+        return httpx.get(f"http://127.0.0.1:{self.port}/metrics", verify=NO_CERTIFICATES).text
 
     def kill(self) -> None:
         self._process.kill()
