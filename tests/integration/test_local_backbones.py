@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -19,7 +18,7 @@ import pytest
 
 from infra.local.child import birth
 from tests.integration.running_up import PRODUCT, RunningUp
-from tests.waiting import STEP, eventually_now
+from tests.waiting import eventually_now
 
 WITHIN = 60.0  # seconds: helm may have to be built, and others work on this machine
 
@@ -61,14 +60,17 @@ def condition(backbone: dict[str, Any], type: str) -> dict[str, Any]:
 
 def ready(client: httpx.Client, id: str) -> dict[str, Any]:
     """The backbone, once it runs as it is declared and answers."""
-    deadline = time.monotonic() + WITHIN
-    while True:
+
+    def settled() -> dict[str, Any] | None:
         backbone = shown(client, id)
-        settled = backbone["status"]["observed_generation"] == backbone["generation"] and backbone["endpoint"] is not None
-        if settled and all(condition(backbone, type).get("status") == "True" for type in ("Ready", "Reachable")):
-            return backbone
-        assert time.monotonic() < deadline, backbone
-        time.sleep(STEP)
+        current = backbone["status"]["observed_generation"] == backbone["generation"] and backbone["endpoint"] is not None
+        there = all(condition(backbone, type).get("status") == "True" for type in ("Ready", "Reachable"))
+        return backbone if current and there else None
+
+    try:
+        return eventually_now(settled, within=WITHIN) or {}
+    except AssertionError as error:
+        raise AssertionError(shown(client, id)) from error
 
 
 def pids(running: RunningUp, id: str) -> list[int]:
