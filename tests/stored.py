@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from shared.domain.message import Message, message_digest, message_id
 from shared.domain.record import NEW, Accepted, Attempt, Deliveries, Flush, Record
 from shared.domain.uuid7 import uuid7
+from tests.rest import Api
 
 NOON = 1_767_268_800_000_000  # 2026-01-01T12:00:00Z, microseconds since 1970
 
@@ -52,3 +54,13 @@ def flush(number: int, *records: Record, logged_at: int = NOON + 1000) -> Flush:
     """One group commit of these records: those with an identity come first, as the log has them."""
     ordered: Sequence[Record] = sorted(records, key=lambda record: not isinstance(record, Accepted))
     return Flush(number, logged_at, bytes([NEW]) * sum(isinstance(record, Accepted) for record in records), ordered)
+
+
+async def stored(api: Api, *records: Record) -> None:
+    """Put the records into the store of a function."""
+    await api.store.write(0, [flush(1, *records)])
+
+
+def text(id: bytes) -> str:
+    """An id as URLs have it."""
+    return str(UUID(bytes=id))
