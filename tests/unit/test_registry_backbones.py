@@ -59,6 +59,26 @@ async def test_generation_counts_what_is_deployed_when_a_backbone_is_changed(api
         problem(await api.ask(admin, path, "PUT", json=first | {name: other}), 422, f"/{name}")
 
 
+@pytest.mark.parametrize(
+    ("jetstream", "values", "pointer"),
+    [
+        ({"size": "20Gi"}, {}, "/spec/jetstream/size"),
+        ({"storage": "memory"}, {}, "/spec/jetstream/storage"),
+        ({}, {"jetstream": {"storageClass": "fast"}}, "/spec/values/jetstream/storageClass"),
+    ],
+)
+async def test_volume_stays_when_a_backbone_was_taken_up(api: Api, jetstream: Any, values: Any, pointer: str) -> None:
+    admin = await api.key()
+    path = f"{BACKBONES}/{(await made(api, admin))['id']}"
+    wanted = {"spec": {"jetstream": jetstream, "values": values}}
+    assert (await api.ask(admin, path, "PUT", json=wanted)).status_code == 202  # nothing is there yet
+    assert (await api.ask(admin, path, "PUT", json={"spec": {}})).status_code == 202
+    await api.registry.report("acme", path.removeprefix("/v1/"), Status(1))
+    refused = await api.ask(admin, path, "PUT", json=wanted)
+    problem(refused, 422, pointer)
+    assert (await api.ask(admin, path, "PUT", json={"spec": {"replicas": 3}})).status_code == 202
+
+
 async def test_backbone_goes_at_once_when_nobody_installed_anything_and_is_marked_when_somebody_did(api: Api) -> None:
     admin = await api.key()
     first, second = await made(api, admin), await made(api, admin, name="second")
