@@ -20,8 +20,6 @@ from shared.domain.rules.check import Judgement, judge
 from shared.domain.rules.rules import Rules
 from shared.ports import ConfigStore
 
-TRIES = 5  # to read documents between two changes
-
 _read = msgspec.json.Decoder(ConfigDocument).decode
 Texts = Mapping[str, bytes]
 
@@ -127,13 +125,9 @@ def _with(texts: Texts, path: str, value: Any) -> Texts:
 
 
 async def _in_force(store: ConfigStore, org: str) -> tuple[int, Texts, Texts]:
-    """The revision, the texts of `global` and those of the org, of one moment: read again where config was changed in between."""
-    for _ in range(TRIES):
-        revision = await store.current()
-        everybodys, own = await store.documents(GLOBAL_ORG), await store.documents(org)
-        if revision == await store.current():
-            break
-    return revision, _texts(everybodys), _texts(own)
+    """The revision, and the texts of `global` and of the org as they were at it, whatever is written meanwhile."""
+    revision = await store.current()
+    return revision, _texts(await store.documents(GLOBAL_ORG, revision)), _texts(await store.documents(org, revision))
 
 
 def _texts(documents: Mapping[str, Document]) -> Texts:

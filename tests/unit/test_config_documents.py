@@ -3,16 +3,20 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from functions.config_crud.effective import effective
 from functions.config_crud.main import build, rest
+from shared.adapters.memory.config_state import State
 from shared.adapters.memory.config_store import MemoryConfigStore
 from shared.adapters.memory.message_store import MemoryMessageStore
 from shared.domain.principal import Grant, Principal
+from shared.domain.revisions import Document
 from tests.rest import Api, problem, serving
 
 ORG = "/v1/config/org"
@@ -232,6 +236,32 @@ async def test_effective_says_which_document_gave_each_value(api: Api) -> None:
     limited = await api.key("clerk", "acme", Grant("config:read", ("pay",)))
     assert (await api.ask(limited, "/v1/config/effective?topic=pay")).status_code == 200
     problem(await api.ask(limited, "/v1/config/effective?topic=orders.new"), 403)
+
+
+class Busy(MemoryConfigStore):
+    """Config that is changed whenever anybody looks: `global` and the org's document say the same number, one after the other."""
+
+    async def documents(self, org: str, revision: int | None = None) -> dict[str, Document]:
+        found = await super().documents(org, revision)
+        number = len(await self.revisions(None, 1_000_000)) + 1
+        for whose, path in (("acme", "org"), ("", "global")):
+            both = json.dumps({"max_bytes": number} if path == "org" else {"retention": f"{number}d"}).encode()
+            await self.change(whose, "me", "document.put", path, "", partial(_put, whose, path, both))
+        return found
+
+
+def _put(whose: str, path: str, text: bytes, state: State, revision: int) -> None:
+    state.documents[whose, path] = Document(text, revision)
+
+
+async def test_effective_is_of_one_revision_when_config_is_changed_all_the_time() -> None:
+    store, caller = Busy(), Principal("reader", "acme", (Grant("config:read"),))
+    await store.documents("acme")
+    for _ in range(10):
+        found = await effective(store, caller, None, "a", None)
+        number = found.document["max_bytes"]
+        assert found.document["retention"] == f"{number}d"
+        assert json.loads((await store.snapshot(found.revision)).documents["acme"]["org"]) == {"max_bytes": number}
 
 
 async def test_check_says_what_would_be_said_and_changes_nothing(api: Api) -> None:
