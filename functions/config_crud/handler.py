@@ -10,7 +10,7 @@ from functions.config_crud.access import READ, WRITE, reach
 from shared.domain.authority import author, holds_all
 from shared.domain.errors import Fault, Forbidden, NotFound, NotProcessable, Unavailable
 from shared.domain.names import check_new_org
-from shared.domain.principal import Principal
+from shared.domain.principal import DOORS, Grant, Principal
 from shared.domain.revisions import Guard, LastAdmin, Stale
 from shared.ports import ConfigStore
 
@@ -59,6 +59,8 @@ async def put_principal(store: ConfigStore, caller: Principal, wanted: Principal
         raise Forbidden(f"{caller.name} can't grant more than {caller.name} holds", rule="grant")
 
     async def put(before: Principal | None, revision: int) -> Written:
+        if before is None:
+            _check_power_over_door(caller, org, wanted.name)
         system = before is not None and before.system
         made = msgspec.structs.replace(wanted, system=system)
         with _ruling(wanted.name, "/grants"):
@@ -71,6 +73,7 @@ async def put_principal(store: ConfigStore, caller: Principal, wanted: Principal
 async def delete_principal(store: ConfigStore, caller: Principal, org: str | None, name: str, reason: str, guard: Guard = ANYHOW) -> None:
     """Remove a principal and its keys. Raises NotFound; Forbidden, Stale and NotProcessable as put_principal() does."""
     whose = reach(caller, org, WRITE)
+    _check_power_over_door(caller, whose, name)
 
     async def delete(before: Principal | None, revision: int) -> bool:
         with _ruling(name, "name"):
@@ -133,6 +136,14 @@ def _check_power_over(caller: Principal, other: Principal) -> None:
     """Whoever changes a principal, or makes a key for it, can act as it: so they must hold what it holds."""
     if (other.system and not caller.system) or not holds_all(caller.grants, other.grants):
         raise Forbidden(f"{other.name} holds more than {caller.name} does", rule="grant")
+
+
+def _check_power_over_door(caller: Principal, org: str, name: str) -> None:
+    """A door's principal may publish everything where config has none of its name: who makes the first takes that away, and who removes it
+    gives it back, so they must hold as much. Raises Forbidden."""
+    door, _, whose = name.partition(":")
+    if door in DOORS and whose == org:
+        _check_power_over(caller, Principal(name, org, (Grant("publish"),)))
 
 
 @contextmanager

@@ -141,6 +141,20 @@ async def test_writer_of_config_may_not_take_over_who_holds_more(api: Api) -> No
         problem(await api.ask(writer, path, method, json={"grants": []}), 403)
 
 
+async def test_doors_principal_is_for_who_holds_what_it_has_without_config(api: Api) -> None:
+    """Where config has none of its name it may publish everything: to make the first takes that away, to remove it gives it back."""
+    admin = await api.key()
+    clerk = await api.key("clerk", "acme", Grant("config:write"), Grant("publish", ("orders.>",)))
+    door, fewer = f"{PRINCIPALS}/redis:acme", {"grants": [{"action": "publish", "topics": ["orders.new"]}]}
+    problem(await api.ask(clerk, door, "PUT", json=fewer), 403)
+    assert (await api.ask(admin, door, "PUT", json=fewer)).status_code == 201
+    assert (await api.ask(clerk, door, "PUT", json={"grants": []})).status_code == 200
+    problem(await api.ask(clerk, door, "DELETE"), 403)
+    problem(await api.ask(clerk, f"{PRINCIPALS}/nats:acme", "DELETE"), 403)
+    assert (await api.ask(clerk, f"{PRINCIPALS}/redis:globex", "PUT", json=fewer)).status_code == 201  # no door of this org's
+    assert (await api.ask(admin, door, "DELETE")).status_code == 204
+
+
 async def test_orgs_admin_may_not_take_over_a_system_admin(api: Api) -> None:
     await api.key("root", "acme", system=True)
     admin = await api.key()
