@@ -11,6 +11,7 @@ from shared.ports import (
     Backbones,
     ConfigSource,
     ConfigStore,
+    Credentials,
     FeedWriter,
     Known,
     LogQueue,
@@ -27,6 +28,7 @@ from shared.snapshots import SnapshotFollower
 if TYPE_CHECKING:
     from shared.adapters.hub import HubCalls
     from shared.tokens.principals import Tokens
+    from shared.trust.keeping import KeptTrusts
 
 HOME = "local"  # the id of the home backbone where hub and edge are one, and the name of a cluster that nobody named
 FIRST_SNAPSHOT = 3.0  # seconds to wait for the store before going on with the snapshot kept on disk
@@ -129,6 +131,20 @@ class Resources(Opened):
         """Where clusters and backbones are declared."""
         return await self.once("registry", self._open_registry)
 
+    async def credentials(self) -> Credentials:
+        """The credentials of agents on backbones, and the keys that sign them."""
+        return await self.once("credentials", self._open_credentials)
+
+    async def trusts(self) -> "KeptTrusts":
+        """The keys of backbones. Without the install's secret there are none."""
+
+        async def make() -> "tuple[KeptTrusts, None]":
+            from shared.trust.keeping import KeptTrusts
+
+            return KeptTrusts(await self.credentials(), self.settings.secret_keys() if self.settings.secret_file else ()), None
+
+        return await self.once("trusts", make)
+
     async def known(self) -> Known:
         """Where bodies and deliveries are asked for once they have left the log: the hub of an edge, else the message store."""
         return await (self.store() if self.settings.hub_url is None else self.once("hub-known", self._open_hub_known))
@@ -212,6 +228,12 @@ class Resources(Opened):
 
         registry = PostgresRegistry(self.settings.required("database_url"))
         return await started(registry), registry.stop
+
+    async def _open_credentials(self) -> tuple[Credentials, Closing]:
+        from shared.adapters.postgres import PostgresCredentials
+
+        credentials = PostgresCredentials(self.settings.required("database_url"))
+        return await started(credentials), credentials.stop
 
     async def _open_hub_config(self) -> tuple[ConfigSource, None]:
         from shared.adapters.hub import HubConfig

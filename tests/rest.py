@@ -8,12 +8,13 @@ from typing import Any
 import httpx
 
 from shared.adapters.memory.config_store import MemoryConfigStore
+from shared.adapters.memory.credentials import MemoryCredentials
 from shared.adapters.memory.registry import MemoryRegistry
-from shared.adapters.postgres import PostgresConfigStore, PostgresMessageStore, PostgresRegistry
+from shared.adapters.postgres import PostgresConfigStore, PostgresCredentials, PostgresMessageStore, PostgresRegistry
 from shared.domain.principal import Grant, Principal
 from shared.edge.app import Edge
 from shared.edge.asgi import ASGIApp
-from shared.ports import ConfigStore, MessageStore, Registry
+from shared.ports import ConfigStore, Credentials, MessageStore, Registry
 from shared.resources import Resources
 from shared.settings import Settings
 from tests.waiting import eventually
@@ -52,7 +53,12 @@ class Api:
 
 @asynccontextmanager
 async def serving(
-    build: Build, directory: Path, store: MessageStore, config: ConfigStore, registry: Registry | None = None
+    build: Build,
+    directory: Path,
+    store: MessageStore,
+    config: ConfigStore,
+    registry: Registry | None = None,
+    credentials: Credentials | None = None,
 ) -> AsyncIterator[Api]:
     """The function on these stores, in this process, for the time of the block. `directory` takes its state."""
     secret = directory / "secret"
@@ -66,12 +72,19 @@ async def serving(
         return config, None
 
     if registry is None and isinstance(config, MemoryConfigStore):
-        registry = MemoryRegistry(config)
+        credentials = MemoryCredentials(config)
+        registry = MemoryRegistry(config, credentials)
 
     async def given_registry() -> tuple[Registry, None]:
         assert registry is not None
         return registry, None
 
+    async def given_credentials() -> tuple[Credentials, None]:
+        assert credentials is not None
+        return credentials, None
+
+    if credentials is not None:
+        await resources.once("credentials", given_credentials)
     await resources.once("store", given_store)
     await resources.once("config", given_config)
     if registry is not None:
@@ -89,12 +102,14 @@ async def serving(
 async def serving_on(database: str, build: Build, directory: Path) -> AsyncIterator[Api]:
     """The same on a real database, which is migrated already."""
     store, config, registry = PostgresMessageStore(database), PostgresConfigStore(database), PostgresRegistry(database)
+    credentials = PostgresCredentials(database)
     await store.start()
     await config.start()
     try:
-        async with serving(build, directory, store, config, registry) as served:
+        async with serving(build, directory, store, config, registry, credentials) as served:
             yield served
     finally:
+        await credentials.stop()
         await registry.stop()
         await config.stop()
         await store.stop()

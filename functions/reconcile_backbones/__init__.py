@@ -1,1 +1,1 @@
-"""| reconcile_backbones | pod | registry; every 5 s | registry, config snapshot, clusters | registry, Helm releases, streams |"""
+"""| reconcile_backbones | pod | registry; every 5 s | registry, credentials, config, clusters | registry, releases, streams, accounts |"""

@@ -10,17 +10,19 @@ import msgspec
 
 from functions.reconcile_backbones.told import WAITS_FOR, Told, conditions, happened, is_news
 from shared.domain.registry.deciding import Change, Kept, Registered, cluster_of
-from shared.domain.registry.deploying import Deployment, Ensured, Found, Undeployed, deployment_of, domain_of
+from shared.domain.registry.deploying import Deployment, Ensured, Found, Trust, Undeployed, deployment_of, domain_of
 from shared.domain.registry.endpoints import check_endpoint
+from shared.domain.registry.login import Login
 from shared.domain.registry.reach import Reach
 from shared.domain.registry.shapes import Backbone, Cluster, Status, path_of
 from shared.domain.registry.spec import Chart
 from shared.domain.registry.streams import streams_of
 from shared.domain.retention import Retention
-from shared.ports import BackboneStreams, Provider, Registry
+from shared.ports import BackboneStreams, Provider, Registry, Trusts
 from shared.ports.deploying import Seen
 
 AUTHOR = "reconcile-backbones"
+OWN = "switchboard"  # as whom Switchboard's processes sign in
 
 
 class World(NamedTuple):
@@ -38,6 +40,7 @@ class Tools(NamedTuple):
     providers: Mapping[str, Provider]
     streams: BackboneStreams
     chart: Chart
+    trusts: Trusts | None = None
 
 
 class Looked(NamedTuple):
@@ -89,6 +92,8 @@ async def take_away(kept: Kept, world: World, tools: Tools, now: str) -> Looked:
         return Looked(settled=False, failed=True, status=status)
     change = Change("backbone.forget", backbone, kept.revision, remove=True, forget=True, message="nothing is left of it")
     await tools.registry.write(change, AUTHOR)
+    if tools.trusts is not None:
+        tools.trusts.forget(backbone.id)
     return Looked(gone=True)
 
 
@@ -100,7 +105,7 @@ async def tell_fault(kept: Kept, tools: Tools, now: str) -> Looked:
 
 async def _ensured(backbone: Backbone, world: World, tools: Tools) -> Told:
     """It is made as it is declared; how it is then. Raises Undeployed."""
-    deployment = deployment_of(backbone, world.registered, tools.chart)
+    deployment = await _trusted(deployment_of(backbone, world.registered, tools.chart), tools.trusts)
     cluster = deployment.cluster
     if _is_elsewhere(backbone, cluster):
         seen = await _streams(backbone, backbone.endpoint, deployment, world, tools)
@@ -111,6 +116,16 @@ async def _ensured(backbone: Backbone, world: World, tools: Tools) -> Told:
     endpoint = found.endpoint if backbone.found or backbone.endpoint is None else backbone.endpoint
     seen = await _streams(backbone, endpoint, deployment, world, tools)
     return conditions(backbone, deployment, ensured, found, seen)
+
+
+async def _trusted(deployment: Deployment, trusts: Trusts | None) -> Deployment:
+    """With the keys of it and its hubs. Raises Undeployed where they can't be opened."""
+    if trusts is None:
+        return deployment
+    server = await trusts.server(deployment.id)
+    hubs = {hub.id: login for hub in deployment.hubs if (login := await trusts.login(hub.id, deployment.id)) is not None}
+    own = await trusts.login(deployment.id, OWN) or Login()
+    return deployment._replace(trust=Trust(server, own, hubs))
 
 
 async def _streams(backbone: Backbone, endpoint: str | None, deployment: Deployment, world: World, tools: Tools) -> Seen:

@@ -134,6 +134,11 @@ class Keepers:
         """How many backbones are looked after here."""
         return len(self._working)
 
+    @property
+    def ids(self) -> set[str]:
+        """Which backbones these are."""
+        return {path.partition("/")[2] for _, path in self._working}
+
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; then what is under way is finished, and the leases are given up."""
         try:

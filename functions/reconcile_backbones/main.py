@@ -7,6 +7,7 @@ import logging
 import secrets
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple, Protocol
@@ -15,8 +16,10 @@ from starlette.applications import Starlette
 
 from functions.reconcile_backbones.handler import Tools, World
 from functions.reconcile_backbones.keepers import Keepers, Pace
+from functions.reconcile_backbones.revoking import Revoking
 from shared.adapters.helm.backbones import HelmBackbones
 from shared.adapters.kubernetes.access import Clusters, follow, own_namespace
+from shared.adapters.nats.accounts import NatsAccounts
 from shared.adapters.nats.backbone_streams import NatsBackboneStreams
 from shared.adapters.postgres import PostgresLeases
 from shared.backbone_chart import backbone_chart
@@ -24,10 +27,12 @@ from shared.domain.registry.deploying import Undeployed
 from shared.edge.app import Edge
 from shared.edge.asgi import ASGIApp
 from shared.edge.server import run
+from shared.pause import set_within
 from shared.ports import Provider
 from shared.resources import Resources
 
 NAMESPACE = "switchboard"
+REVOKE_EVERY_S = 1.0  # between two looks at credentials, where no change of config comes in between
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +73,10 @@ class Pod:
         self._pace = pace
         self._leases = PostgresLeases(resources.settings.required("database_url"), f"{resources.settings.cluster}-{secrets.token_hex(8)}")
         self._streams = NatsBackboneStreams(resources.settings.backbone_credentials)
+        self._accounts = NatsAccounts()
         self._stop = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
         self._keepers: Keepers | None = None
         resources.counters.gauges["backbones_kept"] = lambda: float(self._keepers.count if self._keepers else 0)
         resources.counters.gauges["registry_lost"] = lambda: float(self._keepers.lost if self._keepers else False)
@@ -83,19 +90,31 @@ class Pod:
                 await provider.start()
             stack.push_async_callback(self._leases.stop)
             stack.push_async_callback(self._streams.stop)
-            self._task = asyncio.create_task(self._run(), name="keepers")
-            self._task.add_done_callback(self._ended)
+            stack.push_async_callback(self._accounts.stop)
+            self._resources.snapshots.tell(lambda snapshot: self._changed.set())
+            self._tasks = [asyncio.create_task(self._run(), name="keepers"), asyncio.create_task(self._revoke(), name="revoking")]
+            for task in self._tasks:
+                task.add_done_callback(self._ended)
             try:
                 yield
             finally:
                 self._stop.set()
-                await self._task
+                self._changed.set()
+                await asyncio.gather(*self._tasks)
 
     async def _run(self) -> None:
         registry = await self._resources.registry()
-        tools = Tools(registry, self._providers, self._streams, backbone_chart())
+        tools = Tools(registry, self._providers, self._streams, backbone_chart(), await self._resources.trusts())
         self._keepers = Keepers(self._look, self._leases, tools, self._pace)
         await self._keepers.run(self._stop)
+
+    async def _revoke(self) -> None:
+        revoking = Revoking(await self._resources.credentials(), await self._resources.trusts(), self._accounts)
+        while not self._stop.is_set():
+            self._changed.clear()
+            ours = self._keepers.ids if self._keepers else set()
+            await revoking.step(self._resources.snapshots.current, ours, int(time.time()))
+            await set_within(self._changed, REVOKE_EVERY_S)
 
     async def _look(self) -> World:
         snapshot = self._resources.snapshots.current

@@ -3,7 +3,7 @@
 import msgspec
 from fastapi import FastAPI
 
-from functions.registry_crud import backbones_api, clusters_api, commands_api, resolve_api, views
+from functions.registry_crud import backbones_api, clusters_api, commands_api, credentials_api, resolve_api, views
 from shared.domain.registry.spec import Chart
 from shared.domain.revisions import Stale
 from shared.edge.rest import rest_app
@@ -17,6 +17,7 @@ def api(resources: Resources, chart: Chart) -> FastAPI:
     app.add_exception_handler(Stale, stale_answer)
     clusters_api.add(app, resources)
     backbones_api.add(app, resources, chart)
+    credentials_api.add(app, resources)
     resolve_api.add(app, resources)
     commands_api.add(app, resources, chart)
     _, components = msgspec.json.schema_components(views.COMPONENTS, ref_template="#/components/schemas/{name}")

@@ -70,7 +70,9 @@ def _add_writes(app: FastAPI, resources: Resources, chart: Chart) -> None:
     )
     async def add_backbone(request: Request, caller: Caller) -> Response:
         value, reason = parse(await body_of(request, resources)), reason_of(request)
-        return written_answer(await handler.add_backbone(await resources.registry(), chart, caller, value, reason), caller, BACKBONES)
+        make_keys = (await resources.trusts()).make
+        written = await handler.add_backbone(await resources.registry(), chart, caller, value, reason, make_keys)
+        return written_answer(written, caller, BACKBONES)
 
     @app.put(
         ONE,

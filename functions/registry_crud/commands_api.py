@@ -57,7 +57,8 @@ async def _run(resources: Resources, chart: Chart, caller: Principal, event: Mes
     registry, reason = await resources.registry(), check_reason(body.reason, "/data/reason")
     guard = Guard(None if body.if_match is None else frozenset((body.if_match,)))
     if event.type == ADD:
-        return await handler.add_backbone(registry, chart, caller, body.backbone, reason)
+        make_keys = (await resources.trusts()).make
+        return await handler.add_backbone(registry, chart, caller, body.backbone, reason, make_keys)
     id = event.subject or ""
     if event.type == UPDATE:
         return await handler.update_backbone(registry, chart, caller, id, body.backbone, guard, reason)

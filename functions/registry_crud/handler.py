@@ -1,7 +1,7 @@
 """Backbones: declared, changed, removed, read. What isn't changed by a write makes no revision."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -17,6 +17,8 @@ from shared.domain.registry.shapes import SHARED, Backbone, Cluster, Event
 from shared.domain.registry.spec import Chart, spec_faults, values_faults
 from shared.domain.revisions import Guard, Stale
 from shared.ports import Registry
+
+MakeKeys = Callable[[str], Awaitable[bool]]
 
 TRIES = 20  # of a write that others come before
 STORAGE = "/spec/jetstream/storage"
@@ -39,13 +41,20 @@ async def read_backbone(registry: Registry, caller: Principal, id: str) -> Kept:
     return next(iter(found.values()))
 
 
-async def add_backbone(registry: Registry, chart: Chart, caller: Principal, value: Any, reason: str) -> Written:
-    """Declare a new one, under an id that nothing ever had. Raises Forbidden; NotProcessable with a pointer to every fault."""
+async def add_backbone(
+    registry: Registry, chart: Chart, caller: Principal, value: Any, reason: str, make_keys: MakeKeys | None = None
+) -> Written:
+    """Declare a new one, under an id that nothing ever had, with keys of its own where it is to have some.
+
+    Raises Forbidden; NotProcessable with a pointer to every fault.
+    """
     body = read_body(value, BackboneBody)
     org = owner(caller, body.org)
     registered = await registry.registered((org, SHARED))
     backbone = _declared(f"{body.name}-{secrets.token_hex(4)}", org, body)
     backbone = _checked(backbone, chart, caller, registered)
+    if make_keys is not None and _has_keys(backbone, registered):
+        await make_keys(backbone.id)  # before it is declared: a reconciler that finds none takes it for one that never has any
     return await registry.write(Change("backbone.add", backbone, 0), author(caller, org), reason)
 
 
@@ -104,6 +113,12 @@ async def list_events(registry: Registry, caller: Principal, id: str, limit: int
     if before is not None:
         return [], None
     raise NotFound(f"there is no backbone {id[:100]}")
+
+
+def _has_keys(backbone: Backbone, registered: Mapping[Place, Kept]) -> bool:
+    """Whether its servers are to let in users with tokens alone: those of this machine, where they are ours."""
+    cluster = cluster_of(backbone.org, backbone.cluster, registered)
+    return cluster is not None and cluster.provider == "local" and backbone.endpoint is None
 
 
 def _backbone(kept: Kept) -> Backbone:

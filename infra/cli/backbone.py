@@ -7,6 +7,7 @@ import httpx
 import typer
 
 from infra.cli import output
+from infra.cli.backbone_credentials import credentials
 from infra.cli.backbone_watch import watch
 from infra.cli.config_requests import because, only_if, scope
 from infra.cli.config_text import read
@@ -29,7 +30,8 @@ backbones = typer.Typer(no_args_is_help=True, help="Backbones: declare, change, 
 
 
 def register(app: typer.Typer) -> None:
-    """Add `backbone ls`, `add`, `update`, `rm` and `events`."""
+    """Add `backbone ls`, `add`, `update`, `rm`, `events` and `credentials`."""
+    backbones.command("credentials")(credentials)
     app.add_typer(backbones, name="backbone")
 
 

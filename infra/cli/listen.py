@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -16,15 +17,19 @@ import typer
 
 from functions.query.parameters import moment
 from infra.cli import output
+from infra.cli.agent import Agent, read_agent
 from infra.cli.connection import checked, connect, read_endpoints
 from shared.codec.json_text import is_json
 from shared.domain.errors import Malformed
 from shared.domain.names import check_org, check_pattern
+from shared.domain.registry.login import Login
 
 if TYPE_CHECKING:
     from shared.adapters.nats.listening import Heard, Wanted
 
 DATA_WIDTH = 400  # characters of a message's data in a line
+
+NOBODY = Agent(Login(), "", "", "", (), ())  # who listens without credentials of its own, and may do everything
 
 _DURABLE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -43,6 +48,9 @@ def listen(
     ] = None,
     count: Annotated[int | None, typer.Option(help="End after so many.", min=1)] = None,
     since: Annotated[str | None, typer.Option(help="Also what came from then on: 15m, 2h, 7d, or 2026-01-31T12:00:00Z.")] = None,
+    credentials: Annotated[
+        Path | None, typer.Option(help="A file of `switchboard backbone credentials`: as whom, and at which backbone, to listen.")
+    ] = None,
     all: Annotated[bool, typer.Option("--all", help="Also everything the backbone still has.")] = False,
     format: output.FormatOption = output.Format.TABLE,
 ) -> None:
@@ -51,16 +59,29 @@ def listen(
     Example: switchboard listen --subject agent-7
 
     Example: switchboard listen --topic 'orders.>' --durable billing -o json
+
+    Example: switchboard listen --credentials agent-7.creds
     """
-    from shared.adapters.nats.listening import Wanted, filter_subject  # not before it is needed: nats-py takes 0.1 s
+    from shared.adapters.nats.listening import Wanted  # not before it is needed: nats-py takes 0.1 s
 
     if durable is not None and not _DURABLE.fullmatch(durable):
         raise Malformed("--durable is 1 to 64 letters, digits, '-' and '_'")
     start = None if since is None else datetime.fromtimestamp(moment("since", since, time.time_ns() // 1000) / 1_000_000, UTC)
-    place = check_org(org) if org is not None else own_org()
     pattern = None if topic is None else check_pattern(topic)
-    wanted = Wanted(org=place, filter=filter_subject(place, subject, pattern), durable=durable, since=start, all=all)
-    url = os.environ.get("SWITCHBOARD_NATS_URL") or read_endpoints(os.environ)["nats"]
+    agent = NOBODY if credentials is None else read_agent(credentials)
+    place = agent.org or (check_org(org) if org is not None else own_org())
+    if org not in (None, place):
+        raise Malformed(f"--org: the credentials are of {place}")
+    wanted = Wanted(
+        org=place,
+        filter=f"sb.{place}.{agent.tail(subject, pattern)}",
+        durable=agent.durable(durable),
+        since=start,
+        all=all,
+        login=agent.login if credentials is not None else None,
+        inbox=agent.inbox,
+    )
+    url = os.environ.get("SWITCHBOARD_NATS_URL") or agent.server or read_endpoints(os.environ)["nats"]
     asyncio.run(_listen(url, wanted, count, json_line if format is output.Format.JSON else human_line))
 
 

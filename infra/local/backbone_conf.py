@@ -18,10 +18,11 @@ import yaml
 from infra.local.server import quoted
 from infra.local.state import write_private
 from shared.backbone_chart import FOLDER as CHART
-from shared.domain.registry.deploying import Deployment, Undeployed
+from shared.domain.registry.deploying import Deployment, ServerTrust, Undeployed
 
 NAME, DOMAIN, DIRECTORY = "sb-placeholder-name", "sb-placeholder-domain", "/sb-placeholder-directory"
 SECRET = "sb-placeholder-secret"
+ACCOUNT = "A" + "PLACEHOLDER".ljust(55, "A")
 KUBERNETES = "1.34.0"  # helm asks no cluster, and takes an old one for granted
 HELM_WITHIN = 600.0  # seconds: where this machine has no helm, the first time builds one
 FIND_HELM = Path(__file__).parents[1] / "render" / "helm"
@@ -30,9 +31,11 @@ Json = dict[str, Any]
 
 
 class Joined(NamedTuple):
-    """A hub as a leaf's configuration names it: URLs with their credentials."""
+    """A hub as a leaf's configuration names it: URLs, with a password where the hub asks for one; `by_file` where it asks for a token,
+    which is in remotes/<number>/creds then."""
 
     urls: tuple[str, ...]
+    by_file: bool = False
 
 
 class Renderer:
@@ -46,7 +49,9 @@ class Renderer:
     async def conf(self, wanted: Deployment, directory: Path, routes: Sequence[str], hubs: Sequence[Joined]) -> str:
         """The nats.conf of a deployment. `directory` has auth/auth.conf, `routes` are host:port of its servers. Raises Undeployed."""
         _check_here(wanted.values)
-        text = await self._rendered(placed(wanted.values, len(routes), hubs))
+        server = wanted.trust.server
+        text = await self._rendered(placed(wanted.values, len(routes), hubs, in_account=server is not None))
+        text = text.replace(ACCOUNT, "" if server is None else server.account)
         for number, route in enumerate(routes):
             text = text.replace(_route(number), route)
         for hub, joined in enumerate(hubs):
@@ -75,7 +80,16 @@ class Renderer:
         return self._helm
 
 
-def placed(values: Mapping[str, Any], servers: int, hubs: Sequence[Joined]) -> Json:
+def auth_conf(server: ServerTrust) -> str:
+    """What the servers of a backbone go by, as a part of nats.conf: tokens, and no secrets. What they are told later is in RESOLVER_DIR."""
+    known = "".join(f'  {account}: "{token}"\n' for account, token in server.accounts.items())
+    return (
+        f'operator: "{server.operator}"\nsystem_account: {server.system_account}\n'
+        f'resolver {{ type: full, dir: $RESOLVER_DIR, allow_delete: false, interval: "30s" }}\nresolver_preload {{\n{known}}}\n'
+    )
+
+
+def placed(values: Mapping[str, Any], servers: int, hubs: Sequence[Joined], *, in_account: bool = False) -> Json:
     """The values with placeholders for what differs between backbones of one sort."""
     own: Json = json.loads(json.dumps(values))
     own["jetstream"]["domain"] = DOMAIN
@@ -83,7 +97,10 @@ def placed(values: Mapping[str, Any], servers: int, hubs: Sequence[Joined]) -> J
     own["local"] = {"configDir": DIRECTORY, "routes": [_route(number) for number in range(servers)] if servers > 1 else []}
     if hubs:
         own["leafnodes"]["remotes"] = [
-            {"urls": [f"nats-leaf://{_remote(hub, place)}" for place in range(len(joined.urls))]} for hub, joined in enumerate(hubs)
+            {"urls": [f"nats-leaf://{_remote(hub, place)}" for place in range(len(joined.urls))]}
+            | ({"account": ACCOUNT} if in_account else {})
+            | ({"credentialsSecret": SECRET} if joined.by_file else {})
+            for hub, joined in enumerate(hubs)
         ]
     return own
 

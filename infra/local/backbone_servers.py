@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from infra.local import child
-from infra.local.backbone_conf import Joined, Renderer
+from infra.local.backbone_conf import Joined, Renderer, auth_conf
 from infra.local.child import Program
 from infra.local.nats import USER, binary
 from infra.local.state import State, open_state, write_private
@@ -64,14 +64,17 @@ class LocalBackbones:
         known = self._known.get(wanted.id)
         ports = self._ports(home, count, known)
         conf = await self._renderer.conf(
-            wanted, home.directory, [f"127.0.0.1:{each['route']}" for each in ports], [self._joined(hub) for hub in wanted.hubs if hub.urls]
+            wanted,
+            home.directory,
+            [f"127.0.0.1:{each['route']}" for each in ports],
+            [self._joined(wanted, hub) for hub in _reached(wanted)],
         )
         first = known is None
         servers = self._known.setdefault(wanted.id, Servers("", ports))
         drift = "" if first else await self._drift(home, servers)
         changed = servers.conf != conf
         if changed or drift or not (home.directory / "nats.conf").exists():
-            self._write(home, wanted.id, conf)
+            self._write(home, wanted, conf)
         await self._roll(home, servers, ports, again=changed or "nats.conf" in drift)
         servers.conf, servers.ports = conf, ports
         return Ensured(changed or bool(drift), drift)
@@ -117,19 +120,32 @@ class LocalBackbones:
         kept = [] if known is None else known.ports[:count]
         return kept + [{name: home.port(f"{name}-{number}") for name in PORTS} for number in range(len(kept), count)]
 
-    def _joined(self, hub: Hub) -> Joined:
-        """A hub of this machine is known here, with its password."""
+    def _joined(self, wanted: Deployment, hub: Hub) -> Joined:
+        """A hub of this machine is known here, with its password, unless it asks for a token."""
+        if hub.id in wanted.trust.hubs:
+            return Joined(tuple(urlsplit(url).netloc for url in hub.urls), by_file=True)
         if not (self._state.directory / hub.id).exists():
             raise Undeployed("NoHub", f"the hub {hub.id} isn't on this machine")
         password = self._home(hub.id).password("nats")
         return Joined(tuple(f"{USER}:{password}@{urlsplit(url).netloc}" for url in hub.urls))
 
-    def _write(self, home: State, id: str, conf: str) -> None:
-        password = json.dumps(home.password("nats"))
-        write_private(home.folder("auth") / "auth.conf", f"authorization {{ user: {USER}, password: {password} }}\n")
+    def _write(self, home: State, wanted: Deployment, conf: str) -> None:
+        auth, login = self._auth(home, wanted)
+        write_private(home.folder("auth") / "auth.conf", auth)
+        for number, hub in enumerate(_reached(wanted)):
+            if hub.id in wanted.trust.hubs:
+                write_private(home.folder("remotes", str(number)) / "creds", wanted.trust.hubs[hub.id].file())
         write_private(home.directory / "nats.conf", conf)
         self._credentials.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(self._credentials / id, f"{USER}:{home.password('nats')}\n")
+        write_private(self._credentials / wanted.id, login)
+
+    def _auth(self, home: State, wanted: Deployment) -> tuple[str, str]:
+        """Whom the servers let in, and how Switchboard's processes sign in: with a password where it has no keys, because it was declared
+        before there were any. What it holds is in the account of who signs in so, and stays there."""
+        if wanted.trust.server is not None:
+            return auth_conf(wanted.trust.server), wanted.trust.login.file()
+        password = home.password("nats")
+        return f"authorization {{ user: {USER}, password: {json.dumps(password)} }}\n", f"{USER}:{password}\n"
 
     async def _drift(self, home: State, servers: Servers) -> str:
         """What somebody else did: a server that ended, a configuration that isn't ours."""
@@ -178,6 +194,7 @@ class LocalBackbones:
     def _program(self, home: State, number: int, ports: dict[str, int]) -> Program:
         name = f"{home.directory.name}-{number}"
         environment = {"SERVER_NAME": name, "STORE_DIR": json.dumps(str(home.folder(f"server-{number}")))}
+        environment["RESOLVER_DIR"] = json.dumps(str(home.folder(f"server-{number}", "accounts")))
         environment |= {f"{part.upper()}_LISTEN": json.dumps(f"127.0.0.1:{port}") for part, port in ports.items()}
         command = (str(binary()), "-c", str(home.directory / "nats.conf"))
         return Program(name, command, home.directory, self._log(home.directory.name, number), lambda: True, environment)
@@ -191,6 +208,11 @@ class LocalBackbones:
             return str((await self._http.get(f"http://127.0.0.1:{monitor}/varz")).json()["version"])
         except (httpx.HTTPError, ValueError, KeyError):
             return None
+
+
+def _reached(wanted: Deployment) -> list[Hub]:
+    """The hubs that it is joined to."""
+    return [hub for hub in wanted.hubs if hub.urls]
 
 
 def _last_words(log: Path) -> str:

@@ -82,6 +82,13 @@ def on_leaf(subject: str) -> str:
     return f"sbg.{subject.removeprefix('sb.')}"
 
 
+def filter_tail(subject: str | None, topic: str | None) -> str:
+    """What follows `sb.<org>.` in the filter for a recipient and a topic pattern (`*` one token, `>` last for the rest); None: any."""
+    party = "*" if subject in (None, "*", ">") else subject_token(subject)
+    pattern = ">" if topic is None else ".".join(token if token in ("*", ">") else topic_tokens(token) for token in topic.split("."))
+    return f"{party}.{pattern}"
+
+
 def parse_nats_subject(text: str) -> tuple[str, str | None, str]:
     """Org, subject and topic of a subject that nats_subject() made. Raises ValueError on any other."""
     prefix, org, subject, topic = text.split(".", 3)

@@ -2,7 +2,8 @@
 
 from shared.ports.backbones import Backbones, Streams
 from shared.ports.config import ConfigDocuments, ConfigSource, ConfigStore, SnapshotKeeper
-from shared.ports.deploying import BackboneStreams, Leases, Provider
+from shared.ports.credentials import Credentials, Trusts
+from shared.ports.deploying import Accounts, BackboneStreams, Leases, Provider
 from shared.ports.feed import FeedReader, FeedWriter
 from shared.ports.log import LogQueue, LogReader, Publish, ReceivedLog, RelayLog, RelayWatch
 from shared.ports.receipts import Receipts
@@ -11,11 +12,13 @@ from shared.ports.store import Known, MessageStore
 from shared.ports.submit_lists import SubmitLists
 
 __all__ = [
+    "Accounts",
     "BackboneStreams",
     "Backbones",
     "ConfigDocuments",
     "ConfigSource",
     "ConfigStore",
+    "Credentials",
     "FeedReader",
     "FeedWriter",
     "Known",
@@ -33,4 +36,5 @@ __all__ = [
     "SnapshotKeeper",
     "Streams",
     "SubmitLists",
+    "Trusts",
 ]

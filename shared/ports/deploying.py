@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 
 from shared.domain.registry.deploying import Deployment, Ensured, Found
+from shared.domain.registry.login import Login
 from shared.domain.registry.reach import Reach
 from shared.domain.registry.streams import WantedStream
 
@@ -42,6 +43,19 @@ class Seen(NamedTuple):
 
     refused: str = ""
     streams: str = ""
+
+
+class Accounts(Protocol):
+    """What backbones' servers are told of accounts. There is one adapter: tests/integration/test_credentials.py."""
+
+    async def tell(self, reach: Reach, token: str, login: Login) -> str:
+        """Hand over an account's token; empty, or why it can't be. Whoever it says is to be refused is disconnected at once."""
+
+    def is_connected(self, id: str) -> bool:
+        """Whether the connection that the last token went over is still there: a server that was away may have missed the next."""
+
+    async def let_go(self, id: str) -> None:
+        """Disconnect from it."""
 
 
 class BackboneStreams(Protocol):

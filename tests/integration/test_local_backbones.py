@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import nats
@@ -17,6 +17,8 @@ import nats.js.errors
 import pytest
 
 from infra.local.child import birth
+from shared.adapters.nats.signing_in import options_of
+from shared.domain.registry.login import read_login
 from tests.integration.running_up import PRODUCT, RunningUp
 from tests.waiting import eventually_now
 
@@ -78,16 +80,23 @@ def pids(running: RunningUp, id: str) -> list[int]:
     return [int(json.loads(note.read_text())["pid"]) for note in sorted((running.state / "backbones" / "run").glob(f"{id}-*.json"))]
 
 
-def url_of(running: RunningUp, backbone: dict[str, Any]) -> list[str]:
-    credentials = (running.state / "backbones" / "credentials" / backbone["id"]).read_text().strip()
-    return [url.replace("nats://", f"nats://{credentials}@") for url in backbone["endpoint"].split(",")]
+class At(NamedTuple):
+    """Where a backbone is, and how Switchboard's own processes sign in."""
+
+    urls: list[str]
+    options: dict[str, Any]
 
 
-def subjects(url: list[str], stream: str) -> list[str]:
+def at_of(running: RunningUp, backbone: dict[str, Any]) -> At:
+    login = (running.state / "backbones" / "credentials" / backbone["id"]).read_text()
+    return At(backbone["endpoint"].split(","), options_of(read_login(login)))
+
+
+def subjects(at: At, stream: str) -> list[str]:
     """The subjects on a stream, in order."""
 
     async def asked() -> list[str]:
-        connection = await nats.connect(url)
+        connection = await nats.connect(at.urls, **at.options)
         try:
             manager = connection.jsm()
             state = (await manager.stream_info(stream)).state
@@ -99,9 +108,9 @@ def subjects(url: list[str], stream: str) -> list[str]:
     return asyncio.run(asked())
 
 
-def has_stream(url: list[str], stream: str) -> bool:
+def has_stream(at: At, stream: str) -> bool:
     async def asked() -> bool:
-        connection = await nats.connect(url)
+        connection = await nats.connect(at.urls, **at.options)
         try:
             await connection.jsm().stream_info(stream)
         except nats.js.errors.NotFoundError:
@@ -113,11 +122,11 @@ def has_stream(url: list[str], stream: str) -> bool:
     return asyncio.run(asked())
 
 
-def payload_and_copies(url: list[str]) -> tuple[int, int | None, int]:
+def payload_and_copies(at: At) -> tuple[int, int | None, int]:
     """The largest payload that the servers take; how many copies the org's stream is to have, and how many it has beside the leader's."""
 
     async def asked() -> tuple[int, int | None, int]:
-        connection = await nats.connect(url)
+        connection = await nats.connect(at.urls, **at.options)
         try:
             info = await connection.jsm().stream_info("sb-default")
             replicas = info.cluster.replicas if info.cluster else None
@@ -139,8 +148,22 @@ def sent(client: httpx.Client, id: str, subject: str, topic: str = "order.made")
 @contextmanager
 def agent(running: RunningUp, backbone: dict[str, Any], subject: str, *options: str) -> Iterator[Callable[[int], list[str]]]:
     """An agent that listens on a backbone of its own cluster, once it does: what gives the ids of the next events that it receives."""
-    arguments = ("listen", "--org", "default", "--subject", subject, "--durable", "agent", "-o", "json", *options)
-    environment = {"SWITCHBOARD_STATE_DIR": str(running.state), "SWITCHBOARD_NATS_URL": ",".join(url_of(running, backbone))}
+    login = running.state / "backbones" / "credentials" / backbone["id"]
+    arguments = (
+        "listen",
+        "--org",
+        "default",
+        "--subject",
+        subject,
+        "--durable",
+        "agent",
+        "--credentials",
+        str(login),
+        "-o",
+        "json",
+        *options,
+    )
+    environment = {"SWITCHBOARD_STATE_DIR": str(running.state), "SWITCHBOARD_NATS_URL": backbone["endpoint"]}
     process = subprocess.Popen(
         [sys.executable, "-m", "infra.cli.main", *arguments], env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -168,7 +191,7 @@ def test_global_message_is_in_every_cluster_once_and_a_local_one_stays_when_a_hu
     routes = [{"when": f'message.subject == "{name}-1"', "to": [f"cluster:{name}"]} for name in ("eu", "us")]
     routes.append({"when": 'message.subject == "all"', "to": ["global"]})
     client.put("/v1/config/org", json={"routes": routes}).raise_for_status()
-    at = {id: url_of(running, ready(client, id)) for id in (hub, eu, us)}
+    at = {id: at_of(running, ready(client, id)) for id in (hub, eu, us)}
 
     for number, subject in enumerate(("eu-1", "us-1", "all")):
         assert eventually_now(partial(sent, client, f"m{number}", subject), within=WITHIN)
@@ -213,7 +236,7 @@ def test_agents_of_all_clusters_hear_what_is_for_global_once_and_only_their_own_
     client.put("/v1/config/org", json={"routes": [*routes, {"when": 'message.topic == "all"', "to": ["global"]}]}).raise_for_status()
     backbones = {name: ready(client, id) for name, id in {"top": hub, **places}.items()}
     for name in places:  # the streams are there: agents listen to them from the beginning
-        eventually_now(partial(has_stream, url_of(running, backbones[name]), "sbg-default"), within=WITHIN)
+        eventually_now(partial(has_stream, at_of(running, backbones[name]), "sbg-default"), within=WITHIN)
     told = client.get("/v1/resolve", params={"topic": "all", "subject": "agent-7"}).raise_for_status().json()["backbones"]
     heard_at = {(one["backbone"], one["stream"]) for place in told for one in (place, *place["leaves"])}
     assert heard_at == {(hub, "sb-default"), *((id, "sbg-default") for id in places.values())}
@@ -243,14 +266,14 @@ def test_three_servers_are_one_cluster_and_roll_when_their_spec_changes(running:
     id = declared(client, "trio", "main", "local", replicas=3)
     first = ready(client, id)
     assert (first["status"]["servers"], len(first["endpoint"].split(","))) == (3, 3)
-    assert payload_and_copies(url_of(running, first)) == (4 * 1024**2, 3, 2)
+    assert payload_and_copies(at_of(running, first)) == (4 * 1024**2, 3, 2)
     before = pids(running, id)
     changed = client.put(f"/v1/backbones/{id}", json=first | {"spec": {"replicas": 3, "values": {"limits": {"maxPayload": "2MB"}}}})
     assert (changed.status_code, changed.json()["endpoint"]) == (202, first["endpoint"])
     ready(client, id)
     assert shown(client, id)["status"]["observed_generation"] == 2
     assert not set(before) & set(pids(running, id))
-    assert payload_and_copies(url_of(running, first)) == (2 * 1024**2, 3, 2)
+    assert payload_and_copies(at_of(running, first)) == (2 * 1024**2, 3, 2)
     assert client.delete(f"/v1/backbones/{id}").status_code == 202
     eventually_now(partial(is_gone, client, id), within=WITHIN)
     client.delete("/v1/clusters/trio").raise_for_status()

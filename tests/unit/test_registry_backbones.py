@@ -229,6 +229,8 @@ async def test_everything_is_described_when_openapi_is_asked(api: Api) -> None:
         *((path, method) for path in (CLUSTERS, BACKBONES) for method in ("get", "post")),
         *((path, method) for path in (CLUSTERS + "/{name}", BACKBONES + "/{id}") for method in ("get", "put", "delete")),
         (BACKBONES + "/{id}/events", "get"),
+        *((BACKBONES + "/{id}/credentials", method) for method in ("get", "post")),
+        (BACKBONES + "/{id}/credentials/{credential}", "delete"),
         ("/v1/resolve", "get"),
     }
     assert {"Spec", "Status", "BackboneBody", "ClusterBody", "Access"} <= document["components"]["schemas"].keys()

@@ -7,6 +7,7 @@ import msgspec
 
 from shared.adapters.memory.config_state import State, second
 from shared.adapters.memory.config_store import MemoryConfigStore
+from shared.adapters.memory.credentials import MemoryCredentials
 from shared.domain.registry.deciding import Change, Kept, Place, Written, decide
 from shared.domain.registry.shapes import Event, Status
 
@@ -16,8 +17,9 @@ KEPT_EVENTS = 1_000  # of one thing
 class MemoryRegistry:
     """Registry beside a MemoryConfigStore."""
 
-    def __init__(self, config: MemoryConfigStore) -> None:
+    def __init__(self, config: MemoryConfigStore, credentials: MemoryCredentials | None = None) -> None:
         self._config = config
+        self._credentials = credentials or MemoryCredentials(config)
         self._statuses: dict[Place, Status] = {}
         self._events: dict[Place, list[Event]] = {}
         self._number = 0
@@ -49,6 +51,7 @@ class MemoryRegistry:
         revision = await self._config.change(org, author, change.action, path, reason, write)
         if becomes is None:
             self._statuses.pop(change.place, None)
+            self._credentials.forget(path.partition("/")[2])
         self._note(change.place, Event(0, 0, revision, author, change.action, reason, change.message))
         status = self._statuses.get(change.place)
         return Written(kept and kept._replace(status=status), revision, created=found is None)

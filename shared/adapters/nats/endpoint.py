@@ -10,10 +10,12 @@ from contextlib import suppress
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from shared.adapters.nats.signing_in import options_of
 from shared.domain.registry.endpoints import check_address
+from shared.domain.registry.login import read_login
 from shared.domain.registry.reach import Reach
 
 LARGEST = 4096  # bytes of a credentials file
@@ -26,7 +28,7 @@ log = logging.getLogger(__name__)
 
 class Endpoint(NamedTuple):
     """`url` may name several servers, separated by commas. `domain` is the JetStream domain they must have, empty for any; `here`: they may
-    be on loopback. `credentials` are `user:password`, or a token."""
+    be on loopback. `credentials` are `user:password`, a token, or the text of a credentials file."""
 
     url: str
     domain: str = ""
@@ -39,8 +41,10 @@ class Endpoint(NamedTuple):
         return self.url.split(",")
 
     @property
-    def options(self) -> dict[str, str]:
+    def options(self) -> dict[str, Any]:
         """The credentials as nats-py takes them."""
+        if self.credentials.startswith(("-", "#")):
+            return options_of(read_login(self.credentials))
         user, found, password = self.credentials.partition(":")
         if found:
             return {"user": user, "password": password}
@@ -87,9 +91,12 @@ async def _addresses(name: str, port: int | None) -> list[IPv4Address | IPv6Addr
 def _credentials(path: Path) -> str:
     try:
         with path.open(encoding="utf-8") as file:
-            return file.read(LARGEST).strip()
+            text = file.read(LARGEST).strip()
+        if text.startswith(("-", "#")):
+            read_login(text)
+        return text
     except FileNotFoundError:
         return ""
-    except (OSError, UnicodeDecodeError) as error:
-        log.warning("the credentials of backbone %s can't be read: %s", path.name, getattr(error, "strerror", "not text"))
+    except (OSError, ValueError) as error:  # a file that isn't text is a ValueError, too
+        log.warning("the credentials of backbone %s can't be read: %s", path.name, getattr(error, "strerror", "neither text nor a login"))
         return ""

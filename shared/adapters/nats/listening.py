@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,9 +20,11 @@ from nats.js.errors import NotFoundError
 
 from shared.adapters.nats.connection import Connection
 from shared.adapters.nats.replies import Lost
+from shared.adapters.nats.signing_in import options_of
 from shared.adapters.nats.streams import MAX_BYTES, NOT_FOUND, ensure, stream_name
 from shared.domain.errors import Conflict, Unavailable
-from shared.domain.names import global_stream, on_leaf, subject_token, topic_tokens
+from shared.domain.names import filter_tail, global_stream, on_leaf
+from shared.domain.registry.login import Login
 
 PULL = 64  # messages asked for at once
 PULL_FOR = 5  # seconds until the server ends a pull that got nothing
@@ -39,7 +42,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What to listen to: messages on `filter` (`sb.<org>.<tail>`) of an org's stream, from now on, since a time, or all it has. The same
     tail of what hubs have is meant too.
 
-    A `durable` consumer is kept by the server under its name: it goes on where it was, whatever `since` and `all` say.
+    A `durable` consumer is kept by the server under its name: it goes on where it was, whatever `since` and `all` say. `login` is an
+    agent's where `inbox` is its prefix, and then it makes no streams.
     """
 
     org: str
@@ -47,6 +51,14 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     durable: str | None = None
     since: datetime | None = None
     all: bool = False
+    login: Login | None = None
+    inbox: str = ""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """How to sign in, as nats-py takes it."""
+        inbox = {"inbox_prefix": self.inbox.encode()} if self.inbox else {}
+        return inbox | ({} if self.login is None else options_of(self.login))
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -66,9 +78,7 @@ class Heard(msgspec.Struct, frozen=True):
 
 def filter_subject(org: str, subject: str | None, topic: str | None) -> str:
     """What to listen on for a recipient and a topic pattern (`*` one token, `>` last for the rest); None: any."""
-    party = "*" if subject in (None, "*") else subject_token(subject)
-    pattern = ">" if topic is None else ".".join(token if token in ("*", ">") else topic_tokens(token) for token in topic.split("."))
-    return f"sb.{org}.{party}.{pattern}"
+    return f"sb.{org}.{filter_tail(subject, topic)}"
 
 
 @dataclass
@@ -96,8 +106,9 @@ async def listen(url: str, wanted: Wanted, ready: Ready) -> AsyncGenerator[Heard
         connection = Connection()
         try:
             async with asyncio.timeout(None if begun else CONNECT_WITHIN):
-                await connection.open(url.split(","), "switchboard listen")
-            await ensure(connection, wanted.org, MAX_BYTES, asyncio.get_running_loop().time() + CONNECT_WITHIN, change=False)
+                await connection.open(url.split(","), "switchboard listen", **wanted.options)
+            if not wanted.inbox:
+                await ensure(connection, wanted.org, MAX_BYTES, asyncio.get_running_loop().time() + CONNECT_WITHIN, change=False)
             for heeded in both:
                 heeded.consumer = await _consumer(connection, wanted, heeded)
             if not begun:

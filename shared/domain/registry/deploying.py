@@ -1,12 +1,13 @@
 """From what is declared to what is to be installed: the chart's values of a backbone, the hubs it is a leaf of among them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 from shared.domain.errors import Fault
 from shared.domain.registry.deciding import Registered, cluster_of
+from shared.domain.registry.login import Login
 from shared.domain.registry.reach import GLOBAL
 from shared.domain.registry.shapes import Backbone, Cluster, Leaf, Spec, says_remotes
 from shared.domain.registry.spec import Chart, spec_faults, values_faults
@@ -31,6 +32,24 @@ class Hub(NamedTuple):
     urls: tuple[str, ...]
 
 
+class ServerTrust(NamedTuple):
+    """Whom the servers of a backbone believe: the operator's token, the accounts of `$SYS` and of all others, and both accounts' tokens.
+    None of it is secret."""
+
+    operator: str
+    system_account: str
+    account: str
+    accounts: Mapping[str, str]
+
+
+class Trust(NamedTuple):
+    """A backbone in operator mode: `login` is how Switchboard's processes sign in, `hubs` how it signs in to its hubs, by their ids."""
+
+    server: ServerTrust | None = None
+    login: Login = Login()
+    hubs: Mapping[str, Login] = {}
+
+
 class Deployment(NamedTuple):
     """One release: it is called by the backbone's id. `values` are the chart's, where they aren't its defaults."""
 
@@ -39,6 +58,7 @@ class Deployment(NamedTuple):
     spec: Spec
     values: Json
     hubs: tuple[Hub, ...] = ()
+    trust: Trust = Trust()
 
 
 class Ensured(NamedTuple):

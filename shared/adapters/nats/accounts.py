@@ -1,0 +1,72 @@
+"""Telling a backbone's servers of an account's new token: over their own account, and to all of a cluster at once."""
+
+import asyncio
+import json
+
+from nats.errors import Error
+
+from shared.adapters.nats.connection import Connection
+from shared.adapters.nats.endpoint import Endpoint, address_of
+from shared.adapters.nats.signing_in import options_of
+from shared.domain.registry.login import Login
+from shared.domain.registry.reach import Reach
+
+UPDATE = "$SYS.REQ.CLAIMS.UPDATE"
+WITHIN = 3.0  # seconds for one server: connecting, and its answer
+OK = 200
+
+
+class NatsAccounts:
+    """Accounts on NATS. A connection is kept for the next time: a revocation is not to wait for one."""
+
+    def __init__(self, name: str = "reconcile-backbones") -> None:
+        self._name = name
+        self._connections: dict[str, tuple[str, Connection]] = {}
+
+    async def stop(self) -> None:
+        """Disconnect from all."""
+        await asyncio.gather(*map(self.let_go, list(self._connections)))
+
+    async def let_go(self, id: str) -> None:
+        known = self._connections.pop(id, None)
+        if known is not None:
+            await known[1].close()
+
+    def is_connected(self, id: str) -> bool:
+        """Whether the connection that the last token went over is still there: a server that was away may have missed the next."""
+        known = self._connections.get(id)
+        return known is not None and known[1].live
+
+    async def tell(self, reach: Reach, token: str, login: Login) -> str:
+        try:
+            connection = await self._connected(reach, login)
+            answer = json.loads((await connection.request(UPDATE, token.encode(), timeout=WITHIN)).data)
+        except (OSError, TimeoutError, Error, ValueError) as error:
+            await self.let_go(reach.id)
+            return str(error) or "it does not answer"
+        if answer.get("data", {}).get("code") != OK:
+            return str(answer.get("error", answer.get("data", {})))[:300]
+        return ""
+
+    async def _connected(self, reach: Reach, login: Login) -> Connection:
+        """The connection to the endpoint as it is now. Raises OSError, TimeoutError or nats.errors.Error."""
+        known = self._connections.get(reach.id)
+        if known is not None and known[0] == reach.endpoint and known[1].live:
+            return known[1]
+        await self.let_go(reach.id)
+        endpoint = Endpoint(reach.endpoint, reach.domain, reach.here)
+        problem: Exception = OSError("it has no server")
+        for server in endpoint.servers:
+            connection = Connection()
+            try:
+                async with asyncio.timeout(WITHIN):
+                    url, hostname = await address_of(server, endpoint)
+                    options = options_of(login) | ({"tls_hostname": hostname} if url.startswith("tls:") else {})
+                    await connection.open([url], self._name, once=True, **options)
+            except (OSError, TimeoutError, Error) as error:
+                await connection.close()
+                problem = error
+                continue
+            self._connections[reach.id] = reach.endpoint, connection
+            return connection
+        raise problem

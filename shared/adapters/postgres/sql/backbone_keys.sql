@@ -1,0 +1,1 @@
+SELECT sealed FROM backbone_keys WHERE backbone = %(backbone)s

@@ -1,0 +1,58 @@
+"""The keys of one backbone, all made of one secret of its own: who signs, and the tokens of those who connect.
+
+An operator stands over two accounts: the servers' own (`$SYS`), and the one that everybody else is in. Users of that one are Switchboard's
+processes and the backbone's leaves, who may do everything in it, and agents, whose tokens another key of the account signs: one with a
+scope, which says what an agent may do (shared/domain/registry/agents.py).
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+from shared.domain.registry.agents import PUBLISH, ROLE, SUBSCRIBE
+from shared.domain.registry.deploying import ServerTrust
+from shared.domain.registry.login import Login
+from shared.trust import claims
+from shared.trust.nkeys import NKey
+from shared.trust.sealing import derived
+
+BORN = 1_700_000_000  # when tokens that never change say they were issued: whatever is pushed later is newer
+SYSTEM_S = 3600  # how long the reconciler's token for `$SYS` is good
+
+
+class BackboneTrust:
+    """What is signed for a backbone. `master` is the secret, 32 bytes."""
+
+    def __init__(self, backbone: str, master: bytes) -> None:
+        self.backbone = backbone
+        self.master = master
+        self.operator = NKey("operator", derived(master, "operator"))
+        self.account, self.agents, self.system = (NKey("account", derived(master, one)) for one in ("account", "agents", "system"))
+
+    @cached_property
+    def server(self) -> ServerTrust:
+        """What its servers go by. None of it is secret."""
+        operator = claims.signed(claims.operator_claims(self.system.public), self.operator, self.operator.public, self.backbone, BORN)
+        system = claims.signed(claims.account_claims(jetstream=False), self.operator, self.system.public, "SYS", BORN)
+        accounts = {self.system.public: system, self.account.public: self.account_token({}, BORN)}
+        return ServerTrust(operator, self.system.public, self.account.public, accounts)
+
+    def account_token(self, revoked: Mapping[str, int], issued: int) -> str:
+        """The account's, which says whose tokens are good for nothing."""
+        scope = claims.scope(self.agents.public, ROLE, PUBLISH, SUBSCRIBE)
+        wanted = claims.account_claims(jetstream=True, scopes=[scope], revoked=revoked)
+        return claims.signed(wanted, self.operator, self.account.public, self.backbone, issued)
+
+    def login(self, name: str) -> Login:
+        """How somebody who may do everything in the account signs in: Switchboard's processes, or a leaf by its id."""
+        user = NKey("user", derived(self.master, f"user {name}"))
+        return Login(claims.signed(claims.user_claims(self.account.public), self.account, user.public, name, BORN), user.seed)
+
+    def system_login(self, now: int) -> Login:
+        """How the reconciler signs in to `$SYS`, for an hour."""
+        user = NKey("user", derived(self.master, "system user"))
+        token = claims.signed(claims.user_claims(self.system.public), self.system, user.public, "reconcile", now, now + SYSTEM_S)
+        return Login(token, user.seed)
+
+    def agent_token(self, user: NKey, name: str, tags: Sequence[str], issued: int, expires: int) -> str:
+        """An agent's."""
+        return claims.signed(claims.scoped_user_claims(self.account.public, tags), self.agents, user.public, name, issued, expires)
