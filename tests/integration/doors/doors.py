@@ -71,6 +71,13 @@ class Door(Protocol):
         """The receipts of these events, sent one after the other and all at once."""
 
 
+class TakesArrays(Door, Protocol):
+    """A door where many events may be one array."""
+
+    async def send_array(self, events: Sequence[bytes]) -> list[Receipt]:
+        """The receipts of these events, sent as one array."""
+
+
 class Http:
     """POST /v1/events: events that stand in an array go in batches, others alone."""
 
@@ -94,7 +101,10 @@ class Http:
                 waiting = []
         return receipts + await self._batch(waiting)
 
-    async def _batch(self, events: list[bytes]) -> list[Receipt]:
+    async def send_array(self, events: Sequence[bytes]) -> list[Receipt]:
+        return await self._batch(events)
+
+    async def _batch(self, events: Sequence[bytes]) -> list[Receipt]:
         if not events:
             return []
         answer = await self._client.post("/v1/events", headers=BATCH, content=b"[" + b",".join(events) + b"]")
@@ -144,6 +154,15 @@ class Socket:
             sending = asyncio.create_task(send())
             answers = [json.loads(await socket.recv()) for _ in events]
             await sending
+        return self._read(answers)
+
+    async def send_array(self, events: Sequence[bytes]) -> list[Receipt]:
+        async with self._open() as socket, asyncio.timeout(WITHIN):
+            await socket.send(b"[" + b",".join(events) + b"]", text=True)
+            found: list[Receipt] = json.loads(await socket.recv())["receipts"]
+        return found
+
+    def _read(self, answers: list[dict[str, Any]]) -> list[Receipt]:
         return [answer["data"] if "data" in answer else answer["receipts"][0] for answer in answers]
 
 

@@ -31,11 +31,19 @@ class Lists:
 
     async def send(self, events: Sequence[bytes]) -> list[Receipt]:
         """What is told of each: its receipt where it can say where it wants one, else its rejection; else what the log has of it."""
+        return await self._send(events, False)
+
+    async def send_array(self, events: Sequence[bytes]) -> list[Receipt]:
+        """The same, of one array of them."""
+        return await self._send(events, True)
+
+    async def _send(self, events: Sequence[bytes], as_array: bool) -> list[Receipt]:
         place = f"{self._receipts}:{uuid4().hex}"
         await self._client.delete(self._rejected)  # of tests before
         elements = [with_replyto(event, place) for event in events]
-        for start in range(0, len(elements), AT_ONCE):
-            await self._client.lpush(self._submit, *elements[start : start + AT_ONCE])
+        pushed = [b"[" + b",".join(elements) + b"]"] if as_array else elements
+        for start in range(0, len(pushed), AT_ONCE):
+            await self._client.lpush(self._submit, *pushed[start : start + AT_ONCE])
         await eventually(self._settled, within=WITHIN)
         receipts = deque(map(json.loads, await self._client.lrange(place, 0, -1)))
         rejected = deque(map(json.loads, await self._client.lrange(self._rejected, 0, -1)))

@@ -5,15 +5,17 @@ million events, and a quarter of an hour.
 """
 
 import itertools
+from typing import cast
 
 import pytest
 
 from tests.corpus import SINGLE, STRUCTURED, Case
-from tests.integration.doors.doors import DOORS, House, Receipt, doors_of
+from tests.integration.doors.doors import DOORS, House, Receipt, TakesArrays, doors_of
 
 CASES = [case for case in SINGLE if case.content_type == STRUCTURED and not case.headers]
 TOGETHER = 8
 GOOD = 1_000
+IN_ARRAYS = [case for case in CASES if case.status == 400 and case.pointer and len(case.body) < 10_000]  # the array is none without these
 ADDRESSED = frozenset(("type too long to be a topic",))  # at a door whose address says the topic, the type is none
 ADDRESSING = ("nats", "nats submit")
 TAKE_ARRAYS = ("switchboard.events.v1", "redis")
@@ -42,6 +44,25 @@ async def test_neighbours_are_logged_and_each_fault_is_named_when_some_are_bad(h
     for some in thirds:
         for case, receipt in zip(cases, some, strict=True):
             _check(case, receipt, name)
+    assert house.healthy()
+
+
+@pytest.mark.parametrize("first", range(0, len(IN_ARRAYS), 20))
+@pytest.mark.parametrize("name", ["http", *TAKE_ARRAYS])
+async def test_neighbours_in_an_array_are_logged_and_each_fault_is_named_when_some_are_bad(house: House, name: str, first: int) -> None:
+    cases = IN_ARRAYS[first : first + 20]
+    bad, half = [case.body for case in cases], (GOOD - 3 * len(cases)) // 2
+    events = [*bad, *(good() for _ in range(half)), *bad, *(good() for _ in range(half)), *bad]
+    async with doors_of(house, house.front.key, name) as (door,):
+        receipts = await cast("TakesArrays", door).send_array(events)
+    assert len(receipts) == len(events)
+    for place, receipt in enumerate(receipts):
+        nth = place % (len(bad) + half)
+        if nth < len(bad):
+            _check(cases[nth], receipt, name)
+        else:
+            assert (receipt["status"], receipt["duplicate"]) == ("accepted", False)
+    assert len({one["id"] for one in receipts if one["status"] == "accepted"}) == 2 * half
     assert house.healthy()
 
 

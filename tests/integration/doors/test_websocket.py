@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import zlib
 from contextlib import suppress
 from typing import Any
 from uuid import uuid4
@@ -198,6 +199,18 @@ async def test_compression_is_declined_when_the_client_offers_it(front: FrontPro
         assert socket.protocol.extensions == []
         await socket.send(text(event()))
         assert [one["status"] for one in await receipts(socket)] == ["accepted"]
+
+
+async def test_compressed_frame_closes_its_sender_alone_when_compression_is_off(front: FrontProcess) -> None:
+    """A deflate bomb: a kilobyte for a megabyte. RFC 6455, 5.2: RSV1 means nothing where no extension was agreed on."""
+    plain = Frame(Opcode.TEXT, zlib.compress(b" " * 1024 * 1024, wbits=-15)).serialize(mask=True)
+    bomb = bytes((plain[0] | 0x40,)) + plain[1:]  # RSV1
+    async with opened(front) as good, opened(front) as bombing:
+        bombing.transport.write(bomb)
+        assert await closed(bombing) == 1002
+        await good.send(text(event()))
+        assert [one["status"] for one in await receipts(good)] == ["accepted"]
+    assert front.ready()
 
 
 async def test_text_that_is_no_utf8_is_named_and_its_neighbours_are_taken(front: FrontProcess) -> None:

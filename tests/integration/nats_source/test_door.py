@@ -102,6 +102,26 @@ async def test_nothing_is_sent_when_the_reply_subject_is_not_in_the_orgs_inbox(a
     assert stream.state.messages == 2  # the request, which nobody could be told of, was not taken
 
 
+async def test_only_its_sender_is_cut_off_when_a_payload_is_larger_than_the_server_takes(agent: Agent, door: Door) -> None:
+    """As large as the server takes is more than any door reads: a refusal. A byte more ends the connection that it comes on."""
+    largest = agent.client.max_payload
+    refused = await agent.ask("orders", b" " * (largest - 8))  # the server counts what it says of the headers, too
+    assert (refused["status"], refused["problem"]["status"], refused["problem"]["rule"]) == ("blocked", 413, "size")
+    async with connected(door.nats, door.org) as sending:
+        gone = asyncio.Event()
+        sending.client._max_payload = 2 * largest  # the client would not send it otherwise
+
+        async def cut_off() -> None:
+            gone.set()
+
+        sending.client._disconnected_cb = cut_off
+        await sending.client.publish(f"submit.{agent.org}.orders", b" " * (largest + 1))
+        async with asyncio.timeout(30):
+            await gone.wait()
+    assert (await agent.ask("orders", event("after")))["status"] == "accepted"
+    assert door.service.ready()
+
+
 async def test_two_orgs_have_a_message_each_when_they_send_the_same_id(agent: Agent, door: Door) -> None:
     await new_key(door.database, f"{door.org}-b")
     async with connected(door.nats, f"{door.org}-b") as other:
