@@ -29,6 +29,7 @@ from shared.edge.logs import log_request, requests
 from shared.edge.metrics import Counters
 from shared.edge.principals import Principals
 from shared.edge.problems import RETRIED, NotAllowed, answer_problem, problem_headers, retry_after
+from shared.edge.vouched import BYTES as VOUCHED_BYTES
 from shared.edge.vouched import PROOF, Vouched
 from shared.edge.whole import Head, response
 
@@ -79,6 +80,7 @@ class Door:
         self._principals = principals
         self._counters = counters
         self._flight = flight
+        self._unproven = Flight(max_bytes=VOUCHED_BYTES)  # bodies of who may be anybody, while they come
         self._vouched = vouched
         self._cluster = cluster
         self._webhook_origins = webhook_origins
@@ -101,7 +103,7 @@ class Door:
         try:
             try:
                 principal, limit = self._admit(fields, scope)
-                body = await read_body(receive, limit, self._flight, self._deadlines)
+                body = await read_body(receive, limit, self._unproven if self._is_vouched(fields) else self._flight, self._deadlines)
                 unread = False
                 decoded, size = self._decode(fields, headers, principal, body), len(body)
                 del body
@@ -153,7 +155,7 @@ class Door:
         authorization = fields.get(b"authorization")
         if authorization is not None:
             principal = self._principals.of(authorization)
-        elif PROOF in fields and self._vouched is not None:
+        elif self._vouched is not None and PROOF in fields:
             principal = self._vouched.principal(scope["headers"])
         else:
             principal = self._principals.of_request(scope)
@@ -168,7 +170,7 @@ class Door:
             raise flight.overloaded()
         trace = trace_of(headers) if b"traceparent" in fields else None
         context = Context(principal.org, "http", principal.name, time_ns() // 1000, self._principals.revision, trace)
-        if PROOF in fields and self._vouched is not None and b"authorization" not in fields:
+        if self._vouched is not None and self._is_vouched(fields):
             decoded = decode_http(fields.get(b"content-type"), self._vouched.rest(headers), body, context)
             self._vouched.check(headers, decoded)
             return decoded
@@ -189,6 +191,10 @@ class Door:
         if b"prefer" in fields and wants_reply(fields[b"prefer"]):
             return self._reply(outcomes)
         return _one_answer(outcomes[0]) if decoded.single else _batch_answer(outcomes)
+
+    def _is_vouched(self, fields: dict[bytes, bytes]) -> bool:
+        """Whether a source is to speak for the sender."""
+        return PROOF in fields and self._vouched is not None and b"authorization" not in fields
 
     def _reply(self, outcomes: Sequence[Outcome]) -> Answer:
         try:

@@ -5,7 +5,7 @@ Any number may work at once, and beside the stages: the log keeps the first verd
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from typing import Protocol
 
 from shared.domain.errors import SwitchboardError, Unavailable
@@ -42,36 +42,38 @@ class Latecomers:
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; what is under way is finished."""
         while not stop.is_set():
-            if await self._step_or_note():
-                continue
+            await self._step_or_note(stop)
             await set_within(stop, min(LOOK_S * 2.0**self._failures, LONGEST_PAUSE_S))
 
-    async def step(self) -> bool:
-        """Judge and publish what is late; whether there may be more at once. Raises Unavailable where a part of it can't be judged now."""
-        late = await self._log.overdue(self._late_s, AT_ONCE)
-        if not late:
-            return False
-        old = {received.record_id for received in await self._log.overdue(NO_CONFIG_AFTER_S, AT_ONCE)}
+    async def step(self, stop: asyncio.Event | None = None) -> None:
+        """Judge and publish what is late now, until `stop` is set. Raises what a part of it failed with: that waits, nothing behind it."""
+        failure: BaseException | None = None
+        skip = 0  # of what can't be judged now, or was before and is there all the same
+        while not (stop and stop.is_set()) and (late := await self._log.overdue(self._late_s, AT_ONCE, skip)):
+            old = await self._log.overdue(NO_CONFIG_AFTER_S, AT_ONCE, skip)
+            told = await self._judge(late, {each.record_id for each in old})
+            skip += sum(not isinstance(each, Settled) or each.outcome in ("kept", "gone") for each in told)
+            failure = failure or next((each for each in told if isinstance(each, BaseException)), None)
+        if failure is not None:
+            raise failure
+
+    async def _judge(self, late: list[Received], old: Set[bytes]) -> list[Settled | BaseException]:
+        """Judge and publish these; what became of each."""
         told = await asyncio.gather(*(self._rule(each, now=each.record_id in old) for each in late), return_exceptions=True)
         settled = [each for each in told if isinstance(each, Settled)]
         entries = [each.entry for each in settled if each.outcome == "new" and each.entry is not None]
         self.judged += sum(each.outcome == "new" for each in settled)
         if entries:
             await self._publish(entries)
-        for error in told:
-            if isinstance(error, BaseException):
-                raise error
-        return len(late) == AT_ONCE
+        return told
 
-    async def _step_or_note(self) -> bool:
+    async def _step_or_note(self, stop: asyncio.Event) -> None:
         try:
-            more = await self.step()
+            await self.step(stop)
             self._failures = 0
-            return more
         except Exception as error:
             self._failures += 1
             if not isinstance(error, SwitchboardError):
                 log.exception("judging what is late failed, and is tried again")
             elif self._failures == 1:
                 log.warning("what was received and not judged waits: %s", error.detail if isinstance(error, Unavailable) else error)
-            return False

@@ -16,6 +16,8 @@ from shared.domain.sink_proof import read_grants, read_principal, verify_message
 from shared.edge.asgi import Header
 from shared.edge.principals import Snapshots
 
+BYTES = 16 * 1024 * 1024  # of bodies at once whose proof can't be checked yet, since they are not whole
+FORMATS = b"application/cloudevents"  # of structured mode and of batches: a proof is of one event in binary mode
 PRINCIPAL, GRANTS, PROOF = b"ce-sbprincipal", b"ce-sbgrants", b"ce-sbproof"
 OWN = frozenset((PRINCIPAL, GRANTS, PROOF))
 
@@ -28,10 +30,13 @@ class Vouched:
         self._keys: Sequence[bytes] = ()
 
     def principal(self, headers: Sequence[Header]) -> Principal:
-        """Whom the event is said to be from: not proven yet. Raises Unauthenticated where config knows no such principal.
+        """Whom the event is said to be from: not proven yet. Raises Unauthenticated where config knows no such principal, or where it can't
+        be one event in binary mode: nothing larger is read and decoded for who may be anybody.
 
         One of a token is not in config, but its issuer is.
         """
+        if any(name == b"content-type" and value[: len(FORMATS)].lower() == FORMATS for name, value in headers):
+            raise Unauthenticated("a source's proof (sbproof) is of one event in binary mode")
         org, name = read_principal(_text(headers, PRINCIPAL))
         snapshot, along = self._snapshots.current, _grants_along(headers)
         issuer, slash, _ = name.partition("/")

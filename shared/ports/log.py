@@ -70,8 +70,8 @@ class ReceivedLog(Protocol):
         own. A verdict is kept for 5 minutes.
         """
 
-    async def overdue(self, older_than_s: float, limit: int) -> list[Received]:
-        """Those that have waited longer than that, the oldest first."""
+    async def overdue(self, older_than_s: float, limit: int, skip: int = 0) -> list[Received]:
+        """Those that have waited longer than that, the oldest first; of each shard the first `skip` are left out."""
 
     async def first(self, entry: Entry) -> Message | None:
         """The message that a `conflict` is in conflict with, while its flush is in the log."""

@@ -35,6 +35,8 @@ class ReceivedLogConformance:
         assert {entered.outcome for entered in await received.receive(records)} == {"new"}
         assert await received.overdue(0, 100) == records
         assert await received.overdue(0, 3) == records[:3]
+        assert await received.overdue(0, 3, 18) == records[18:]
+        assert await received.overdue(0, 3, 20) == []
         assert await received.overdue(60, 100) == []
 
     async def test_same_event_waits_once_when_it_comes_again(self, received: ReceivedLog) -> None:

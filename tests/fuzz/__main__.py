@@ -4,6 +4,7 @@ What breaks a target is shown as small as hypothesis finds it: put it into REGRE
 """
 
 import argparse
+import logging
 import sys
 import time
 import traceback
@@ -54,6 +55,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=SECONDS, help="for each target")
     parser.add_argument("--only", default=",".join(TARGETS), help="targets, with commas between")
     wanted = parser.parse_args()
+    logging.disable(logging.CRITICAL)  # what a decoder says of each input
     names = [name.strip() for name in wanted.only.split(",")]
     if unknown := [name for name in names if name not in TARGETS]:
         parser.error(f"no target {', '.join(unknown)}; there are {', '.join(TARGETS)}")

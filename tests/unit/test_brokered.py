@@ -11,7 +11,7 @@ import pytest
 
 from functions.check_constraints.ruling import Judge
 from functions.ingest.receiving import Receiving
-from functions.logger.latecomers import Latecomers
+from functions.logger.latecomers import AT_ONCE, Latecomers
 from functions.route.handler import Route
 from functions.route.logged import Logged
 from shared import receipts
@@ -225,6 +225,19 @@ async def test_others_are_judged_when_the_revision_of_one_is_not_to_be_had_and_i
     parts.now += 60
     await parts.relay.step()
     assert [(entry.message.event_id, entry.revision) for entry in parts.published] == [("e2", 2), ("e1", 2)]
+
+
+async def test_those_behind_are_judged_when_as_many_as_are_looked_at_can_not_be() -> None:
+    """The oldest hundred were looked at, and nothing else for as long as they could not be judged."""
+    parts = Parts(1)
+    await parts.ingest.submit([message(f"e{number}") for number in range(AT_ONCE + 10)], TESTER)
+    for record_id, (lost, since) in list(parts.log.waiting.items())[: AT_ONCE + 5]:
+        parts.log.waiting[record_id] = Received(record_id, msgspec.structs.replace(lost.message, revision=7)), since
+    parts.now += 6
+    with pytest.raises(Unavailable):
+        await parts.relay.step()
+    assert parts.relay.judged == 5
+    assert len(parts.log.waiting) == AT_ONCE + 5
 
 
 async def test_relay_goes_on_when_it_could_not_be_done(parts: Parts) -> None:

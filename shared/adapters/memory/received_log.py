@@ -44,10 +44,10 @@ class MemoryReceivedLog:
             self._queue.attempts.append(ruling.record)
         return self._decided(ruling, Settled("new", ruling.kept))
 
-    async def overdue(self, older_than_s: float, limit: int) -> list[Received]:
+    async def overdue(self, older_than_s: float, limit: int, skip: int = 0) -> list[Received]:
         """See ReceivedLog.overdue."""
         now = self._clock()
-        return [record for record, since in self.waiting.values() if now - since >= older_than_s][:limit]
+        return [record for record, since in self.waiting.values() if now - since >= older_than_s][skip : skip + limit]
 
     async def first(self, entry: Entry) -> Message | None:
         """See ReceivedLog.first."""

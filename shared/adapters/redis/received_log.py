@@ -68,9 +68,9 @@ class RedisReceivedLog:
         (settled,) = await self._shards[self._shard(ruling.message)].ruling.ask([ruling])
         return settled
 
-    async def overdue(self, older_than_s: float, limit: int) -> list[Received]:
+    async def overdue(self, older_than_s: float, limit: int, skip: int = 0) -> list[Received]:
         """See ReceivedLog.overdue."""
-        return [received for shard in self._shards for received in await shard.overdue(older_than_s, limit)]
+        return [received for shard in self._shards for received in await shard.overdue(older_than_s, limit, skip)]
 
     async def first(self, entry: Entry) -> Message | None:
         """See ReceivedLog.first."""
@@ -97,9 +97,9 @@ class _Shard:
         for link in (self._in, self._out, self._reader):
             await link.close()
 
-    async def overdue(self, older_than_s: float, limit: int) -> list[Received]:
+    async def overdue(self, older_than_s: float, limit: int, skip: int = 0) -> list[Received]:
         """See ReceivedLog.overdue."""
-        (packed,) = await self._reading.ask([("overdue", int(older_than_s * 1e6), limit, MOST_BYTES)])
+        (packed,) = await self._reading.ask([("overdue", int(older_than_s * 1e6), limit, MOST_BYTES, skip)])
         return [_read(each) for each in packed]
 
     async def first(self, entry: Entry) -> Message | None:

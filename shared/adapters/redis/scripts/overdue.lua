@@ -1,14 +1,15 @@
 #!lua flags=allow-oom
 -- Received messages that have waited too long for their verdict, the oldest first. Reads only.
--- KEYS[1] the shard's prefix; ARGV[1] microseconds after which; ARGV[2] records and ARGV[3] bytes to read at most: one whatever its size
+-- KEYS[1] the shard's prefix; ARGV[1] microseconds after which; ARGV[2] records and ARGV[3] bytes to read at most: one whatever its size;
+-- ARGV[4] how many of the oldest to leave out
 -- Answers the packed records. What waits since a time to come was logged before the clock went back: nobody knows how long ago.
 
 local prefix, room = KEYS[1], tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local waiting = prefix .. 'received'
-local found = redis.call('ZRANGEBYSCORE', waiting, '-inf', string.format('%.0f', now - ARGV[1]), 'LIMIT', 0, ARGV[2])
-if #found == 0 then found = redis.call('ZRANGEBYSCORE', waiting, '(' .. string.format('%.0f', now), '+inf', 'LIMIT', 0, ARGV[2]) end
+local found = redis.call('ZRANGEBYSCORE', waiting, '-inf', string.format('%.0f', now - ARGV[1]), 'LIMIT', ARGV[4], ARGV[2])
+if #found == 0 then found = redis.call('ZRANGEBYSCORE', waiting, '(' .. string.format('%.0f', now), '+inf', 'LIMIT', ARGV[4], ARGV[2]) end
 local packed = {}
 for _, record in ipairs(found) do
   local value = redis.call('HGET', prefix .. 'receiving', record)
