@@ -8,13 +8,16 @@ from typing import NamedTuple
 
 import msgspec
 
-from shared.domain.errors import Conflict, NotProcessable
+from shared.domain.errors import Conflict, Fault, NotProcessable
 
 GLOBAL_ORG = ""  # whose the document `global` is
 GLOBAL = "global"  # its path
 
 MAX_DOCUMENTS = 1_000  # of an org
 MAX_ORG_BYTES = 8 * 1024 * 1024  # of all documents of an org
+MAX_PRINCIPALS = 10_000  # of an org: every process has those of all orgs in memory, as it has their keys
+MAX_GRANTS_BYTES = 8 * 1024 * 1024  # of all grants of an org
+MAX_KEYS = 20_000  # of an org
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -112,6 +115,24 @@ def check_bounds(documents: Mapping[str, int]) -> None:
         raise NotProcessable(f"an org has at most {MAX_DOCUMENTS} documents", rule="document")
     if sum(documents.values()) > MAX_ORG_BYTES:
         raise NotProcessable(f"the documents of an org have at most {MAX_ORG_BYTES} bytes together", rule="document")
+
+
+class Held(NamedTuple):
+    """How many principals and keys an org has, and how many bytes all their grants take as JSON."""
+
+    principals: int
+    grants_bytes: int
+    keys: int
+
+
+def check_held(before: Held, now: Held) -> None:
+    """Raise NotProcessable where an org has more than it may have, and more than before: less is always possible."""
+    bounds = (MAX_PRINCIPALS, MAX_GRANTS_BYTES, MAX_KEYS)
+    names = (("name", "principals"), ("/grants", "bytes of grants"), ("name", "keys"))
+    for was, count, most, (pointer, name) in zip(before, now, bounds, names, strict=True):
+        if count > most and count > was:
+            detail = f"an org has at most {most} {name}"
+            raise NotProcessable(detail, rule="principals", faults=[Fault(pointer, detail)])
 
 
 def check_expected(wanted: Write, now: Mapping[str, int]) -> None:

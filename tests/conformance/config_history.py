@@ -96,6 +96,34 @@ class ConfigHistoryConformance:
         await config.write_documents(org, put("topics/1", None), "me")
         assert await config.write_documents(org, put("topics/2", b"1"), "me") == (await config.snapshot()).revision
 
+    async def test_org_has_no_more_principals_and_keys_than_its_bounds_and_may_always_have_fewer(
+        self, config: ConfigStore, org: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        names = tuple(Grant("publish", (f"orders.{n}",)) for n in range(20))
+        for name in ("one", "two", "three"):
+            await config.put_principal(Principal(name, org, names), "me")
+        made = [(await config.create_key(org, "one", "me"))[0] for _ in range(3)]
+        monkeypatch.setattr(revisions, "MAX_PRINCIPALS", 2)
+        monkeypatch.setattr(revisions, "MAX_KEYS", 2)
+        monkeypatch.setattr(revisions, "MAX_GRANTS_BYTES", 100)
+        before = await config.current()
+        for change in (
+            config.put_principal(Principal("four", org, ()), "me"),
+            config.put_principal(Principal("one", org, (*names, Grant("read"))), "me"),
+            config.create_key(org, "two", "me"),
+        ):
+            with pytest.raises(NotProcessable):
+                await change
+        assert await config.current() == before
+        await config.put_principal(Principal("one", org, names[:1]), "me")
+        assert await config.delete_key(org, "one", made[0], "me")
+        assert await config.delete_key(org, "one", made[1], "me")
+        await config.create_key(org, "two", "me")
+        await config.put_principal(Principal("one", f"{org}2", names[:1]), "me")
+        assert await config.delete_principal(org, "three", "me")
+        assert await config.delete_principal(org, "two", "me")
+        await config.put_principal(Principal("four", org, ()), "me")
+
     async def test_no_message_is_judged_by_too_many_rules_when_they_are_written_at_once(self, config: ConfigStore, org: str) -> None:
         policies = [{"name": f"p{n}", "when": "false"} for n in range(64)]
         text = json.dumps({"policies": policies}).encode()

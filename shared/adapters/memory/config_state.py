@@ -14,7 +14,7 @@ from shared.domain.principal import Principal
 from shared.domain.registry.deciding import Kept, Place
 from shared.domain.registry.reach import reaches
 from shared.domain.registry.shapes import encode
-from shared.domain.revisions import Change, Document, OrgState
+from shared.domain.revisions import Change, Document, Held, OrgState
 from shared.domain.sessions import named_by
 from shared.domain.snapshot import Snapshot, standing
 from shared.domain.token_issuer import Issuer
@@ -61,6 +61,11 @@ class State(NamedTuple):
     def is_ruled(self) -> bool:
         """Whether a system admin that may do everything can sign in."""
         return any(rules_all(self.principals[key.org, key.name][0]) for key in self.keys.values())
+
+    def held(self, org: str) -> Held:
+        """How many principals and keys an org has."""
+        grants = [msgspec.json.encode(principal.grants) for (whose, _), (principal, _) in self.principals.items() if whose == org]
+        return Held(len(grants), sum(map(len, grants)), sum(key.org == org for key in self.keys.values()))
 
     def drop_keys(self, wanted: Callable[[Key], bool]) -> None:
         """Remove the keys that are wanted."""

@@ -10,7 +10,7 @@ from shared.domain.errors import NotFound, NotProcessable
 from shared.domain.issuers import check_apart, check_issuer
 from shared.domain.principal import Principal
 from shared.domain.record import Audit
-from shared.domain.revisions import Document, LastAdmin, NewOrg, OrgState, Revision, Stale, Write, check_bounds, check_expected
+from shared.domain.revisions import Document, LastAdmin, NewOrg, OrgState, Revision, Stale, Write, check_bounds, check_expected, check_held
 from shared.domain.sessions import Session, ending, key_path
 from shared.domain.snapshot import Snapshot
 from shared.domain.token_issuer import Issuer
@@ -252,6 +252,7 @@ class MemoryConfigStore:
         write(state, revision)
         if before.is_ruled() and not state.is_ruled():
             raise LastAdmin
+        check_held(before.held(org), state.held(org))
         time = int(datetime.now(UTC).timestamp() * 1_000_000)
         changes = tuple(changes_of(before, state))
         self._revisions.append(Revision(revision, org, author, time, action, path, reason, changes))

@@ -11,9 +11,10 @@ from shared.adapters.postgres.keys import INSERT_KEY, NOTE_ORG, PUT_PRINCIPAL, n
 from shared.adapters.postgres.statements import statement
 from shared.domain.errors import NotFound
 from shared.domain.principal import Principal
-from shared.domain.revisions import Stale
+from shared.domain.revisions import Held, Stale, check_held
 
 PRINCIPALS, DELETE_PRINCIPAL, KEYS, DELETE_KEY = (statement(name) for name in ("principals", "delete_principal", "keys", "delete_key"))
+HELD_BY_ORG = statement("held_by_org")
 
 
 class PrincipalRows(ConfigRows):
@@ -30,8 +31,10 @@ class PrincipalRows(ConfigRows):
         async def work(connection: Connection, revision: int) -> bool:
             await check_open(connection, principal.org)
             await _check_expected(connection, principal.org, principal.name, expected)
+            before = await _held(connection, principal.org)
             await connection.execute(NOTE_ORG, values)
             await connection.execute(PUT_PRINCIPAL, values)
+            check_held(before, await _held(connection, principal.org))
             return True
 
         entry = Entry(principal.org, author, "principal.put", f"principals/{principal.name}", reason)
@@ -63,10 +66,12 @@ class PrincipalRows(ConfigRows):
 
         async def work(connection: Connection, revision: int) -> bool:
             await _check_expected(connection, org, name, expected)
+            before = await _held(connection, org)
             try:
                 await connection.execute(INSERT_KEY, values)
             except psycopg.errors.ForeignKeyViolation as error:
                 raise NotFound(f"there is no principal {name}") from error
+            check_held(before, await _held(connection, org))
             return True
 
         await self._change(Entry(org, author, "key.create", f"principals/{name}/keys/{made.id}", reason), work)
@@ -85,6 +90,10 @@ class PrincipalRows(ConfigRows):
 
         entry = Entry(org, author, "key.delete", f"principals/{name}/keys/{key_id}", reason)
         return await self._change(entry, work, may_end_rule=True) is not None
+
+
+async def _held(connection: Connection, org: str) -> Held:
+    return Held(*(await (await connection.execute(HELD_BY_ORG, {"org": org})).fetchall())[0])
 
 
 async def _check_expected(connection: Connection, org: str, name: str, expected: int | None) -> None:
