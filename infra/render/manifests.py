@@ -34,6 +34,7 @@ GATEWAY = {
     "app.kubernetes.io/name": "gateway",
     "app.kubernetes.io/component": "gateway",
 }
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, where it is: ten times as fast
 IN_POD = "/etc/envoy/"  # where the gateway's files are mounted
 
 
@@ -165,7 +166,7 @@ def _gateway_files(folder: Path, over: Path, namespace: str, functions: tuple[st
 
 def _built(folder: Path) -> list[Json]:
     """What kustomize makes of a folder."""
-    return [each for each in yaml.safe_load_all(_run([*_kustomize(), str(folder)])) if each]
+    return [each for each in yaml.load_all(_run([*_kustomize(), str(folder)]), LOADER) if each]
 
 
 def _kustomize() -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from infra.local.nats import binary
+from infra.render.manifests import LOADER
 
 Json = dict[str, Any]
 
@@ -40,7 +41,7 @@ def render(values: Json) -> list[Json]:
     done = _helm("template", RELEASE, str(CHART), "--namespace", NAMESPACE, values=values)
     if done.returncode:
         raise Refused(done.stderr)
-    return [each for each in yaml.safe_load_all(done.stdout) if each]
+    return [each for each in yaml.load_all(done.stdout, LOADER) if each]
 
 
 def notes(values: Json, folder: Path) -> str:

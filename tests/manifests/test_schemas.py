@@ -1,6 +1,7 @@
 """Every rendered object is one that an API server takes: Kubernetes' own kinds, Knative's, the Prometheus operator's."""
 
 import copy
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ def test_every_object_is_valid_when_every_cluster_is_rendered(rendered: dict[str
     distinct: dict[str, tuple[str, Json]] = {}
     for cluster, objects in rendered.items():
         for each in objects:
-            distinct[yaml.safe_dump(each)] = (f"{cluster}: {each['kind']} {each['metadata']['name']}", each)
+            distinct[json.dumps(each, sort_keys=True)] = (f"{cluster}: {each['kind']} {each['metadata']['name']}", each)
     found = {name: wrong for name, each in distinct.values() if (wrong := faults(each))}
     assert found == {}
     assert len(distinct) > 60
