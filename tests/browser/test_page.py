@@ -200,6 +200,7 @@ async def test_page_is_served_with_headers_that_allow_no_inline_script(feed: Pod
         assert "script-src 'self'" in policy
         assert "unsafe" not in policy
         assert "<script>" not in page.text
-        assert (await client.get("/page/feed.js")).headers["content-type"].startswith("text/javascript")
+        for name in ("feed", "connection", "table", "elements"):
+            assert (await client.get(f"/page/{name}.js")).headers["content-type"].startswith("text/javascript")
         assert (await client.get("/", headers={"If-None-Match": page.headers["etag"]})).status_code == 304
         assert page.headers["x-content-type-options"] == "nosniff"

@@ -19,7 +19,7 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-cache",
 }
-FILES = {"/": "index.html", "/page/feed.js": "feed.js", "/page/feed.css": "feed.css"}
+FILES = {"/": "index.html", **{f"/page/{name}": name for name in ("feed.js", "connection.js", "table.js", "elements.js", "feed.css")}}
 
 
 def routes() -> list[Route]:
