@@ -14,9 +14,12 @@ from nats.aio.client import Client
 from nats.errors import Error, NoRespondersError
 
 from shared.adapters.nats.signing_in import options_of
+from shared.adapters.postgres import PostgresRegistry
+from shared.domain.registry.deciding import Change
 from shared.domain.registry.login import read_login
+from shared.domain.registry.shapes import SHARED, Backbone, Spec
 from tests.integration.running_up import PRODUCT, RunningUp
-from tests.integration.test_local_backbones import declared, is_gone, ready, sent, switchboard
+from tests.integration.test_local_backbones import At, at_of, declared, has_stream, is_gone, ready, sent, subjects, switchboard
 from tests.waiting import eventually, eventually_now
 
 WITHIN = 60.0
@@ -361,3 +364,61 @@ def test_commands_give_list_use_and_revoke_when_a_person_uses_them(
     said("backbone", "credentials", id, "--revoke", made, "--reason", "it left")
     [row] = [one for one in json.loads(said("backbone", "credentials", id, "-o", "json")) if one["principal"] == "reader"]
     assert row["why"] == "it left"
+
+
+def declared_before(running: RunningUp, cluster: str, id: str, scope: str) -> None:
+    """A shared backbone as the release before declared it: without keys."""
+    name = id.partition("-")[0]
+    found = Backbone(id, SHARED, cluster, name, "global" if scope == "global" else "local", None, None, Spec(), {})
+
+    async def write() -> None:
+        registry = PostgresRegistry(json.loads((running.state / "endpoints.json").read_text())["database"])
+        try:
+            await registry.write(Change("backbone.add", found, 0), "the release before")
+        finally:
+            await registry.stop()
+
+    asyncio.run(write())
+
+
+def test_backbone_keeps_its_password_and_takes_new_leaves_when_it_was_declared_by_the_release_before(
+    running: RunningUp, client: httpx.Client
+) -> None:
+    for cluster in ("before", "after"):
+        client.put(f"/v1/clusters/{cluster}", json={"provider": "local", "org": None}).raise_for_status()
+    declared_before(running, "before", "hub-0badcafe", "global")
+    hub = ready(client, "hub-0badcafe")
+    user, _, password = (running.state / "backbones" / "credentials" / hub["id"]).read_text().strip().partition(":")
+    client.put("/v1/config/principals/late", json={"grants": [reads("agent-7")]}).raise_for_status()
+    refused = client.post(f"/v1/backbones/{hub['id']}/credentials", json={"principal": "late"})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "id")
+
+    revision = client.put("/v1/config/org", json={"routes": [{"to": ["global"]}]}).raise_for_status().headers["etag"].strip('"')
+    declared_before(running, "before", "old-0badcafe", "local")
+    leaves = ready(client, "old-0badcafe"), ready(client, declared(client, "after", "new", "local"))
+    resolved = partial(client.get, "/v1/resolve", params={"topic": "order.made"})
+    eventually_now(lambda: resolved().json()["config_revision"] >= int(revision), within=WITHIN)  # the door has it, in the same process
+    assert eventually_now(partial(sent, client, "for-all", "agent-7"), within=WITHIN)
+
+    at = At(hub["endpoint"].split(","), {"user": user, "password": password})
+    assert subjects(at, "sb-default") == ["sb.default.agent-7.order.made"]
+    old = (running.state / "backbones" / "credentials" / leaves[0]["id"]).read_text().strip().partition(":")
+    for place in (At(leaves[0]["endpoint"].split(","), {"user": old[0], "password": old[2]}), at_of(running, leaves[1])):
+        eventually_now(partial(has_stream, place, "sbg-default"), within=WITHIN)
+        eventually_now(lambda place=place: subjects(place, "sbg-default") == ["sbg.default.agent-7.order.made"], within=WITHIN)  # type: ignore[misc]
+    made = client.post(f"/v1/backbones/{leaves[1]['id']}/credentials", json={"principal": "late"}).json()
+    assert asyncio.run(heard_on_leaf(made)) == "sbg.default.agent-7.order.made"
+    client.put("/v1/config/org", json={}).raise_for_status()
+    for id in (leaves[0]["id"], leaves[1]["id"], hub["id"]):
+        client.delete(f"/v1/backbones/{id}").raise_for_status()
+        eventually_now(partial(is_gone, client, id), within=WITHIN)
+
+
+async def heard_on_leaf(made: dict[str, Any]) -> str:
+    """The subject of the message that an agent has there from a hub."""
+    async with connected(made) as agent:
+        stream = agent.connection.jetstream()
+        pulled = await stream.pull_subscribe("sbg.default.agent-7.>", durable=made["principal"], stream="sbg-default")
+        [message] = await pulled.fetch(1, timeout=WITHIN)
+        await message.ack_sync(timeout=WITHIN)
+        return message.subject
