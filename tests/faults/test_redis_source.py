@@ -4,11 +4,13 @@ import asyncio
 import json
 import os
 import signal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import redis.asyncio
 
+from shared.domain.message import message_id, uuid_text
 from tests.faults import ledger
 from tests.product import endpoints_of, product
 from tests.waiting import eventually
@@ -72,6 +74,10 @@ async def test_every_message_has_one_row_a_receipt_and_a_delivery_when_the_sourc
         assert {id: count for id, count in rows.items() if count != 1} == {}
         assert {receipt["status"] for receipt in receipts} == {"accepted"}
         assert {receipt["id"] for receipt in receipts} == set(rows)
+        sent = {uuid_text(message_id(ORG, f"/source/{number % 8}", f"event-{number}")): number for number in range(COUNT)}
+        first_told = [sent[id] for id in dict.fromkeys(receipt["id"] for receipt in receipts)]
+        back = sum(later < earlier for earlier, later in pairwise(first_told))
+        assert back <= len(KILL_AT), "in the order sent, but for what a dead worker held: that comes when it is taken over"
         stream = await ledger.streamed(endpoints["nats"], f"sb-{ORG}")
         assert len(stream) == len(set(stream)), "a message id is on the stream twice"
         assert set(stream) == set(rows)
