@@ -104,7 +104,7 @@ def _session(given: tuple[bytes, bool]) -> None:
     assert found is None or signed
     within(lambda: read_session(payload, NOW), Malformed)
     if found is not None:
-        within(lambda: found.principal(_snapshot), Unauthenticated)
+        within(lambda: session.principal_of(found, _snapshot), Unauthenticated)
 
 
 def _snapshot_of(packed: bytes) -> None:

@@ -13,6 +13,7 @@ REGRESSIONS: tuple[tuple[str, Any], ...] = (
     ("snapshot", b"\x81\xa1\xff\x01"),  # a text that is no UTF-8, in the file of a crashed disk: the process didn't start
     ("snapshot", b"\x81\xa1a" + b"\x91" * 5_000),
     ("feed-cursor", (b"\x92\x91\x93\xa1\xff\x01\x01\x05", True)),
+    ("session", (b"\x93\xc4 " + b"h" * 32 + b"\xcf\x00\x00\x01\x00\x00\x00\x00\x00\xc4\x10" + b"i" * 16, True)),  # a good one
     ("vouched", (b"acme/idp/shop", b'[{"action":"read","x":' + DEEP, b"1.x")),  # anybody could make it a 500, and a traceback in the log
     ("key-set", NAMES),  # whose names were counted one by one: seconds, minutes
 )
