@@ -50,7 +50,8 @@ class Installed:
         if self.wrong is not None:
             raise self.wrong
         drift, self.drift = self.drift, ""
-        changed = self.releases.get(wanted.id) != wanted
+        before = self.releases.get(wanted.id)
+        changed = before is None or (before.spec, before.values) != (wanted.spec, wanted.values)
         self.releases[wanted.id] = wanted
         return Ensured(changed or bool(drift), drift)
 

@@ -23,9 +23,9 @@ def found_of(objects: Objects, wanted: Deployment, namespace: str) -> Found:
         status.get("currentRevision") != status.get("updateRevision") and status.get("updatedReplicas", 0) < wanted.spec.replicas
     )
     up = min(len(ready), status.get("updatedReplicas", len(ready))) if rolling else len(ready)
-    endpoint, problem = endpoint_of(service, wanted, namespace, ready)
+    endpoint, problem = endpoint_of(service, wanted, namespace, pods)
     problem = problem or next((why for pod in pods if (why := trouble(pod))), "") or ("it rolls" if rolling else "")
-    return Found(up, _version(objects, ready), endpoint, leaf_of(service, wanted, namespace, ready), problem)
+    return Found(up, _version(objects, ready), endpoint, leaf_of(service, wanted, namespace, pods), problem)
 
 
 def endpoint_of(service: Json, wanted: Deployment, namespace: str, pods: list[Json]) -> tuple[str | None, str]:
@@ -33,7 +33,7 @@ def endpoint_of(service: Json, wanted: Deployment, namespace: str, pods: list[Js
     scheme = "tls" if wanted.values.get("tls", {}).get("secret") else "nats"
     if wanted.spec.expose.host:
         return f"{scheme}://{wanted.spec.expose.host}", ""
-    address, problem = _outside(service, wanted, CLIENTS, pods)
+    address, problem = _outside(service, wanted, CLIENTS, pods, _place(wanted.endpoint))
     if wanted.spec.expose.type == "ClusterIP":
         address = f"{wanted.id}.{namespace}.svc:{CLIENTS}"
     return (f"{scheme}://{address}", "") if address else (None, problem)
@@ -44,20 +44,26 @@ def leaf_of(service: Json, wanted: Deployment, namespace: str, pods: list[Json])
     leafnodes = wanted.values.get("leafnodes", {})
     if not leafnodes.get("enabled"):
         return None
-    told = leafnodes.get("host") or _outside(service, wanted, LEAVES, pods)[0]
+    told = leafnodes.get("host") or _outside(service, wanted, LEAVES, pods, _place(wanted.leaf.outside if wanted.leaf else None))[0]
     return Leaf(f"nats-leaf://{wanted.id}.{namespace}.svc:{LEAVES}", f"nats-leaf://{told}" if told else "")
 
 
-def _outside(service: Json, wanted: Deployment, port: int, pods: list[Json]) -> tuple[str, str]:
-    """host:port from outside the cluster, or why there is none."""
+def _outside(service: Json, wanted: Deployment, port: int, pods: list[Json], known: str) -> tuple[str, str]:
+    """host:port from outside the cluster, or why there is none. `known` is what it was: any node leads to a NodePort, and a pod that is
+    away for a moment is no reason to send all clients to another, or to roll all leaves."""
     if wanted.spec.expose.type == "LoadBalancer":
         ingress = (service.get("status", {}).get("loadBalancer", {}).get("ingress") or [{}])[0]
         host = ingress.get("ip") or ingress.get("hostname") or ""
+        if not host and known.endswith(f":{port}"):
+            return known, ""
         return (f"{_bracketed(host)}:{port}", "") if host else ("", "its load balancer has no address yet")
     if wanted.spec.expose.type == "NodePort":
         number = next((one.get("nodePort") for one in service["spec"]["ports"] if one["port"] == port), None)
-        host = next((pod["status"]["hostIP"] for pod in pods if pod["status"].get("hostIP")), "")
-        return (f"{_bracketed(host)}:{number}", "") if host and number else ("", "none of its pods is on a node yet")
+        ready = [pod for pod in pods if is_ready(pod)]
+        places = [f"{_bracketed(pod['status']['hostIP'])}:{number}" for pod in ready if number and pod["status"].get("hostIP")]
+        if known in places or (len(ready) < wanted.spec.replicas and number and known.endswith(f":{number}")):
+            return known, ""
+        return (places[0], "") if places else ("", "none of its pods is on a node yet")
     return "", ""
 
 
@@ -90,6 +96,11 @@ def _version(objects: Objects, ready: list[Json]) -> str | None:
         return str(objects.monitoring(ready[0]["metadata"]["name"], "varz").get("version"))
     except (ApiException, HTTPError, ValueError):
         return None
+
+
+def _place(url: str | None) -> str:
+    """host:port of a URL; empty for none."""
+    return (url or "").partition("://")[2]
 
 
 def _bracketed(host: str) -> str:

@@ -4,6 +4,8 @@ from typing import Any
 
 from shared.adapters.kubernetes.objects import Objects
 
+RUNNING = ("name", "image", "args", "env", "ports", "lifecycle", "securityContext", "startupProbe", "readinessProbe", "livenessProbe")
+NOTHING: tuple[Any, ...] = (None, "", [], {})  # the API server leaves out
 KINDS = ("StatefulSet", "Service", "ConfigMap", "NetworkPolicy", "PodDisruptionBudget")
 
 Json = dict[str, Any]
@@ -29,14 +31,13 @@ def parts_of(rendered: Json) -> Json:
     kind, spec = rendered["kind"], rendered.get("spec", {})
     if kind == "ConfigMap":
         return {"data": rendered["data"]}
-    if kind == "Service":
-        return {"spec": {"type": spec["type"], "selector": spec["selector"]} if "type" in spec else {"selector": spec["selector"]}}
     if kind == "StatefulSet":
         pod = spec["template"]
-        images = [{"name": one["name"], "image": one["image"], "args": one["args"]} for one in pod["spec"]["containers"]]
-        template = {"metadata": {"annotations": pod["metadata"]["annotations"]}, "spec": {"containers": images}}
+        containers = [{name: one[name] for name in RUNNING if name in one} for one in pod["spec"]["containers"]]
+        wanted = {"containers": containers, "securityContext": pod["spec"].get("securityContext", {})}
+        template = {"metadata": {"annotations": pod["metadata"]["annotations"]}, "spec": wanted}
         return {"spec": {"replicas": spec["replicas"], "template": template}}
-    return {}
+    return {"spec": spec}
 
 
 def differs(wanted: Any, found: Any, way: str = "") -> str:
@@ -44,7 +45,8 @@ def differs(wanted: Any, found: Any, way: str = "") -> str:
     if isinstance(wanted, dict):
         if not isinstance(found, dict):
             return way
-        return next((at for name, value in wanted.items() if (at := differs(value, found.get(name), f"{way}.{name}".lstrip(".")))), "")
+        said = ((name, value) for name, value in wanted.items() if value not in NOTHING)
+        return next((at for name, value in said if (at := differs(value, found.get(name), f"{way}.{name}".lstrip(".")))), "")
     if isinstance(wanted, list):
         if not isinstance(found, list) or len(found) != len(wanted):
             return way

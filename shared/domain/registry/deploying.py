@@ -9,7 +9,7 @@ from shared.domain.errors import Fault
 from shared.domain.registry.deciding import Registered, cluster_of
 from shared.domain.registry.login import Login
 from shared.domain.registry.reach import GLOBAL
-from shared.domain.registry.shapes import Backbone, Cluster, Leaf, Spec, says_remotes
+from shared.domain.registry.shapes import Backbone, Cluster, Leaf, Spec, path_of, says_remotes
 from shared.domain.registry.spec import Chart, spec_faults, values_faults
 
 Json = dict[str, Any]
@@ -51,7 +51,8 @@ class Trust(NamedTuple):
 
 
 class Deployment(NamedTuple):
-    """One release: it is called by the backbone's id. `values` are the chart's, where they aren't its defaults."""
+    """One release: it is called by the backbone's id. `values` are the chart's, where they aren't its defaults. `endpoint` and `leaf` are
+    where it was found before: who is connected there isn't to be sent elsewhere without need."""
 
     id: str
     cluster: Cluster
@@ -59,6 +60,8 @@ class Deployment(NamedTuple):
     values: Json
     hubs: tuple[Hub, ...] = ()
     trust: Trust = Trust()
+    endpoint: str | None = None
+    leaf: Leaf | None = None
 
 
 class Ensured(NamedTuple):
@@ -90,7 +93,9 @@ def deployment_of(backbone: Backbone, registered: Registered, chart: Chart) -> D
     faults = [*spec_faults(backbone.spec, chart, local=local)] or [*values_faults(values, chart)]
     if faults:
         raise Undeployed("SpecRefused", _said(faults))
-    return Deployment(backbone.id, cluster, backbone.spec, values, hubs)
+    kept = registered.get((backbone.org, path_of(backbone)))
+    leaf = None if kept is None or kept.status is None else kept.status.leaf
+    return Deployment(backbone.id, cluster, backbone.spec, values, hubs, endpoint=backbone.endpoint if backbone.found else None, leaf=leaf)
 
 
 def domain_of(backbone: Backbone) -> str:
