@@ -21,6 +21,7 @@ BACKBONES = "/v1/backbones"
 ONE = BACKBONES + "/{id}"
 Caller = Annotated[Principal, Depends(caller)]
 BODY = described.body(views.reference(BackboneBody))
+ABANDON = Query(False, description="Forget one that is being deleted and can't be taken away; what is left of it stays where it is.")
 IN_CLUSTER = Query(None, max_length=40, description="Only those in this cluster.")
 
 
@@ -96,9 +97,10 @@ def _add_writes(app: FastAPI, resources: Resources, chart: Chart) -> None:
         },
         openapi_extra=described.headers("if-match", "switchboard-reason"),
     )
-    async def remove_backbone(id: str, request: Request, caller: Caller) -> Response:
+    async def remove_backbone(id: str, request: Request, caller: Caller, abandon: bool = ABANDON) -> Response:
         guard, reason = guard_of(request), reason_of(request)
-        written = await handler.remove_backbone(await resources.registry(), caller, id, guard, reason)
+        remove = handler.abandon_backbone if abandon else handler.remove_backbone
+        written = await remove(await resources.registry(), caller, id, guard, reason)
         return written_answer(written, caller, BACKBONES)
 
 

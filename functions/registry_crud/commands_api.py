@@ -1,5 +1,6 @@
 """The same changes as CloudEvents, for Triggers: `switchboard.backbone.add`, `.update`, `.remove` (contracts.md, "Events between
-functions"). `subject` is the backbone's id (with add, whatever you like); data is `{"backbone", "reason", "if_match"}`."""
+functions"). `subject` is the backbone's id (with add, whatever you like); data is `{"backbone", "reason", "if_match"}`, and
+with remove `abandon`."""
 
 from typing import Any
 
@@ -29,6 +30,7 @@ class CommandBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     backbone: Any = None
     reason: str = ""
     if_match: int | None = None
+    abandon: bool = False
 
 
 def add(app: FastAPI, resources: Resources, chart: Chart) -> None:
@@ -62,7 +64,8 @@ async def _run(resources: Resources, chart: Chart, caller: Principal, event: Mes
     id = event.subject or ""
     if event.type == UPDATE:
         return await handler.update_backbone(registry, chart, caller, id, body.backbone, guard, reason)
-    return await handler.remove_backbone(registry, caller, id, guard, reason)
+    remove = handler.abandon_backbone if body.abandon else handler.remove_backbone
+    return await remove(registry, caller, id, guard, reason)
 
 
 def _body(value: Any) -> CommandBody:

@@ -8,7 +8,7 @@ import msgspec
 
 from functions.registry_crud.access import READ, WRITE, check_changes, check_may, owner, seen_orgs
 from shared.domain.authority import author
-from shared.domain.errors import Fault, NotFound, Unavailable
+from shared.domain.errors import Fault, Forbidden, NotFound, NotProcessable, Unavailable
 from shared.domain.principal import Principal
 from shared.domain.registry.deciding import Change, Kept, Place, Written, cluster_of
 from shared.domain.registry.endpoints import check_endpoint
@@ -97,6 +97,25 @@ async def remove_backbone(registry: Registry, caller: Principal, id: str, guard:
         except Stale:
             continue
     raise Unavailable(f"{id} is changed all the time; try again", retry_after_ms=1000)
+
+
+async def abandon_backbone(registry: Registry, caller: Principal, id: str, guard: Guard, reason: str) -> Written:
+    """Forget one that can't be taken away, for its cluster is gone for good, say; whatever is left of it stays where it is.
+
+    Raises NotFound, Forbidden, Stale; NotProcessable where nobody has asked for its deletion yet.
+    """
+    found = await read_backbone(registry, caller, id)
+    backbone = _backbone(found)
+    check_changes(caller, backbone.org)
+    guard.check(f"the backbone {id}", found.revision)
+    if not backbone.deleting:
+        raise NotProcessable(f"{id} isn't being deleted: that comes first, without `abandon`", rule="registry")
+    cluster = cluster_of(backbone.org, backbone.cluster, await registry.registered((backbone.org, SHARED)))
+    if cluster is not None and _is_guest(cluster, caller):
+        raise Forbidden("what is left in a shared cluster is for system admins to leave there")
+    message = f"given up: what is left of it stays in the cluster {backbone.cluster}"
+    change = Change("backbone.abandon", backbone, found.revision, remove=True, forget=True, message=message)
+    return await registry.write(change, author(caller, backbone.org), reason)
 
 
 async def list_events(registry: Registry, caller: Principal, id: str, limit: int, before: int | None) -> tuple[list[Event], int | None]:

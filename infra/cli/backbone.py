@@ -19,6 +19,7 @@ COLUMNS = ("id", "org", "cluster", "scope", "endpoint", "ready", "reachable", "w
 IdArgument = Annotated[str, typer.Argument(help="The backbone's id.")]
 ReasonOption = Annotated[str, typer.Option(help="Why: kept with the revision.")]
 WatchOption = Annotated[bool, typer.Option("--watch", "-w", help="Go on until it is as declared (or gone), and tell what happens.")]
+AbandonOption = Annotated[bool, typer.Option("--abandon", help="Forget one that is going and can't be taken away; what is left stays.")]
 ReplicasOption = Annotated[int | None, typer.Option(help="Servers: 1, 3 or 5.")]
 SizeOption = Annotated[str | None, typer.Option(help="How much each server keeps, as in 10Gi.")]
 StorageOption = Annotated[str | None, typer.Option(help="file or memory.")]
@@ -99,7 +100,7 @@ def update(
 ) -> None:
     """Change what is declared of a backbone; what isn't said stays.
 
-    Example: switchboard backbone update main-0a1b2c3d --size 20Gi --watch
+    Example: switchboard backbone update main-0a1b2c3d --expose LoadBalancer --watch
     """
     with connect().client() as client:
         found = checked(client.get(_path(id)))
@@ -115,13 +116,13 @@ def update(
 
 
 @backbones.command("rm")
-def remove(id: IdArgument, reason: ReasonOption = "", watching: WatchOption = False) -> None:
+def remove(id: IdArgument, reason: ReasonOption = "", abandon: AbandonOption = False, watching: WatchOption = False) -> None:
     """Take a backbone down: nothing new goes there, what was installed is taken away, then it is forgotten.
 
     Example: switchboard backbone rm main-0a1b2c3d --watch
     """
     with connect().client() as client:
-        answer = checked(client.delete(_path(id), headers=because(reason)))
+        answer = checked(client.delete(_path(id), params={"abandon": "true"} if abandon else {}, headers=because(reason)))
         if watching and answer.status_code == httpx.codes.ACCEPTED:
             watch(client, id, until_gone=True)
 

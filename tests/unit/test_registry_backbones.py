@@ -96,6 +96,32 @@ async def test_backbone_goes_at_once_when_nobody_installed_anything_and_is_marke
     assert told == [("backbone.remove", "admin"), ("backbone.add", "admin")]
 
 
+async def test_backbone_is_forgotten_when_it_is_given_up_and_not_before_it_is_deleted(api: Api) -> None:
+    admin = await api.key()
+    path = f"{BACKBONES}/{(await made(api, admin))['id']}"
+    await api.registry.report("acme", path.removeprefix("/v1/"), Status(1))
+    problem(await api.ask(admin, path, "DELETE", params={"abandon": "true"}), 422)
+    assert (await api.ask(admin, path, "DELETE")).status_code == 202
+    problem(await api.ask(admin, CLUSTERS + "/eu", "DELETE"), 422)
+    problem(await api.ask(admin, path, "DELETE", params={"abandon": "true"}, headers={"if-match": '"1"'}), 412)
+    assert (await api.ask(admin, path, "DELETE", params={"abandon": "true"})).status_code == 204
+    problem(await api.ask(admin, path), 404)
+    assert (await api.ask(admin, CLUSTERS + "/eu", "DELETE")).status_code == 204
+    told = (await api.ask(admin, f"{path}/events")).json()["items"][0]
+    assert (told["action"], told["message"]) == ("backbone.abandon", "given up: what is left of it stays in the cluster eu")
+
+
+async def test_what_is_left_stays_for_system_admins_to_give_up_when_the_cluster_is_shared(api: Api) -> None:
+    admin, system = await api.key(), await api.key(org="ops", system=True)
+    shared = {"name": "shared", "org": None, "provider": "helm", "access": {"in_cluster": True}}
+    assert (await api.ask(system, CLUSTERS, "POST", json=shared)).status_code == 202
+    path = f"{BACKBONES}/{(await made(api, admin, cluster='shared'))['id']}"
+    await api.registry.report("acme", path.removeprefix("/v1/"), Status(1))
+    assert (await api.ask(admin, path, "DELETE")).status_code == 202
+    problem(await api.ask(admin, path, "DELETE", params={"abandon": "true"}), 403)
+    assert (await api.ask(system, path, "DELETE", params={"abandon": "true"})).status_code == 204
+
+
 async def test_history_comes_in_pages_when_it_is_asked_for(api: Api) -> None:
     admin = await api.key()
     path = f"{BACKBONES}/{(await made(api, admin))['id']}"
