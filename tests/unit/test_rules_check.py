@@ -8,6 +8,7 @@ from shared.domain.config.document import Policy
 from shared.domain.errors import Forbidden, NotProcessable, Overloaded, TooLarge, Unavailable
 from shared.domain.message import Message
 from shared.domain.principal import Grant, Principal
+from shared.domain.rules.cel import Program
 from shared.domain.rules.check import give_back, judge, routed
 from shared.domain.rules.facts import Facts, needs_of
 from shared.domain.rules.limits import Limits
@@ -179,6 +180,57 @@ def test_the_first_route_that_takes_a_message_gives_its_targets(of: Message, to:
     assert (found.to, found.routed_by) == (to, by)
     again = routed(of, BOB, scope(ROUTED))
     assert (again.to, again.routed_by) == (to, by)
+
+
+PLACED: dict[str, Any] = {
+    "policies": [{"name": "far", "when": 'message.topic.startsWith("far.")', "effect": "route", "to": ["global"]}],
+    "routes": [
+        {"when": "int(message.subject) > 3", "to": ["cluster:eu"]},
+        {"when": 'message.org == "acme" && message.subject == "2"', "to": ["cluster:us"]},
+    ],
+}
+
+
+@pytest.mark.parametrize("last", [[], [{"when": "data.price > 0", "to": ["local"]}]], ids=["asked once", "asked of each"])
+@pytest.mark.parametrize(
+    ("topic", "subject", "to", "by"),
+    [
+        ("a", "5", ("cluster:eu",), "/routes/0"),
+        ("a", "2", ("cluster:us",), "/routes/1"),
+        ("far.a", "x", ("global",), "policy:far"),
+        ("a", "x", None, "route"),
+        ("a", None, None, "route"),
+    ],
+)
+def test_conditions_on_topic_and_subject_mean_the_same_whether_they_are_asked_once_or_of_each_message(
+    monkeypatch: pytest.MonkeyPatch, last: list[Any], topic: str, subject: str | None, to: tuple[str, ...] | None, by: str
+) -> None:
+    rules = Rules(stored({"org": PLACED | {"routes": PLACED["routes"] + last}}))
+    of = message({"price": 1}, topic=topic, subject=subject)
+    asked: list[str] = []
+    ask = Facts.ask
+
+    def counted(facts: Facts, program: Program) -> Any:
+        asked.append(program.text)
+        return ask(facts, program)
+
+    monkeypatch.setattr(Facts, "ask", counted)
+    rules.scope("acme", topic, subject)
+    asked.clear()
+    for _ in range(2):
+        found = judge(of, BOB, rules.scope("acme", topic, subject), Limits(), 0.0)
+        assert (found.blocked is None) == (to is not None)
+        assert rule_of(found) == (None if to is not None else by)
+        if to is not None:
+            assert (found.to, found.routed_by) == (to, by)
+            assert routed(of, BOB, rules.scope("acme", topic, subject)) == found
+    assert bool(asked) == (bool(last) or to is None)
+
+
+def test_a_message_that_no_route_takes_goes_nowhere_when_conditions_are_asked_once() -> None:
+    rules = Rules(stored({"org": {"routes": PLACED["routes"][1:]}}))
+    found = judge(message({}, subject="7"), BOB, rules.scope("acme", "a", "7"), Limits(), 0.0)
+    assert (found.blocked, found.to, found.routed_by) == (None, (), "")
 
 
 def test_a_message_is_blocked_when_a_routes_condition_cannot_be_evaluated() -> None:

@@ -58,7 +58,7 @@ def judge(message: Message, principal: Principal, scope: Scope, limits: Limits |
         return Judgement(blocked)
     if scope.plain:
         blocked = _rate(message, principal, scope, limits, now) if scope.limits else None
-        return Judgement(blocked) if blocked is not None else Judgement(to=scope.routes[0].route.to, routed_by="/routes/0")
+        return Judgement(blocked) if blocked is not None else Judgement(to=scope.targets or (), routed_by=scope.routed_by)
     facts = Facts(message, principal, scope.needs)
     blocked = _schema(message, scope, facts) if scope.schema is not None else None
     if blocked is not None:
@@ -75,7 +75,7 @@ def judge(message: Message, principal: Principal, scope: Scope, limits: Limits |
 def routed(message: Message, principal: Principal, scope: Scope) -> Judgement:
     """Where an accepted message goes, for who wasn't told by judge(): the same answer, since nothing it depends on changes."""
     if scope.targets is not None:
-        return Judgement(to=scope.targets, routed_by="/routes/0")
+        return Judgement(to=scope.targets, routed_by=scope.routed_by)
     to, routed_by, blocked = _targets(scope, Facts(message, principal, scope.needs))
     return Judgement(blocked, to, routed_by)
 
@@ -135,7 +135,7 @@ def _policy(found: Fired) -> NotProcessable:
 def _targets(scope: Scope, facts: Facts) -> tuple[tuple[str, ...], str, SwitchboardError | None]:
     """Targets and who gave them; an error where a policy or a condition on the way can't be evaluated."""
     if scope.targets is not None:
-        return scope.targets, "/routes/0", None
+        return scope.targets, scope.routed_by, None
     for found in fired(scope.routers, facts) if scope.routers.asked else ():
         if found.error is not None or not isinstance(found.policy.to, tuple):
             return (), "", _policy(found)

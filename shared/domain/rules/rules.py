@@ -12,7 +12,9 @@ from shared.domain.config.paths import Path, parse_path, specificity
 from shared.domain.errors import NotProcessable
 from shared.domain.message import Message
 from shared.domain.names import subject_matches
+from shared.domain.principal import Principal
 from shared.domain.retention import Retention
+from shared.domain.rules.check import routed
 from shared.domain.rules.scope import Scope, scope_of
 from shared.domain.rules.topics import Topics
 
@@ -65,6 +67,7 @@ class Rules:
         self._orgs: dict[str, Org] = {}
         self._known: dict[tuple[str, str, str | None], Scope] = {}
         self._scopes: dict[tuple[str, tuple[Stored, ...]], Scope] = {}
+        self._fixed: dict[tuple[int, str], tuple[Scope, Scope]] = {}  # by a scope and who gives its targets: the scope, and that with them
         if previous is not None:
             self._orgs = {name: self._org(name, org) for name, org in previous._orgs.items() if name in documents}
             alive = {one for org in self._orgs.values() for one in org.documents}
@@ -76,10 +79,27 @@ class Rules:
         scope = self._known.get(key)
         if scope is None:
             scope = self._scope(org, self.matching(org, topic, subject))
+            if scope.placed:
+                scope = self._placed(scope, org, topic, subject)
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
             self._known[key] = scope
         return scope
+
+    def _placed(self, scope: Scope, org: str, topic: str, subject: str | None) -> Scope:
+        """The scope with its targets, which are the same for all messages of that topic and subject: conditions are asked once. Where one
+        fails they are asked of each message, and refuse it."""
+        message = Message(b"\0" * 16, b"\0" * 32, org, topic, subject, "", "", "", None, None, None, None, None, 0, "", "")
+        found = routed(message, Principal("", org, ()), scope)
+        if found.blocked is not None:
+            return scope
+        key = (id(scope), found.routed_by)
+        kept = self._fixed.get(key)
+        if kept is None or kept[0] is not scope:
+            if len(self._fixed) >= MAX_SCOPES:
+                self._fixed.clear()
+            kept = self._fixed[key] = (scope, scope.fixed(found.to, found.routed_by))
+        return kept[1]
 
     def delivering(self, message: Message) -> Delivering:
         """How much of such messages is under way, and how a refused delivery of one is tried again."""

@@ -19,6 +19,8 @@ from shared.domain.rules.schema import Schema, SchemaFault, compile_schema
 
 _LONGEST_KEY = 96  # characters: a hundred thousand keys are kept, and a source may be as long as a header
 
+PLACE = frozenset(("message.org", "message.topic", "message.subject"))  # what all messages of one topic and subject have in common
+
 KeyOf = Callable[[Message, Principal], str]
 
 _KEY_PARTS: dict[str, KeyOf] = {
@@ -56,7 +58,8 @@ class WhenRoute(msgspec.Struct, frozen=True):
 class Scope(msgspec.Struct, frozen=True):
     """What one set of documents says, ready to be asked. `schema` may be the fault that keeps it from compiling: it fails closed.
 
-    `targets` are those of every message, where neither a policy nor a condition can change them; else None.
+    `targets` are those of every message, given by `routed_by`, where neither a policy nor a condition can change them; else None. `placed`:
+    what gives them asks for nothing but a message's org, topic and subject.
     """
 
     effective: Effective
@@ -72,6 +75,14 @@ class Scope(msgspec.Struct, frozen=True):
     plain: bool  # neither schema, policies nor conditional routes: nothing looks inside a message
     unreadable: str  # the path of a document that this release can't read: nothing can be judged
     free: bool  # plain, readable and without limits: size, org and grant are all that is asked
+    placed: bool = False
+    routed_by: str = "/routes/0"
+
+    def fixed(self, targets: tuple[str, ...], routed_by: str) -> "Scope":
+        """This scope, of messages whose targets are known."""
+        plain = self.schema is None and not self.blockers.asked and not self.shadows.asked
+        free = plain and not self.limits and not self.unreadable
+        return msgspec.structs.replace(self, targets=targets, routed_by=routed_by, plain=plain, free=free)
 
 
 def scope_of(org: str, documents: Sequence[tuple[Path, Document]], unreadable: str = "") -> Scope:
@@ -86,6 +97,7 @@ def scope_of(org: str, documents: Sequence[tuple[Path, Document]], unreadable: s
     conditions = [route.program.shape for route in routes if route.program is not None]
     fixed = not routers.asked and effective.routes[0].when is UNSET
     plain = fixed and schema is None and not blockers.asked and not shadows.asked
+    choosing = [*routers.shapes, *conditions]
     return Scope(
         effective=effective,
         max_bytes=effective.max_bytes,
@@ -100,6 +112,7 @@ def scope_of(org: str, documents: Sequence[tuple[Path, Document]], unreadable: s
         plain=plain,
         unreadable=unreadable,
         free=plain and not effective.rate_limits and not unreadable,
+        placed=not fixed and all(PLACE.issuperset(shape.names) for shape in choosing),
     )
 
 
