@@ -19,7 +19,9 @@ from tests.bench.feed import latency
 from tests.bench.figure import Figure
 from tests.bench.nats_door import requested, submitted
 from tests.bench.policies import ten_policies, whole_check
+from tests.bench.reconciler import two_hundred
 from tests.bench.redis_door import arrays_of_50, single_elements
+from tests.bench.registry import reloaded, resolved
 from tests.bench.sockets import arrays, single_frames
 from tests.bench.startup import first_answer
 from tests.bench.store import rows
@@ -41,6 +43,9 @@ FIGURES: dict[str, Callable[[Path], Awaitable[Figure]]] = {
     "nats request": requested,
     "redis": arrays_of_50,
     "redis single": single_elements,
+    "resolve": resolved,
+    "registry": reloaded,
+    "reconciler": two_hundred,
 }
 
 

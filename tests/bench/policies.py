@@ -78,7 +78,7 @@ async def ten_policies(state: Path, runs: int = 3) -> Figure:
             if answer(one.program, facts) is not False:
                 raise RuntimeError(f"{one.policy.name} fired")
 
-    ours, reference = _in_turn(together, one_by_one, runs)
+    ours, reference = in_turn(together, one_by_one, runs)
     ratios = [slow / fast for fast, slow in zip(ours, reference, strict=True)]
     return Figure("P7", "us a message", ours, gate=15, notes={"us_one_by_one": reference, "x_faster": ratios}, below=True)
 
@@ -93,7 +93,7 @@ async def whole_check(state: Path, runs: int = 3) -> Figure:
         if judge(MESSAGE, PRINCIPAL, scope, limits, perf_counter()).blocked is not None:
             raise RuntimeError("the message was blocked")
 
-    ours, bare = _in_turn(lambda: check(ruled), lambda: check(free), runs)
+    ours, bare = in_turn(lambda: check(ruled), lambda: check(free), runs)
     return Figure("check", "us a message", ours, gate=15, notes={"us_no_rules": bare}, below=True)
 
 
@@ -101,7 +101,7 @@ def _rules(document: dict[str, Any]) -> Rules:
     return Rules({"acme": {"org": json.dumps(document).encode()}})
 
 
-def _in_turn(ours: Callable[[], None], reference: Callable[[], None], runs: int) -> tuple[list[float], list[float]]:
+def in_turn(ours: Callable[[], None], reference: Callable[[], None], runs: int) -> tuple[list[float], list[float]]:
     """CPU us a call of both, for each run: of its fastest slice, since what else runs on the machine only ever adds."""
     measured: tuple[list[float], list[float]] = ([], [])
     for call in (ours, reference):
