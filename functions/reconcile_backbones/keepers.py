@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from functions.reconcile_backbones.handler import Looked, Tools, World, look_after, take_away, tell_fault
+from functions.reconcile_backbones.in_turn import InTurn
 from shared.domain.errors import SwitchboardError, Unavailable
 from shared.domain.registry.deciding import Kept, Place, cluster_of
 from shared.domain.registry.deploying import hubs_of
@@ -52,9 +53,11 @@ class Keeper:
         self._drained_at: float | None = None
         self.stopping = False
 
-    def tell(self, world: World) -> None:
-        """What is declared now. Wakes it where that concerns it."""
+    def tell(self, world: World, *, changed: bool) -> None:
+        """What is declared now, and whether anything of it `changed` that may concern anybody. Wakes it where that concerns it."""
         self._world = world
+        if not changed:
+            return
         now = concern(self.place, world)
         if now != self._concern:
             self._concern, self._failures = now, 0
@@ -123,10 +126,12 @@ class Keepers:
     """`look` gives what is declared; `leases` says which of it is this process's to look after."""
 
     def __init__(self, look: Look, leases: Leases, tools: Tools, pace: Pace | None = None) -> None:
-        self._look, self._leases, self._tools, self._pace = look, leases, tools, pace or Pace()
+        self._look, self._leases, self._pace = look, leases, pace or Pace()
+        self._tools = tools._replace(registry=InTurn(tools.registry))
         self._working: dict[Place, tuple[Keeper, asyncio.Task[None]]] = {}
         self._held: set[str] = set()
         self._held_until = 0.0
+        self._bearing: object = None
         self.lost = False  # the registry can't be reached
 
     @property
@@ -170,8 +175,10 @@ class Keepers:
             return
         ours = {wanted[name] for name in self._held if name in wanted}
         await self._leave([place for place in self._working if place not in ours], at_once=True)
+        now = bearing(world)
+        changed, self._bearing = now != self._bearing, now
         for place in ours:
-            self._keep(place, world)
+            self._keep(place, world, changed)
 
     def _has_leases(self) -> bool:
         return asyncio.get_running_loop().time() < self._held_until
@@ -184,10 +191,10 @@ class Keepers:
         self._held = await self._leases.hold(sorted(wanted), self._pace.lease_s)
         self._held_until = now + self._pace.lease_s
 
-    def _keep(self, place: Place, world: World) -> None:
+    def _keep(self, place: Place, world: World, changed: bool) -> None:
         keeper, task = self._working.get(place, (None, None))
         if keeper is not None and task is not None and not task.done():
-            keeper.tell(world)
+            keeper.tell(world, changed=changed)
             return
         if task is not None:
             task.result()  # a fault of ours: the process ends, and is started again
@@ -207,6 +214,13 @@ class Keepers:
             await self._tools.streams.let_go(id)
             for provider in self._tools.providers.values():
                 await provider.let_go(id)
+
+
+def bearing(world: World) -> object:
+    """What of all that is declared may concern anybody: what was found of a backbone is its keeper's own news, but for a hub's leaf
+    listener."""
+    found = {place: (kept.declared, None if kept.status is None else kept.status.leaf) for place, kept in world.registered.items()}
+    return found, world.orgs, world.retention
 
 
 def concern(place: Place, world: World) -> object:

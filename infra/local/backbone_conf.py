@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,6 +46,7 @@ class Renderer:
         self._folder = folder
         self._helm = helm
         self._lock = asyncio.Lock()
+        self._known: dict[str, str] = {}  # what was rendered, by digest
 
     async def conf(self, wanted: Deployment, directory: Path, routes: Sequence[str], hubs: Sequence[Joined]) -> str:
         """The nats.conf of a deployment. `directory` has auth/auth.conf, `routes` are host:port of its servers. Raises Undeployed."""
@@ -62,11 +64,13 @@ class Renderer:
 
     async def _rendered(self, values: Json) -> str:
         digest = hashlib.sha256(json.dumps([values, _chart_digest()], sort_keys=True).encode()).hexdigest()[:32]
-        kept = self._folder / f"{digest}.conf"
-        async with self._lock:
-            if not kept.exists():
-                write_private(kept, await self._render(values))
-            return kept.read_text()
+        if digest not in self._known:
+            kept = self._folder / f"{digest}.conf"
+            async with self._lock:
+                if not kept.exists():
+                    write_private(kept, await self._render(values))
+                self._known[digest] = kept.read_text()
+        return self._known[digest]
 
     async def _render(self, values: Json) -> str:
         command = (await self._find(), "template", NAME, str(CHART), "--values", "-", "--kube-version", KUBERNETES)
@@ -122,7 +126,9 @@ def _check_here(values: Mapping[str, Any]) -> None:
         raise Undeployed("NoSecrets", f"{named[0]}: the provider local has no Secrets")
 
 
+@cache
 def _chart_digest() -> str:
+    """Of the chart that this release has."""
     digest = hashlib.sha256()
     for path in sorted(path for path in CHART.rglob("*") if path.is_file()):
         digest.update(path.read_bytes())

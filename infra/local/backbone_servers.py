@@ -6,6 +6,7 @@ They are children of the process that looks after them, and end with it; their d
 import asyncio
 import contextlib
 import json
+import logging
 import shutil
 import subprocess
 from dataclasses import dataclass, field
@@ -28,15 +29,19 @@ UP_WITHIN = 20.0  # seconds that a server is given before the next one is rolled
 TICK = 0.05
 Process = subprocess.Popen[bytes]
 PORTS = ("client", "monitor", "route", "leaf")
+ANY_NUMBER = httpx.Limits(keepalive_expiry=30.0)  # of connections: one to each server is kept from look to look, and none waits for another
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for every call
 
 
 @dataclass
 class Servers:
-    """The servers of one backbone, as they run. `conf` is what they were started with."""
+    """The servers of one backbone, as they run. `conf` is what they were started with, `versions` what they said they are, by pid."""
 
     conf: str
     ports: list[dict[str, int]]
     running: dict[int, tuple[Program, Process]] = field(default_factory=dict)
+    versions: dict[int, str] = field(default_factory=dict)
 
 
 class LocalBackbones:
@@ -47,7 +52,7 @@ class LocalBackbones:
         self._credentials = credentials
         self._renderer = Renderer(self._state.folder("rendered"), helm)
         self._known: dict[str, Servers] = {}
-        self._http = httpx.AsyncClient(timeout=ASKED_WITHIN, trust_env=False)
+        self._http = httpx.AsyncClient(timeout=ASKED_WITHIN, trust_env=False, limits=ANY_NUMBER)
 
     async def start(self) -> None:
         """End what an earlier process left running: two servers on one folder would ruin it."""
@@ -81,7 +86,7 @@ class LocalBackbones:
 
     async def look(self, wanted: Deployment) -> Found:
         servers = self._known[wanted.id]
-        found = await asyncio.gather(*(self._version(each["monitor"]) for each in servers.ports))
+        found = await asyncio.gather(*(self._version(servers, number) for number in range(len(servers.ports))))
         up = [version for version in found if version is not None]
         down = next((number for number, version in enumerate(found) if version is None), None)
         problem = "" if down is None else _last_words(self._log(wanted.id, down))
@@ -177,14 +182,15 @@ class LocalBackbones:
                 raise Undeployed("CantStart", error.detail) from error
             child.remember(self._state.folder("run"), program, process.pid)
             servers.running[number] = program, process
+            servers.versions.pop(process.pid, None)
             if not fresh:
-                await self._until_up(each["monitor"], process)
+                await self._until_up(servers, number, process)
 
-    async def _until_up(self, monitor: int, process: Process) -> None:
+    async def _until_up(self, servers: Servers, number: int, process: Process) -> None:
         """Wait for it, but not for ever: whether it is up is said by look()."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(UP_WITHIN):
-                while process.poll() is None and await self._version(monitor) is None:  # noqa: ASYNC110  # another process
+                while process.poll() is None and await self._version(servers, number) is None:  # noqa: ASYNC110  # another process
                     await asyncio.sleep(TICK)
 
     async def _end(self, program: Program, process: Process) -> None:
@@ -199,13 +205,19 @@ class LocalBackbones:
         command = (str(binary()), "-c", str(home.directory / "nats.conf"))
         return Program(name, command, home.directory, self._log(home.directory.name, number), lambda: True, environment)
 
-    async def _version(self, monitor: int) -> str | None:
+    async def _version(self, servers: Servers, number: int) -> str | None:
         """The version of a server that is up: JetStream too, with every stream that it had; None of one that isn't."""
+        running = servers.running.get(number)
+        if running is None:
+            return None
+        pid, monitor = running[1].pid, servers.ports[number]["monitor"]
         try:
             health = await self._http.get(f"http://127.0.0.1:{monitor}/healthz")
             if health.status_code != httpx.codes.OK:
                 return None
-            return str((await self._http.get(f"http://127.0.0.1:{monitor}/varz")).json()["version"])
+            if pid not in servers.versions:
+                servers.versions[pid] = str((await self._http.get(f"http://127.0.0.1:{monitor}/varz")).json()["version"])
+            return servers.versions[pid]
         except (httpx.HTTPError, ValueError, KeyError):
             return None
 

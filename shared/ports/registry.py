@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from shared.domain.registry.deciding import Change, Kept, Place, Written
-from shared.domain.registry.shapes import Event, Status
+from shared.domain.registry.shapes import Event, Report, Status
 
 
 class Registry(Protocol):
@@ -23,6 +23,10 @@ class Registry(Protocol):
     async def report(self, org: str, path: str, status: Status, happened: Sequence[Event] = ()) -> bool:
         """Keep how something was found to be, and add to its history (numbers and times are the store's). No revision. False, and nothing
         is kept, where it isn't declared any more."""
+
+    async def report_all(self, reports: Sequence[Report]) -> list[bool]:
+        """The same of several, in one step: an answer for each. Of two that are about one place the later one is kept, and what happened is
+        of both."""
 
     async def events(self, org: str, path: str, limit: int, before: int | None = None) -> list[Event]:
         """What happened to something, newest first; the last 1,000 are kept, when it is gone too. `before`: numbers below."""

@@ -10,7 +10,7 @@ from shared.domain.errors import NotProcessable
 from shared.domain.principal import Principal
 from shared.domain.registry.deciding import Change, Kept
 from shared.domain.registry.reach import Reach
-from shared.domain.registry.shapes import SHARED, Access, Backbone, Cluster, Condition, Event, Spec, Status
+from shared.domain.registry.shapes import SHARED, Access, Backbone, Cluster, Condition, Event, Report, Spec, Status
 from shared.domain.revisions import Stale
 from shared.ports import ConfigStore, Registry
 
@@ -129,6 +129,25 @@ class RegistryConformance:
         again = await registry.write(Change("update", backbone(org, generation=2), number), "boss")
         assert again.kept is not None
         assert again.kept.status == status
+
+    async def test_several_are_reported_in_one_step_and_each_has_its_answer(self, registry: Registry, org: str) -> None:
+        await added(registry, cluster(org), backbone(org))
+        happened = [Event(0, 0, None, "reconciler", f"it-{number}", "", "") for number in range(2)]
+        main, other = (org, "backbones/main-0a"), (org, "clusters/eu")
+        first = await registry.report_all(
+            [
+                Report(*main, Status(1), happened[:1]),
+                Report(org, "backbones/none", Status(1), happened),
+                Report(*other, Status(2)),
+                Report(*main, Status(3), happened[1:]),
+            ]
+        )
+        assert first == [True, False, True, True]
+        kept = await registry.registered((org,))
+        assert [kept[place].status for place in (main, other)] == [Status(3), Status(2)]
+        assert [one.action for one in await registry.events(*main, 2)] == ["it-1", "it-0"]
+        assert await registry.events(org, "backbones/none", 10) == []
+        assert await registry.report_all([]) == []
 
     async def test_backbone_is_marked_when_something_was_reported_of_it_and_goes_when_it_is_forgotten(
         self, registry: Registry, org: str

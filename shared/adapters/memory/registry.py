@@ -9,7 +9,7 @@ from shared.adapters.memory.config_state import State, second
 from shared.adapters.memory.config_store import MemoryConfigStore
 from shared.adapters.memory.credentials import MemoryCredentials
 from shared.domain.registry.deciding import Change, Kept, Place, Written, decide
-from shared.domain.registry.shapes import Event, Status
+from shared.domain.registry.shapes import Event, Report, Status
 
 KEPT_EVENTS = 1_000  # of one thing
 
@@ -63,6 +63,9 @@ class MemoryRegistry:
         for event in happened:
             self._note((org, path), event)
         return True
+
+    async def report_all(self, reports: Sequence[Report]) -> list[bool]:
+        return [await self.report(*report) for report in reports]
 
     async def events(self, org: str, path: str, limit: int, before: int | None = None) -> list[Event]:
         found = [event for event in reversed(self._events.get((org, path), [])) if before is None or event.number < before]

@@ -9,7 +9,7 @@ from shared.adapters.postgres.config_rows import ConfigRows, Entry, check_open
 from shared.adapters.postgres.connections import Connection
 from shared.adapters.postgres.statements import statement
 from shared.domain.registry.deciding import Change, Declared, Kept, Place, Written, decide
-from shared.domain.registry.shapes import Event, Status, decode, encode, kind_of
+from shared.domain.registry.shapes import Event, Report, Status, decode, encode, kind_of
 
 REGISTERED, KEEP, REPORT, FORGET = (statement(f"registry_{name}") for name in ("declared", "keep", "report", "forget"))
 NOTE, EVENTS = statement("registry_note"), statement("registry_events")
@@ -61,14 +61,22 @@ class PostgresRegistry(ConfigRows):
         return Written(kept, revision, created=found is None)
 
     async def report(self, org: str, path: str, status: Status, happened: Sequence[Event] = ()) -> bool:
-        async def work(connection: Connection) -> bool:
+        [declared] = await self.report_all([Report(org, path, status, happened)])
+        return declared
+
+    async def report_all(self, reports: Sequence[Report]) -> list[bool]:
+        statuses = {(one.org, one.path): msgspec.json.encode(one.status).decode() for one in reports}
+        columns = ([org for org, _ in statuses], [path for _, path in statuses], list(statuses.values()))
+        values = dict(zip(("orgs", "paths", "statuses"), columns, strict=True))
+
+        async def work(connection: Connection) -> list[bool]:
             async with connection.transaction():
-                values = {"org": org, "path": path, "status": msgspec.json.encode(status).decode()}
-                if (await connection.execute(REPORT, values)).rowcount == 0:
-                    return False
-                for event in happened:
-                    await _note(connection, org, path, event)
-                return True
+                declared = set(await (await connection.execute(REPORT, values)).fetchall())
+                for one in reports:
+                    if (one.org, one.path) in declared:
+                        for event in one.happened:
+                            await _note(connection, one.org, one.path, event)
+                return [(one.org, one.path) in declared for one in reports]
 
         return await self._connections.run(work, repeatable=False)
 

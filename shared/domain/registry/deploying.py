@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from shared.domain.errors import Fault
-from shared.domain.registry.deciding import Registered, cluster_of
+from shared.domain.registry.deciding import Declared, Registered, cluster_of
 from shared.domain.registry.login import Login
 from shared.domain.registry.reach import GLOBAL
 from shared.domain.registry.shapes import Backbone, Cluster, Leaf, Spec, path_of, says_remotes
@@ -108,13 +108,16 @@ def hubs_of(backbone: Backbone, cluster: Cluster, registered: Registered) -> Ite
     can ask for all that is on it. Where the spec says remotes of its own, those are the hubs."""
     if backbone.scope == GLOBAL or says_remotes(backbone.spec):
         return
-    for place in sorted(registered):
+    for place in sorted(place for place, kept in registered.items() if place[0] == backbone.org and _is_hub(kept.declared)):
         kept = registered[place]
         hub = kept.declared
-        if not isinstance(hub, Backbone) or hub.scope != GLOBAL or hub.org != backbone.org or hub.deleting:
-            continue
+        assert isinstance(hub, Backbone)
         leaf = None if kept.status is None else kept.status.leaf
         yield Hub(hub.id, domain_of(hub), _urls(leaf, cluster, cluster_of(hub.org, hub.cluster, registered)))
+
+
+def _is_hub(declared: Declared) -> bool:
+    return isinstance(declared, Backbone) and declared.scope == GLOBAL and not declared.deleting
 
 
 def _urls(leaf: Leaf | None, cluster: Cluster, hub: Cluster | None) -> tuple[str, ...]:

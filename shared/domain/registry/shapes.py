@@ -3,7 +3,8 @@
 The org `""` stands for shared: everybody's to use, system admins' to change. What is declared is kept as JSON of these structs.
 """
 
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -129,6 +130,15 @@ class Event(msgspec.Struct, frozen=True):
     action: str
     reason: str
     message: str
+
+
+class Report(NamedTuple):
+    """How the cluster or backbone at a place was found to be, and what happened to it (numbers and times are the store's)."""
+
+    org: str
+    path: str
+    status: Status
+    happened: Sequence[Event] = ()
 
 
 def says_remotes(spec: Spec) -> bool:
