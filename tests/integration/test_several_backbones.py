@@ -154,3 +154,21 @@ async def test_server_is_no_backbone_when_it_is_not_what_was_declared(
     assert not backbones.reachable(EU)
     backbones.follow(declared(eu, tmp_path, domain="local"))
     await eventually(lambda: backbones.reachable(EU))
+
+
+async def test_three_connections_to_redis_are_enough_when_there_are_three_hundred_backbones(
+    queue: RedisLogQueue, backbones: NatsBackbones, redis_url: str, store: PostgresMessageStore, server: Any, nats_url: str, org: str
+) -> None:
+    names = {f"away-{number:08x}" for number in range(300)}
+    before = len(server.client_list())
+    async with relays(redis_url, backbones, store, {"local", *names}):
+        await eventually(lambda: server.exists(*(f"{PREFIX}lease:{name}" for name in names)) == 300, within=30)
+        [waiting] = await sent(queue, backbones, "e1", org, min(names))
+        assert waiting.status == "pending"
+        queue.hold(0, "local", "a PubAck is missing")
+        [held] = await sent(queue, backbones, "e2", org, "local")
+        assert held.status == "pending"
+        await eventually(lambda: server.hget(PREFIX + "gates", "local") is None and not server.zcard(PREFIX + "pending:local"), within=30)
+        assert len(await streamed(nats_url, f"sb-{org}")) == 1
+        # The watch's, the relays' one, and now and then one that looks for backbones that are gone.
+        assert len(server.client_list()) - before <= 3
