@@ -37,6 +37,7 @@ ROUTES = {
         {"to": ["local"]},
     ]
 }
+ON_DATA = {"routes": [{"when": 'data.sku == "B-1"', "to": ["cluster:c1"]}, {"to": ["cluster:c7"]}]}
 FIXED = {"routes": [{"to": ["backbone:main-00000007"]}]}
 
 
@@ -72,7 +73,8 @@ def backbone(number: int) -> Backbone:
 
 async def resolved(state: Path, runs: int = 3) -> Figure:
     """CPU us a message that resolving adds, three conditions deep among a thousand backbones, over the same publish to a fixed backbone:
-    the lanes with nothing behind them. `us_fixed_route` is what one route without a condition adds."""
+    the lanes with nothing behind them. `us_fixed_route` is what one route without a condition adds, `us_on_data` what one whose condition
+    reads the body does."""
     return await asyncio.to_thread(_resolved, runs)  # with a loop of its own, which it goes through call by call
 
 
@@ -80,10 +82,10 @@ def _resolved(runs: int) -> Figure:
     reach = tuple(Reach(one.id, one.org, one.cluster, one.scope, one.endpoint or "") for one in map(backbone, range(COUNT)))
     route = Route(Taking(), Noting())
     loop = asyncio.new_event_loop()
-    series = [_added(loop, route, reach, document, runs) for document in (ROUTES, FIXED)]
+    series = [_added(loop, route, reach, document, runs) for document in (ROUTES, FIXED, ON_DATA)]
     loop.close()
-    (ours, fixed), (simple, _) = series
-    notes = {"us_publish_fixed": fixed, "us_fixed_route": simple}
+    (ours, fixed), (simple, _), (on_data, _) = series
+    notes = {"us_publish_fixed": fixed, "us_fixed_route": simple, "us_on_data": on_data}
     return Figure("resolve", "us a message added", ours, gate=5.0, notes=notes, below=True)
 
 
