@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 
 from shared.domain import errors
+from shared.stages.tls import trusted
 
 ENDPOINTS = "endpoints.json"
 NOTHING_FOUND = "no Switchboard runs here: start one with `switchboard up`, or set SWITCHBOARD_URL and SWITCHBOARD_KEY"
@@ -52,11 +53,11 @@ class Connection:
 
     def client(self, timeout: float = 10.0) -> httpx.Client:
         """A client with the address and the key in it. `timeout` in seconds."""
-        return httpx.Client(base_url=self.url, headers=self.headers, timeout=timeout)
+        return httpx.Client(base_url=self.url, headers=self.headers, timeout=timeout, verify=trusted(self.url))
 
     def async_client(self, timeout: float = 10.0) -> httpx.AsyncClient:
         """The same for asyncio."""
-        return httpx.AsyncClient(base_url=self.url, headers=self.headers, timeout=timeout)
+        return httpx.AsyncClient(base_url=self.url, headers=self.headers, timeout=timeout, verify=trusted(self.url))
 
 
 def connect(env: Mapping[str, str] | None = None, start: Path | None = None) -> Connection:
