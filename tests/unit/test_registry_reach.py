@@ -1,13 +1,16 @@
 """What a route's targets mean by the registry (contracts.md, "Config": routes), and what snapshots hold of it."""
 
+import gc
+import tracemalloc
+
 import pytest
 
 from shared.domain.registry.deciding import Kept
 from shared.domain.registry.deploying import hubs_of
 from shared.domain.registry.reach import Reach, Resolved, Targets, leaves_of, reaches
-from shared.domain.registry.shapes import SHARED, Backbone, Cluster, Scope, Spec
+from shared.domain.registry.shapes import SHARED, Backbone, Cluster, Scope, Spec, decode, encode
 from shared.domain.snapshot import Snapshot
-from shared.snapshots import encode
+from shared.snapshots import encode as packed
 
 EU = Cluster("eu", SHARED, "", "local", None, {})
 SCOPES: tuple[Scope, ...] = ("local", "global")
@@ -81,4 +84,26 @@ def test_thousand_backbones_are_small_when_a_snapshot_has_them() -> None:
     many = tuple(
         Reach(f"backbone-{n:08x}", "acme", f"cluster-{n}", "local", f"nats://nats.cluster-{n}.example:4222", "d") for n in range(1000)
     )
-    assert len(encode(Snapshot(1, {}, backbones=many))) < 200_000
+    assert len(packed(Snapshot(1, {}, backbones=many))) < 200_000
+
+
+def test_snapshot_of_a_thousand_backbones_keeps_nothing_of_what_else_is_said_of_them() -> None:
+    spec = Spec(values={"podAnnotations": {"note": "s" * 20_000}})
+    tracemalloc.start()
+    try:
+        registered: dict[tuple[str, str], Kept] = {("acme", "clusters/eu"): Kept(Cluster("eu", "acme", "", "helm", None, {}), 1, "")}
+        for number in range(1_000):
+            one = Backbone(
+                f"b-{number:08x}", "acme", "eu", f"b{number}", "local", f"nats://b{number}.example:4222", None, spec, {"note": "m" * 15_000}
+            )
+            registered["acme", f"backbones/{one.id}"] = Kept(decode("backbone", encode(one)), 1, "")
+        whole = tracemalloc.get_traced_memory()[0]
+        snapshot = Snapshot(1, {}, backbones=reaches(registered))
+        assert snapshot.targets.of("acme", "backbone:b-00000007") == ("b-00000007",)
+        registered.clear()
+        gc.collect()
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert whole > 30_000_000
+    assert kept < 5_000_000  # 20 MB are allowed
