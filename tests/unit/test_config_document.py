@@ -1,5 +1,6 @@
 """Config documents: what is taken, and that every fault has a pointer to it."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,6 +12,9 @@ from shared.domain.config.document import Document
 from shared.domain.config.durations import seconds
 from shared.domain.config.patch import merge_patch
 from shared.domain.errors import NotProcessable
+from shared.domain.json_text import canonical
+from shared.domain.rules.rules import Rules
+from shared.domain.rules.schema import SchemaFault
 from tests.unit.config_samples import WHOLE
 
 
@@ -152,6 +156,17 @@ def test_any_document_compiles_or_names_a_field(document: dict[str, Any]) -> Non
         assert 1 <= len(named) <= 20
         assert all(fault.pointer == "" or fault.pointer.startswith("/") for fault in named)
         assert all(fault.detail for fault in named)
+        return
+    with suppress(ValueError):  # NaN, which no text that is read has
+        _check_door(canonical(document))
+
+
+def _check_door(text: bytes) -> None:
+    """What a door makes of the text of a document that was taken: all of it."""
+    scope = Rules({"acme": {"org": text}}).scope("acme", "a", None)
+    assert (scope.unreadable, isinstance(scope.schema, SchemaFault)) == ("", False)
+    assert not any(route.broken for route in scope.routes)
+    assert all(one.program is not None for group in (scope.blockers, scope.routers, scope.shadows) for one in group.asked)
 
 
 @pytest.mark.parametrize(
