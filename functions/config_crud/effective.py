@@ -7,17 +7,14 @@ import msgspec
 
 from functions.config_crud.access import READ, reach_all, reach_topic
 from functions.config_crud.documents import Admit, path_of
-from shared.codec import Context, decode_structured
+from shared.checking import Question
 from shared.domain.config.document import Document as ConfigDocument
 from shared.domain.config.merge import merge, shown
 from shared.domain.config.paths import Path, applies, parse_path
-from shared.domain.errors import Malformed, NotFound, SwitchboardError
+from shared.domain.errors import NotFound
 from shared.domain.json_text import canonical
-from shared.domain.message import uuid_text
 from shared.domain.principal import Principal
 from shared.domain.revisions import GLOBAL_ORG, Document
-from shared.domain.rules.check import Judgement, judge
-from shared.domain.rules.rules import Rules
 from shared.ports import ConfigStore
 
 _read = msgspec.json.Decoder(ConfigDocument).decode
@@ -58,8 +55,8 @@ async def effective(store: ConfigStore, caller: Principal, org: str | None, topi
     return Effective(revision, shown(merged), merged.origins)
 
 
-async def check(store: ConfigStore, admit: Admit, caller: Principal, org: str | None, asked: Asked, now: int) -> list[dict[str, object]]:
-    """The verdict on each event, without effect: nothing is counted, logged or published. `now` is in microseconds since 1970.
+async def questioned(store: ConfigStore, admit: Admit, caller: Principal, org: str | None, asked: Asked, now: int) -> Question:
+    """What is to be judged, by what documents, for the verdict on each event, without effect. `now` is in microseconds since 1970.
 
     Rate limits are not asked: their buckets are the doors'. Raises Forbidden, NotFound for a principal that isn't there, and
     NotProcessable for a document that doesn't hold.
@@ -68,9 +65,8 @@ async def check(store: ConfigStore, admit: Admit, caller: Principal, org: str | 
     principal = caller if asked.principal is None else await store.principal(whose, asked.principal)
     if principal is None:
         raise NotFound(f"no principal {asked.principal}")
-    rules = Rules((await _documents(store, admit, whose, asked.proposal))[1])
-    context = Context(whose, "http", principal.name, now)
-    return [_verdict(event, context, principal, rules, now) for event in asked.events]
+    _, documents = await _documents(store, admit, whose, asked.proposal)
+    return Question(documents, whose, principal, [canonical(event) for event in asked.events], now)
 
 
 async def proposed(
@@ -95,28 +91,6 @@ async def _documents(store: ConfigStore, admit: Admit, whose: str, proposal: Pro
         else:
             own = _with(own, path.text, proposal.value)
     return path, {GLOBAL_ORG: everybodys, whose: own}
-
-
-def _verdict(event: Any, context: Context, principal: Principal, rules: Rules, now: int) -> dict[str, object]:
-    """`{id, status, rule, would_route_to}`; `detail` says why, `shadows` what shadow policies would have done."""
-    try:
-        message = decode_structured(canonical(event), context)
-    except Malformed as error:
-        return {"id": None, "status": "malformed", "rule": None, "would_route_to": [], "detail": error.detail, "errors": _faults(error)}
-    found = judge(message, principal, rules.scope(context.org, message.topic, message.subject), None, now / 1_000_000)
-    said: dict[str, object] = {"id": uuid_text(message.id), **_outcome(found)}
-    return said | ({"shadows": [msgspec.to_builtins(shadow) for shadow in found.shadows]} if found.shadows else {})
-
-
-def _outcome(found: Judgement) -> dict[str, object]:
-    if found.blocked is None:
-        return {"status": "accepted", "rule": None, "would_route_to": list(found.to)}
-    blocked = found.blocked
-    return {"status": "blocked", "rule": blocked.rule, "would_route_to": [], "detail": blocked.detail, "errors": _faults(blocked)}
-
-
-def _faults(error: SwitchboardError) -> list[dict[str, str]]:
-    return [fault._asdict() for fault in error.faults]
 
 
 def _with(texts: Texts, path: str, value: Any) -> Texts:

@@ -1,6 +1,9 @@
 """`/v1/config/effective` and `/v1/config/check`: what holds, and what would."""
 
+import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Query, Request, Response
@@ -9,8 +12,9 @@ from functions.config_crud import effective, shapes
 from functions.config_crud.bodies import CheckBody, parse
 from functions.config_crud.documents import Admit
 from functions.config_crud.effective import Asked, Proposal
+from shared.checking import verdicts
 from shared.domain import json_text
-from shared.domain.errors import Fault, Malformed
+from shared.domain.errors import Fault, Malformed, Overloaded
 from shared.domain.principal import Principal
 from shared.edge import described
 from shared.edge.rest import caller
@@ -19,6 +23,8 @@ from shared.resources import Resources
 
 Caller = Annotated[Principal, Depends(caller)]
 Org = str | None
+AT_ONCE = 2  # checks in a process: each has a child of its own
+WAIT_S = 10.0  # for one of them to end
 TEXT = {"type": "string"}
 MAYBE = {"type": ["string", "null"]}
 VERDICT = described.object_of(
@@ -39,6 +45,7 @@ EFFECTIVE = described.object_of(
 
 def add(app: FastAPI, resources: Resources, admit: Admit) -> None:
     """Add the routes to the app."""
+    running = asyncio.Semaphore(AT_ONCE)
 
     @app.get(
         "/v1/config/effective",
@@ -71,4 +78,20 @@ def add(app: FastAPI, resources: Resources, admit: Admit) -> None:
             raise Malformed("path and document come together", faults=[Fault("/path" if proposed else "/document", "missing")])
         asked = Asked(value.get("events", []), body.principal, Proposal(body.path, value["document"]) if body.path is not None else None)
         now = time.time_ns() // 1000
-        return json_answer({"verdicts": await effective.check(await resources.config(), admit, caller, org, asked, now)})
+        question = await effective.questioned(await resources.config(), admit, caller, org, asked, now)
+        async with _turn(running):
+            return json_answer({"verdicts": await verdicts(question)})
+
+
+@asynccontextmanager
+async def _turn(running: asyncio.Semaphore) -> AsyncIterator[None]:
+    """One of the children that there may be. Raises Overloaded where none ends."""
+    try:
+        async with asyncio.timeout(WAIT_S):
+            await running.acquire()
+    except TimeoutError:
+        raise Overloaded(f"{AT_ONCE} checks are running here", retry_after_ms=2_000) from None
+    try:
+        yield
+    finally:
+        running.release()

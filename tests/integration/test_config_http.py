@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,25 @@ def test_change_through_one_process_ends_the_long_poll_at_another_within_a_secon
     assert b"max_bytes" in snapshot.documents["acme"]["org"]
     assert seconds < 2.0  # half a second's poll; a busy machine doubles it
     assert httpx.get(f"{crud.url}/v1/config/snapshot", timeout=10).status_code == 401
+
+
+def test_others_are_answered_while_events_that_take_long_are_checked(pair: tuple[FrontProcess, Service]) -> None:
+    front, _ = pair
+    loop = {"mode": "shadow", "when": "data.lines.all(l, data.lines.all(m, m.price + l.price >= 0))"}  # milliseconds an event
+    document = {"policies": [{**loop, "name": f"slow-{number}"} for number in range(3)]}
+    assert front.client.put("/v1/config/topics/slow", json=document).is_success
+    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "slow", "data": {"lines": [{"price": n} for n in range(90)]}}
+    with ThreadPoolExecutor(1) as others, httpx.Client(base_url=front.url, timeout=60) as other:
+        checking = others.submit(front.client.post, "/v1/config/check", json={"events": [event] * 100}, timeout=60)
+        answered = 0
+        while not checking.done():
+            assert other.get("/readyz").status_code == 200
+            answered += not checking.done()
+        answer = checking.result()
+    assert answer.status_code == 200, answer.text
+    verdicts = answer.json()["verdicts"]
+    assert [shadow["outcome"] for shadow in verdicts[-1]["shadows"]] == ["block"] * 3
+    assert answered >= 10  # it took seconds; in the front's own process it would have been the first of all
 
 
 def test_command_comes_as_an_event_to_the_service_itself(pair: tuple[FrontProcess, Service]) -> None:
