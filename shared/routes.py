@@ -35,6 +35,7 @@ ROUTES = (
     Route(ANY, "/v1/resolve", "registry_crud"),
     Route(ANY, "/v1/session", "websocket"),
     # Internal, under proofs: what the loggers, relays and doors of other clusters hand to the hub and ask it.
+    Route(("GET",), "/v1/registry/snapshot", "registry_crud", exact=True),
     Route(("POST",), "/v1/log/batches", "log_batch", exact=True),
     Route(("POST",), "/v1/log/bodies", "log_batch", exact=True),
     Route(("POST",), "/v1/log/delivered", "log_batch", exact=True),

@@ -15,6 +15,8 @@ from shared.edge.server import run
 from shared.edge.stock import served
 from shared.resources import Resources
 
+PATHS = ["/v1/clusters", "/v1/backbones", "/v1/resolve", "/v1/registry"]
+
 
 def rest(resources: Resources) -> FastAPI:
     """The REST app on a process's resources."""
@@ -30,7 +32,7 @@ async def registry_crud(request: Request) -> ASGIApp:
 def build(resources: Resources) -> ASGIApp:
     """The function's ASGI app on a process's resources."""
     served_app = rest(resources)
-    app = framework_app("registry_crud", __name__, beside=Beside(["/v1/clusters", "/v1/backbones", "/v1/resolve"], served_app))
+    app = framework_app("registry_crud", __name__, beside=Beside(PATHS, served_app))
     app.state.served = served_app
     return app
 

@@ -4,9 +4,11 @@ import shlex
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
+import msgspec
+
 from shared.domain.errors import Forbidden
 from shared.domain.message import Message
-from shared.domain.names import global_stream, nats_subject, on_leaf
+from shared.domain.names import check_org, global_stream, nats_subject, on_leaf
 from shared.domain.principal import Principal
 from shared.domain.registry.reach import LOCAL, Reach, leaves_of
 from shared.domain.registry.shapes import SHARED
@@ -44,6 +46,15 @@ class Way(NamedTuple):
     routed_by: str
     undeliverable: str | None
     backbones: tuple[Target, ...]
+
+
+def sender_of(caller: Principal, org: str | None) -> Principal:
+    """Whose message is meant: the caller's, or that of somebody like it in `org`, for a system admin. Raises Forbidden, Malformed."""
+    if org is None or check_org(org) == caller.org:
+        return caller
+    if not caller.system:
+        raise Forbidden(f"only a system admin may ask for another org than {caller.org}")
+    return msgspec.structs.replace(caller, org=org)
 
 
 def way_of(snapshot: Snapshot, caller: Principal, topic: str, subject: str | None, now: int, home_url: str | None) -> Way:

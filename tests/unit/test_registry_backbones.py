@@ -258,5 +258,6 @@ async def test_everything_is_described_when_openapi_is_asked(api: Api) -> None:
         *((BACKBONES + "/{id}/credentials", method) for method in ("get", "post")),
         (BACKBONES + "/{id}/credentials/{credential}", "delete"),
         ("/v1/resolve", "get"),
+        ("/v1/registry/snapshot", "get"),
     }
     assert {"Spec", "Status", "BackboneBody", "ClusterBody", "Access"} <= document["components"]["schemas"].keys()

@@ -95,3 +95,17 @@ async def test_way_is_for_those_who_may_read_or_publish_when_it_is_asked_for(api
     problem(await api.ask(agent, "/v1/resolve"), 400)
     problem(await api.ask(None, "/v1/resolve", params={"topic": "a"}), 401)
     problem(await api.ask(await api.key(), "/v1/resolve", params={"topic": "a" * 1024, "subject": "b"}), 400)
+
+
+async def test_way_is_another_org_s_when_a_system_admin_asks_for_it(api: Api) -> None:
+    root, admin = await api.key("root", "default", system=True), await api.key()
+    own = await made(api, admin)
+    rules = b'{"routes":[{"when":"principal.org == \\"acme\\"","to":["cluster:eu"]}]}'
+    await api.config.write_documents("acme", Write("x", "org", {"org": rules}), "me")
+    await eventually(lambda: "acme" in api.resources.snapshots.current.documents)
+    told = (await api.ask(root, "/v1/resolve", params={"topic": "a", "org": "acme"})).json()
+    assert (told["to"], told["backbones"][0]["backbone"], told["backbones"][0]["stream"]) == (["cluster:eu"], own["id"], "sb-acme")
+    assert told == (await api.ask(admin, "/v1/resolve", params={"topic": "a", "org": "acme"})).json()
+    assert (await api.ask(root, "/v1/resolve", params={"topic": "a"})).json()["backbones"][0]["stream"] == "sb-default"
+    problem(await api.ask(admin, "/v1/resolve", params={"topic": "a", "org": "default"}), 403)
+    problem(await api.ask(root, "/v1/resolve", params={"topic": "a", "org": "No Org"}), 400)
