@@ -13,6 +13,7 @@ from shared.ports import (
     ConfigStore,
     Credentials,
     FeedWriter,
+    FirstCopies,
     Known,
     LogQueue,
     MessageStore,
@@ -26,7 +27,7 @@ from shared.settings import Settings
 from shared.snapshots import SnapshotFollower
 
 if TYPE_CHECKING:
-    from shared.adapters.hub import HubCalls
+    from shared.adapters.hub import HubCalls, HubKnown
     from shared.tokens.principals import Tokens
     from shared.trust.keeping import KeptTrusts
 
@@ -149,6 +150,10 @@ class Resources(Opened):
         """Where bodies and deliveries are asked for once they have left the log: the hub of an edge, else the message store."""
         return await (self.store() if self.settings.hub_url is None else self.once("hub-known", self._open_hub_known))
 
+    async def first_copies(self) -> FirstCopies:
+        """Where is asked what became of messages that come again: likewise."""
+        return await (self.store() if self.settings.hub_url is None else self.once("hub-known", self._open_hub_known))
+
     @property
     def home(self) -> str:
         """The id of this cluster's own backbone. An edge's is its own name: delivery records of all clusters meet in the hub's store."""
@@ -240,7 +245,7 @@ class Resources(Opened):
 
         return HubConfig(await self._hub(), self.home), None
 
-    async def _open_hub_known(self) -> tuple[Known, None]:
+    async def _open_hub_known(self) -> "tuple[HubKnown, None]":
         from shared.adapters.hub import HubKnown
 
         return HubKnown(await self._hub()), None

@@ -40,6 +40,7 @@ ROUTES = (
     Route(("POST",), "/v1/log/bodies", "log_batch", exact=True),
     Route(("POST",), "/v1/log/delivered", "log_batch", exact=True),
     Route(("POST",), "/v1/log/recorded", "log_batch", exact=True),
+    Route(("POST",), "/v1/log/accepted", "log_batch", exact=True),
     Route(("GET", "HEAD"), "/", "websocket"),
 )
 FUNCTIONS = tuple(dict.fromkeys(route.function for route in ROUTES))

@@ -37,6 +37,7 @@ class Rows:
             wire.BODIES: self._bodies,
             wire.DELIVERED: self._delivered,
             wire.RECORDED: self._recorded,
+            wire.ACCEPTED: self._accepted,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,6 +96,10 @@ class Rows:
         asked = wire.wanted_recorded(await self._question(request, receive))
         store = await self._resources.store()
         return _packed(await store.recorded(asked.backbone, asked.org, asked.since, asked.after, asked.limit))
+
+    async def _accepted(self, request: Request, receive: Receive) -> Response:
+        asked = wire.wanted_accepted(await self._question(request, receive))
+        return _packed(await known.accepted(asked, await self._resources.store()))
 
     async def _question(self, request: Request, receive: Receive) -> bytes:
         """The body, proven with its digest in the target."""

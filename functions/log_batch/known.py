@@ -1,7 +1,8 @@
 """What edges ask of what they logged: bodies whose flush left their log, and deliveries. The store is the hub's."""
 
-from shared.ports import Known
-from shared.stages.known import Bodies, Delivered, WantedBodies, WantedDeliveries
+from shared.domain.stored import FirstCopy
+from shared.ports import FirstCopies, Known
+from shared.stages.known import Bodies, Delivered, WantedAccepted, WantedBodies, WantedDeliveries
 
 READ_AT_ONCE = 16  # messages: one may have 2 MiB
 ANSWER_BYTES = 16 * 1024 * 1024  # of bodies in an answer; the message that goes beyond is the last
@@ -27,3 +28,9 @@ async def delivered(asked: WantedDeliveries, store: Known) -> Delivered:
     """Which of them the backbone is recorded to have taken. Raises Unavailable."""
     taken = await store.delivered(asked.backbone, asked.wanted)
     return Delivered(tuple(place for place, each in enumerate(asked.wanted) if each in taken))
+
+
+async def accepted(asked: WantedAccepted, store: FirstCopies) -> list[tuple[int, FirstCopy]]:
+    """What is recorded of those that were accepted, each with its place in the question. Raises Unavailable."""
+    found = await store.accepted(asked.org, asked.wanted)
+    return [(place, found[each]) for place, each in enumerate(asked.wanted) if each in found]

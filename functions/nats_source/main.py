@@ -17,7 +17,7 @@ from functions.nats_source.ways import Ways, through
 from functions.wiring import pipeline_of, submit_of
 from shared.adapters.nats.connection import RETRY_EVERY, UNREACHABLE, Connection
 from shared.domain.errors import Unavailable
-from shared.domain.stored import History
+from shared.domain.stored import FirstCopy
 from shared.edge.app import Edge
 from shared.edge.asgi import ASGIApp
 from shared.edge.principals import Principals
@@ -151,21 +151,23 @@ def _unanswerable(one: Org) -> int:
 
 
 class Store:
-    """The message store as it is asked about messages that are delivered again, reached when there are some."""
+    """The message store, or an edge's hub, as it is asked about messages that are delivered again; reached when there are some."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
 
-    async def history(self, org: str, id: bytes) -> History | None:
-        """See MessageStore.history."""
-        return await (await self._resources.store()).history(org, id)
+    async def accepted(self, org: str, wanted: Sequence[tuple[bytes, bytes]]) -> dict[tuple[bytes, bytes], FirstCopy]:
+        """See FirstCopies.accepted."""
+        return await (await self._resources.first_copies()).accepted(org, wanted)
 
 
 def build(resources: Resources) -> ASGIApp:
     """The pod's ASGI app on a process's resources: no routes but the edge's own. Raises Misconfigured."""
     settings = resources.settings
-    for field in ("database_url", "nats_url", *(("redis_url",) if settings.sink is None else ())):
+    for field in ("nats_url", *(("redis_url",) if settings.sink is None else ())):
         settings.required(field)
+    if settings.hub_url is None:
+        settings.required("database_url")
     if settings.sink is not None:
         settings.secret_keys()
         overrides_of(settings.ce_overrides)

@@ -6,7 +6,7 @@ import msgspec
 
 from functions.nats_source.handler import Authenticate, Read, answer, read, settle
 from functions.nats_source.intake import Fate, InHand
-from functions.nats_source.redelivered import Store, known
+from functions.nats_source.redelivered import known
 from functions.nats_source.requests import Request
 from shared.codec.receipts import encode_receipt
 from shared.domain.errors import NotProcessable, SwitchboardError, Unavailable
@@ -15,6 +15,7 @@ from shared.domain.principal import Principal
 from shared.domain.replyto import REPLYTO, is_inbox
 from shared.domain.snapshot import Snapshot
 from shared.domain.verdict import Outcome, Receipt, Refusal
+from shared.ports import FirstCopies
 from shared.sources.outcomes import Rejected, Retry, Settled, Submit, Way, settled
 
 
@@ -28,7 +29,7 @@ class Ways:
         authenticate: Authenticate,
         way: Way,
         submit: Submit,
-        store: Store | None,
+        store: FirstCopies | None,
         count: Callable[[Sequence[Outcome]], None],
     ) -> None:
         """Without a `store`, which a pure event source has no business with, nothing is looked up."""

@@ -54,9 +54,27 @@ class StoredMessage(msgspec.Struct, frozen=True):
     shadows: tuple[Shadow, ...] = ()
 
 
+class FirstCopy(msgspec.Struct, frozen=True, array_like=True):
+    """What is recorded of a message that was accepted before: its revision, the backbones it is for, and who took it so far: backbone,
+    stream and sequence."""
+
+    revision: int
+    targets: tuple[str, ...]
+    taken: tuple[tuple[str, str, int | None], ...]
+
+
 class History(msgspec.Struct, frozen=True):
     """Everything the store knows of one message id: rows newest first, deliveries in time order."""
 
     rows: tuple[StoredMessage, ...]
     attempts: int
     dead_letters: tuple[DeadLetter, ...] = ()
+
+
+def first_copy(history: History | None, digest: bytes) -> FirstCopy | None:
+    """The accepted message of that digest in a history."""
+    for row in history.rows if history is not None else ():
+        if row.message.digest == digest and row.verdict == "accepted":
+            taken = tuple((one.backbone, one.stream, one.sequence) for one in row.deliveries if one.error is None)
+            return FirstCopy(row.message.revision, row.targets, taken)
+    return None

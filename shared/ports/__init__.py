@@ -8,7 +8,7 @@ from shared.ports.feed import FeedReader, FeedWriter
 from shared.ports.log import LogQueue, LogReader, Publish, ReceivedLog, RelayLog, RelayWatch
 from shared.ports.receipts import Receipts
 from shared.ports.registry import Registry
-from shared.ports.store import Known, MessageStore
+from shared.ports.store import FirstCopies, Known, MessageStore
 from shared.ports.submit_lists import SubmitLists
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Credentials",
     "FeedReader",
     "FeedWriter",
+    "FirstCopies",
     "Known",
     "Leases",
     "LogQueue",

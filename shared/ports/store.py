@@ -7,7 +7,7 @@ from shared.domain.message import Message
 from shared.domain.record import Flush
 from shared.domain.repairing import Recorded
 from shared.domain.retention import Retention
-from shared.domain.stored import History, Search, StoredMessage
+from shared.domain.stored import FirstCopy, History, Search, StoredMessage
 
 
 class Known(Protocol):
@@ -38,7 +38,15 @@ class Known(Protocol):
         """
 
 
-class MessageStore(Known, Protocol):
+class FirstCopies(Protocol):
+    """What a source asks about messages that come to it again: the store's, here or at the hub. Conformance: with Known."""
+
+    async def accepted(self, org: str, wanted: Sequence[tuple[bytes, bytes]]) -> dict[tuple[bytes, bytes], FirstCopy]:
+        """What is recorded of those of these messages (id, digest) of the org that were accepted, whichever backbones they went to.
+        Raises Unavailable."""
+
+
+class MessageStore(Known, FirstCopies, Protocol):
     """TimescaleDB or plain PostgreSQL. Conformance: tests/conformance/message_store.py, run on memory and PostgreSQL."""
 
     async def write(self, shard: int, flushes: Sequence[Flush], cluster: str | None = None) -> None:

@@ -7,9 +7,12 @@ import msgspec
 from shared.domain.errors import Malformed
 from shared.domain.message import Message
 from shared.domain.repairing import Recorded
+from shared.domain.stored import FirstCopy
 
 BATCHES, BODIES, DELIVERED, RECORDED = "/v1/log/batches", "/v1/log/bodies", "/v1/log/delivered", "/v1/log/recorded"
+ACCEPTED = "/v1/log/accepted"
 AT_ONCE = 1_000  # messages a question asks for
+HISTORIES = 100  # and where each is looked up by itself
 MAX_QUESTION = 128 * 1024  # bytes
 
 
@@ -50,10 +53,19 @@ class WantedRecorded(msgspec.Struct, frozen=True, array_like=True):
     limit: int
 
 
+class WantedAccepted(msgspec.Struct, frozen=True, array_like=True):
+    """Messages of an org by (id, digest): see FirstCopies.accepted. The answer is a list of (place in the question, FirstCopy)."""
+
+    org: str
+    wanted: tuple[tuple[bytes, bytes], ...]
+
+
 encode = msgspec.msgpack.Encoder().encode
 decode_bodies = msgspec.msgpack.Decoder(Bodies).decode
 decode_delivered = msgspec.msgpack.Decoder(Delivered).decode
 decode_recorded = msgspec.msgpack.Decoder(list[Recorded]).decode
+decode_accepted = msgspec.msgpack.Decoder(list[tuple[int, FirstCopy]]).decode
+_wanted_accepted = msgspec.msgpack.Decoder(WantedAccepted).decode
 _wanted_recorded = msgspec.msgpack.Decoder(WantedRecorded).decode
 _wanted_bodies = msgspec.msgpack.Decoder(WantedBodies).decode
 _wanted_deliveries = msgspec.msgpack.Decoder(WantedDeliveries).decode
@@ -76,6 +88,16 @@ def wanted_deliveries(body: bytes) -> WantedDeliveries:
     try:
         asked = _wanted_deliveries(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(f"the question can't be read: {error}") from error
+    _check(asked.wanted)
+    return asked
+
+
+def wanted_accepted(body: bytes) -> WantedAccepted:
+    """Raises Malformed."""
+    try:
+        asked = _wanted_accepted(body)
+    except msgspec.DecodeError as error:
         raise Malformed(f"the question can't be read: {error}") from error
     _check(asked.wanted)
     return asked

@@ -1,7 +1,8 @@
 """What every way to the store's memory must do: asked in the process that has the store, or at the hub."""
 
-from shared.ports import Known, MessageStore
-from tests.stored import NOON, accepted, flush, taken
+from shared.domain.stored import FirstCopy
+from shared.ports import FirstCopies, Known, MessageStore
+from tests.stored import NOON, accepted, attempt, flush, taken
 
 
 class KnownConformance:
@@ -31,6 +32,19 @@ class KnownConformance:
         assert await known.delivered("local", wanted) == set(wanted)
         assert await known.delivered("elsewhere", wanted) == set()
         assert len(await known.bodies([(id, None) for id, _ in wanted])) == len(wanted)
+
+    async def test_first_copy_is_told_when_a_message_was_accepted(self, store: MessageStore, known: FirstCopies, org: str) -> None:
+        first, other = accepted("1", org, targets=("local", "eu-1")), accepted("1", org, body=None, revision=9)
+        refused, many = attempt("2", org), [accepted(str(number), org) for number in range(10, 250)]
+        await store.write(0, [flush(1, first, refused, *many, taken(first.message, 5, error=None), taken(refused.message, 0, error="no"))])
+        await store.write(0, [flush(2, other)])
+        wanted = [(one.id, one.digest) for one in (first.message, other.message, refused.message, *(each.message for each in many))]
+        found = await known.accepted(org, wanted)
+        assert found[wanted[0]] == FirstCopy(1, ("local", "eu-1"), (("local", f"sb-{org}", 5),))
+        assert found[wanted[1]].revision == 9
+        assert found.keys() == set(wanted) - {wanted[2]}
+        assert await known.accepted(f"{org}-other", wanted[:3]) == {}
+        assert await known.accepted(org, [(bytes(16), bytes(32)), (first.message.id, bytes(32))]) == {}
 
     async def test_deliveries_come_oldest_first_and_some_at_a_time_when_they_are_asked_for(
         self, store: MessageStore, known: Known, org: str

@@ -9,7 +9,7 @@ Rendered = dict[str, list[Json]]
 KNATIVE = "serving.knative.dev/v1"
 NEW_PODS = ("Deployment", "StatefulSet", "Job")
 EDGES = ("test-edge",)  # clusters whose hub is another
-OF_A_HUB = {"config-crud", "log-batch", "nats-source", "query", "reconcile-backbones", "registry-crud"}  # what an edge hasn't
+OF_A_HUB = {"config-crud", "log-batch", "query", "reconcile-backbones", "registry-crud"}  # what an edge hasn't
 NAMESPACES = {"test-edge": "switchboard-edge"}  # where it isn't `switchboard`
 
 

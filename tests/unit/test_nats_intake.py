@@ -17,7 +17,7 @@ from shared.codec import encode_receipt
 from shared.domain.errors import Malformed, SwitchboardError, Unavailable
 from shared.domain.message import Message
 from shared.domain.principal import Principal
-from shared.domain.stored import History, StoredMessage
+from shared.domain.stored import FirstCopy, StoredMessage
 from shared.domain.verdict import Delivery, Outcome, Receipt, Refusal
 from shared.edge.flight import Flight, Share
 from shared.sources.outcomes import MAX_DELIVERIES, MAX_FAILURES, Done, Rejected, Retry, Settled
@@ -203,7 +203,7 @@ async def test_what_came_after_waits_when_the_keys_of_a_token_are_not_to_be_had(
 
 
 class Away(MemoryMessageStore):
-    async def history(self, org: str, id: bytes) -> History | None:
+    async def accepted(self, org: str, wanted: Sequence[tuple[bytes, bytes]]) -> dict[tuple[bytes, bytes], FirstCopy]:
         raise Unavailable("away")
 
 

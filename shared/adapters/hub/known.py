@@ -1,4 +1,5 @@
-"""What the hub's store knows of what was logged here: bodies whose flush is gone, and deliveries. Asked by doors and relays of an edge."""
+"""What the hub's store knows of what was logged here: bodies whose flush is gone, and deliveries, first copies.
+Asked by doors, relays and sources of an edge."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -8,6 +9,7 @@ import msgspec
 from shared.adapters.hub.calls import HubCalls
 from shared.domain.message import Message
 from shared.domain.repairing import Recorded
+from shared.domain.stored import FirstCopy
 from shared.stages import known as wire
 
 SECONDS = 20.0  # a question
@@ -16,7 +18,7 @@ Answer = TypeVar("Answer")
 
 
 class HubKnown:
-    """Known at the hub. Every method raises Unavailable: what the hub wasn't asked for is never taken for gone."""
+    """Known and FirstCopies at the hub. Every method raises Unavailable: what the hub wasn't asked for is never taken for gone."""
 
     def __init__(self, calls: HubCalls) -> None:
         self._calls = calls
@@ -45,6 +47,18 @@ class HubKnown:
                 raise self._calls.failed("its answer is to another question")
             taken.update(asked[place] for place in answer.places)
         return taken
+
+    async def accepted(self, org: str, wanted: Sequence[tuple[bytes, bytes]]) -> dict[tuple[bytes, bytes], FirstCopy]:
+        """See FirstCopies.accepted."""
+        found: dict[tuple[bytes, bytes], FirstCopy] = {}
+        for start in range(0, len(wanted), wire.HISTORIES):
+            asked = tuple(wanted[start : start + wire.HISTORIES])
+            question = wire.encode(wire.WantedAccepted(org, asked))
+            answer = self._read(wire.decode_accepted, await self._calls.ask(wire.ACCEPTED, question, SECONDS))
+            if any(not 0 <= place < len(asked) for place, _ in answer):
+                raise self._calls.failed("its answer is to another question")
+            found.update((asked[place], copy) for place, copy in answer)
+        return found
 
     async def recorded(self, backbone: str, org: str, since: int, after: Recorded | None, limit: int) -> list[Recorded]:
         """See Known.recorded."""

@@ -11,7 +11,7 @@ from shared.domain.principal import Grant, Principal
 from shared.domain.record import Accepted, Attempt, Audit, DeadLetter, Deliveries, Flush, Record, RefusalCount
 from shared.domain.repairing import Recorded
 from shared.domain.retention import Retention
-from shared.domain.stored import History, Search, StoredDelivery, StoredMessage
+from shared.domain.stored import FirstCopy, History, Search, StoredDelivery, StoredMessage, first_copy
 
 DAY = 86_400_000_000  # microseconds
 
@@ -52,6 +52,11 @@ class MemoryMessageStore:
         attempts = sum(row.verdict == "blocked" for row in rows)
         dead = tuple(dead for dead in self.dead_letters if dead.org == org and dead.id == id)
         return History(tuple(map(self._with_deliveries, sorted(rows, key=_newest, reverse=True))), attempts, dead)
+
+    async def accepted(self, org: str, wanted: Sequence[tuple[bytes, bytes]]) -> dict[tuple[bytes, bytes], FirstCopy]:
+        """See FirstCopies.accepted."""
+        found = {(id, digest): first_copy(await self.history(org, id), digest) for id, digest in wanted}
+        return {each: copy for each, copy in found.items() if copy is not None}
 
     async def search(self, wanted: Search) -> list[StoredMessage]:
         found = sorted((row for row in self.rows if _is_wanted(row, wanted)), key=_newest, reverse=True)

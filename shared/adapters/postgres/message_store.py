@@ -14,7 +14,7 @@ from shared.domain.message import Message, message_id
 from shared.domain.record import DeadLetter, Flush
 from shared.domain.repairing import Recorded
 from shared.domain.retention import Retention
-from shared.domain.stored import History, Search, StoredDelivery, StoredMessage
+from shared.domain.stored import FirstCopy, History, Search, StoredDelivery, StoredMessage, first_copy
 
 SEARCH = statement("search", columns="message_columns", rows="all_messages", key="key_of_message")
 SEARCH_IDS = statement("search", columns="message_columns", rows="messages_of_ids", key="key_of_message")
@@ -66,6 +66,11 @@ class PostgresMessageStore:
         ]
         deliveries = await self._deliveries(org, rows)
         return History(tuple(with_deliveries(row, deliveries) for row in rows), attempts, tuple(dead))
+
+    async def accepted(self, org: str, wanted: Sequence[tuple[bytes, bytes]]) -> dict[tuple[bytes, bytes], FirstCopy]:
+        """See FirstCopies.accepted."""
+        found = {(id, digest): first_copy(await self.history(org, id), digest) for id, digest in wanted}
+        return {each: copy for each, copy in found.items() if copy is not None}
 
     async def search(self, wanted: Search) -> list[StoredMessage]:
         values = _conditions(wanted)
