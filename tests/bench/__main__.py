@@ -17,6 +17,7 @@ from rich.table import Table
 from tests.bench.doors import batches_of_50, literal_stack, ruled_batches_of_50, ruled_single_events, single_events
 from tests.bench.feed import latency
 from tests.bench.figure import Figure
+from tests.bench.limit_keys import limit_keys
 from tests.bench.nats_door import requested, submitted
 from tests.bench.policies import ten_policies, whole_check
 from tests.bench.reconciler import two_hundred
@@ -34,6 +35,7 @@ FIGURES: dict[str, Callable[[Path], Awaitable[Figure]]] = {
     "P6": latency,
     "P7": ten_policies,
     "check": whole_check,
+    "limit keys": limit_keys,
     "P1 rules": ruled_single_events,
     "P2 rules": ruled_batches_of_50,
     "P8": first_answer,
