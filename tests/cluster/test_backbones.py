@@ -1,14 +1,17 @@
 """A backbone on a real cluster, from its declaration to the last volume: Helm, the API server and NATS themselves, with no more rights than
-the reconciler's own Role. The reconciler and the registry run here; the cluster is asked as an agent's would be."""
+the reconciler's own Role. The reconciler and the registry run here, and the cluster is asked as an agent's would be; but in the last test,
+where they are the install's own."""
 
 import base64
 import json
 import secrets
+import time
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import httpx
 import pytest
 import yaml
 
@@ -25,10 +28,11 @@ from shared.edge.app import Edge
 from shared.resources import Resources
 from shared.settings import Settings
 from tests.charts.rendering import helm
-from tests.cluster.install import ROOT, run
+from tests.cluster.conftest import Took
+from tests.cluster.install import NAMESPACE, ROOT, Install, run
 from tests.events import accepted
 from tests.rest import Api, serving_on
-from tests.waiting import eventually
+from tests.waiting import eventually, eventually_now
 
 WITHIN = 180.0  # seconds for what a cluster does: images are there, volumes are made, pods roll
 ROLE = ROOT / "knative" / "base" / "reconcile-backbones"
@@ -146,9 +150,14 @@ async def test_backbone_is_deployed_used_rolled_and_taken_away_when_it_is_declar
     assert first["status"]["version"].startswith("2.")
     assert await eventually(lambda: published(api, first, "e1"), within=WITHIN) == 1
 
+    repaired = [one for one in (await api.ask(key, f"/v1/backbones/{id}/events")).json()["items"] if one["action"] == "backbone.repaired"]
+    assert repaired == []  # what the API server says of its own is no change
+
     # Somebody edits it behind our back, and deletes a part: both are put back, and recorded.
     kubectl("scale", f"statefulset/{id}", "--replicas=0", "--namespace", namespace)
     await told(api, key, id, "replicas")
+    kubectl("patch", f"networkpolicy/{id}", "--namespace", namespace, "--type=merge", "--patch", '{"spec": {"ingress": [{}]}}')
+    await told(api, key, id, f"NetworkPolicy {id} had been changed")
     kubectl("delete", f"service/{id}", "--namespace", namespace)
     await told(api, key, id, f"Service {id} had been deleted")
     await ready(api, key, id)
@@ -210,3 +219,82 @@ async def test_helms_own_reason_is_told_when_an_install_fails(api: Api, namespac
         return (await api.ask(key, f"/v1/backbones/{id}")).status_code == 404
 
     await eventually(gone, within=WITHIN)
+
+
+def test_pod_gets_at_clusters_by_a_secret_and_by_its_own_account_when_it_runs_in_one(inline: Install, org: str, took: Took) -> None:
+    began = time.monotonic()
+    token = kubectl("create", "token", "reconcile-backbones", "--namespace", NAMESPACE, "--duration=1h").strip()
+    ca = kubectl("get", "configmap/kube-root-ca.crt", "--namespace", NAMESPACE, "--output=jsonpath={.data.ca\\.crt}")
+    where = {"server": "https://kubernetes.default.svc", "certificate-authority-data": base64.b64encode(ca.encode()).decode()}
+    text = yaml.safe_dump(Kubeconfig(where, {"token": token}).content())
+    kubectl("create", "secret", "generic", f"{org}.eu", "--namespace", NAMESPACE, "--from-file=kubeconfig=/dev/stdin", stdin=text)
+    ways = {
+        f"{org}-own": ({"in_cluster": True}, {"type": "ClusterIP"}),
+        f"{org}-secret": ({"kubeconfig_secret": f"{org}.eu"}, {"type": "LoadBalancer"}),
+    }
+    ids: dict[str, str] = {}
+    with inline.client(inline.key) as client:
+        for name, (access, expose) in ways.items():
+            client.post("/v1/clusters", json={"name": name, "provider": "helm", "access": access}).raise_for_status()
+            body = {"cluster": name, "name": "main", "spec": spec() | {"expose": expose}}
+            ids[name] = client.post("/v1/backbones", json=body).raise_for_status().json()["id"]
+        own, balanced = ids.values()
+        eventually_now(partial(with_an_address, client, balanced), within=WITHIN)
+        found = {id: eventually_now(partial(settled, client, id), within=WITHIN) for id in ids.values()}
+        assert found[own]["endpoint"] == f"nats://{own}.{NAMESPACE}.svc:4222"
+        address = kubectl("get", f"service/{balanced}", "--namespace", NAMESPACE, "--output=jsonpath={.status.loadBalancer.ingress[0].ip}")
+        assert found[balanced]["endpoint"] == f"nats://{address}:4222"
+        took("two backbones by the pod itself", f"{time.monotonic() - began:.1f} s")
+
+        document = {"routes": [{"to": [f"cluster:{name}" for name in ways]}]}
+        client.put(f"/v1/config/topics/{org}.>", json=document).raise_for_status()
+        taken = eventually_now(partial(delivered, client, org), within=WITHIN)
+        assert taken == set(ids.values())
+
+        client.delete(f"/v1/config/topics/{org}.>").raise_for_status()
+        for id in ids.values():
+            assert client.delete(f"/v1/backbones/{id}").status_code == 202
+        for name, id in ids.items():
+            eventually_now(partial(is_gone, client, id), within=WITHIN)
+            kinds = "statefulsets,services,pods,persistentvolumeclaims,networkpolicies,configmaps"
+            assert kubectl("get", kinds, "--namespace", NAMESPACE, f"--selector=app.kubernetes.io/instance={id}", "--output=name") == ""
+            assert client.delete(f"/v1/clusters/{name}").status_code == 204
+    kubectl("delete", "secret", f"{org}.eu", "--namespace", NAMESPACE)
+
+
+def with_an_address(client: httpx.Client, id: str) -> bool:
+    """Whether its load balancer has an address: where no controller of the cluster gives it one, we do, once it was said to have none."""
+    backbone = client.get(f"/v1/backbones/{id}").json()
+    if backbone["endpoint"] is not None:
+        return True
+    if condition(backbone, "Ready").get("message") == "its load balancer has no address yet":
+        status = {"status": {"loadBalancer": {"ingress": [{"ip": cluster_ip(id)}]}}}
+        patch = ("--subresource=status", "--type=merge", "--patch", json.dumps(status))
+        kubectl("patch", f"service/{id}", "--namespace", NAMESPACE, *patch)
+    return False
+
+
+def is_gone(client: httpx.Client, id: str) -> bool:
+    return client.get(f"/v1/backbones/{id}").status_code == 404
+
+
+def cluster_ip(id: str) -> str:
+    return kubectl("get", f"service/{id}", "--namespace", NAMESPACE, "--output=jsonpath={.spec.clusterIP}")
+
+
+def settled(client: httpx.Client, id: str) -> dict[str, Any]:
+    """The backbone, once it runs and answers."""
+    backbone: dict[str, Any] = client.get(f"/v1/backbones/{id}").json()
+    answers = [condition(backbone, type).get("status") for type in ("Ready", "Reachable")] == ["True", "True"]
+    assert answers, json.dumps(backbone)
+    return backbone
+
+
+def delivered(client: httpx.Client, org: str) -> set[str]:
+    """The backbones that took a message of that topic at once, where all of them did."""
+    event = {"specversion": "1.0", "id": secrets.token_hex(8), "source": "/pod", "type": f"{org}.made", "topic": f"{org}.made", "data": 1}
+    answer = client.post("/v1/events", json=event, headers={"content-type": "application/cloudevents+json"})
+    assert answer.status_code == 202, answer.text
+    deliveries = answer.json()["deliveries"]
+    assert all(one.get("sequence") for one in deliveries), deliveries
+    return {one["backbone"] for one in deliveries}

@@ -10,7 +10,7 @@ from tests.cluster.install import Install
 from tests.waiting import eventually_now
 
 STARTS = 10  # P8 wants the median of so many,
-SECONDS = 100  # but no longer than this: Knative takes 20 s to go to zero each time
+SECONDS = 40  # but no longer than this: Knative takes 20 s to go to zero each time
 LEAST = 3
 COLD = 20.0  # seconds: more than a bad day on two cores, less than what any sender waits
 
