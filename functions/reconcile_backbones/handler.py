@@ -143,6 +143,8 @@ async def _declare_endpoint(kept: Kept, found: Found | None, tools: Tools) -> No
     if found is None or found.endpoint is None or not (backbone.found or backbone.endpoint is None):
         return
     declared = msgspec.structs.replace(backbone, endpoint=found.endpoint, found=True)
+    if declared == backbone:  # nearly always: a change, even one that changes nothing, takes the lock of all of them
+        return
     await tools.registry.write(Change("backbone.endpoint", declared, kept.revision, message=f"it is at {found.endpoint}"), AUTHOR)
 
 

@@ -16,7 +16,7 @@ from shared.adapters.memory.leases import MemoryLeases
 from shared.adapters.memory.registry import MemoryRegistry
 from shared.backbone_chart import backbone_chart
 from shared.domain.errors import Unavailable
-from shared.domain.registry.deciding import Change, Kept
+from shared.domain.registry.deciding import Change, Kept, Written
 from shared.domain.registry.deploying import Deployment, Ensured, Found, Undeployed
 from shared.domain.registry.reach import Reach
 from shared.domain.registry.shapes import SHARED, Access, Backbone, Cluster, Leaf, Spec
@@ -182,13 +182,22 @@ async def _has_endpoint(install: Install) -> bool:
     return isinstance(declared, Backbone) and declared.endpoint is not None
 
 
-async def test_nothing_is_written_when_nothing_changes(install: Install) -> None:
+async def test_nothing_is_written_when_nothing_changes(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     await install.declare()
+    written: list[str] = []
+    write = install.registry.write
+
+    async def counted(change: Change, author: str, reason: str = "") -> Written:
+        written.append(change.action)
+        return await write(change, author, reason)
+
+    monkeypatch.setattr(install.registry, "write", counted)
     async with install.reconciler():
-        await eventually(lambda: _has_endpoint(install), within=WITHIN)
+        await eventually(install.is_ready, within=WITHIN)
         before, calls = await install.actions(), len(install.provider.calls)
         await eventually(lambda: len(install.provider.calls) > calls + 5, within=WITHIN)
         assert await install.actions() == before
+    assert written == ["backbone.endpoint"], "a change that changes nothing takes the lock of all changes, too"
 
 
 async def test_drift_is_put_back_and_recorded_when_somebody_changes_it(install: Install) -> None:
