@@ -29,7 +29,7 @@ UP_WITHIN = 20.0  # seconds that a server is given before the next one is rolled
 TICK = 0.05
 Process = subprocess.Popen[bytes]
 PORTS = ("client", "monitor", "route", "leaf")
-ANY_NUMBER = httpx.Limits(keepalive_expiry=30.0)  # of connections: one to each server is kept from look to look, and none waits for another
+NONE_KEPT = httpx.Limits(max_keepalive_connections=0)  # the pool looks at each connection it keeps for every request
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for every call
 
@@ -52,7 +52,7 @@ class LocalBackbones:
         self._credentials = credentials
         self._renderer = Renderer(self._state.folder("rendered"), helm)
         self._known: dict[str, Servers] = {}
-        self._http = httpx.AsyncClient(timeout=ASKED_WITHIN, trust_env=False, limits=ANY_NUMBER)
+        self._http = httpx.AsyncClient(timeout=ASKED_WITHIN, trust_env=False, limits=NONE_KEPT)
 
     async def start(self) -> None:
         """End what an earlier process left running: two servers on one folder would ruin it."""
