@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import nats
-import nats.js.errors
+import nats.errors
 import pytest
 
 from infra.local.child import birth
@@ -113,7 +113,7 @@ def has_stream(at: At, stream: str) -> bool:
         connection = await nats.connect(at.urls, **at.options)
         try:
             await connection.jsm().stream_info(stream)
-        except nats.js.errors.NotFoundError:
+        except nats.errors.Error:  # not there yet, or the server is just being joined to its hub
             return False
         finally:
             await connection.close()
@@ -192,6 +192,8 @@ def test_global_message_is_in_every_cluster_once_and_a_local_one_stays_when_a_hu
     routes.append({"when": 'message.subject == "all"', "to": ["global"]})
     client.put("/v1/config/org", json={"routes": routes}).raise_for_status()
     at = {id: at_of(running, ready(client, id)) for id in (hub, eu, us)}
+    for id in (eu, us):  # a leaf runs before it knows where its hub takes leaves, and is joined to it a moment later
+        eventually_now(partial(has_stream, at[id], "sbg-default"), within=WITHIN)
 
     for number, subject in enumerate(("eu-1", "us-1", "all")):
         assert eventually_now(partial(sent, client, f"m{number}", subject), within=WITHIN)
