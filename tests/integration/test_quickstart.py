@@ -94,7 +94,8 @@ class Terminals:
                 log.close()
 
     def _environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("SWITCHBOARD_", "VIRTUAL_ENV", "PYTHONPATH"))}
+        ours = ("SWITCHBOARD_", "VIRTUAL_ENV", "PYTHONPATH", "MAKE", "MFLAGS")  # the last two: what `make test` was given isn't for theirs
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         return kept | {"COLUMNS": "120"}
 
 
