@@ -44,8 +44,14 @@ async def eventually(check: Callable[[], Any], within: float = 5.0) -> Any:
 def eventually_now(check: Callable[[], Found], within: float = 5.0) -> Found:
     """The same for tests without an event loop."""
     deadline = time.monotonic() + within
-    while not (found := check()):
+    while True:
+        failure: AssertionError | None = None
+        found: Found | None = None
+        try:
+            if found := check():
+                return found
+        except AssertionError as error:
+            failure = error
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {within} s; the last answer was {found!r}")
+            raise failure or AssertionError(f"not within {within} s; the last answer was {found!r}")
         time.sleep(STEP)
-    return found

@@ -6,6 +6,7 @@ How a Broker treats an answer is tests/broker.py; processes around a small broke
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,14 @@ def sinks(install: Install) -> dict[str, set[str | None]]:
     return {name: {sink_of(pod) for pod in install.ready_pods(name)} for name in ("ingest", *SOURCES)}
 
 
+def awake(install: Install, sender: Sender) -> dict[str, set[str | None]]:
+    """The sinks of all three: the pod of ingest that answered may have been on its way to none."""
+    sender.post("awake")
+    found = sinks(install)
+    assert all(found.values()), found
+    return found
+
+
 def test_nothing_changes_when_brokered_wiring_is_deployed_again(brokered: Install, sender: Sender, took: Took) -> None:
     sender.post("awake")
     sink, broker = {"http://ingest.switchboard.svc.cluster.local/v1/events"}, {sink_of(pod) for pod in brokered.ready_pods("ingest")}
@@ -104,8 +113,7 @@ def test_sinks_stay_when_a_changed_setting_is_deployed_to_brokered_wiring(
     brokered: Install, sender: Sender, folder: Path, took: Took
 ) -> None:
     """What a SinkBinding puts into a pod's environment is not in our manifests: applying those again must not take it away."""
-    sender.post("before")
-    wanted, revisions = sinks(brokered), brokered.revisions()
+    wanted, revisions = eventually_now(partial(awake, brokered, sender), within=60), brokered.revisions()
     origins = ("SWITCHBOARD_WEBHOOK_ORIGINS", "https://brokered.example")
     patches = [with_setting("ingest", *origins), *(with_setting(name, *origins, "apps", "Deployment") for name in SOURCES)]
     changed = brokered.deploy(variant(folder, patches=patches, base=BROKERED))
