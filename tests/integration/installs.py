@@ -89,7 +89,7 @@ class Install:
 @contextmanager
 def installed(directories: tuple[Path, Path], redis: str, nats: str, database: str) -> Iterator[Install]:
     """The processes, for the time of the block."""
-    root = asyncio.run(_root(database))
+    root = asyncio.run(root_key(database))
     with ExitStack() as stack:
         fronts, secrets = [], []
         for directory in directories:
@@ -100,7 +100,8 @@ def installed(directories: tuple[Path, Path], redis: str, nats: str, database: s
         yield Install((fronts[0], fronts[1]), (secrets[0], secrets[1]), root)
 
 
-async def _root(database: str) -> str:
+async def root_key(database: str) -> str:
+    """A new key of a system admin."""
     config = PostgresConfigStore(database)
     try:
         await config.put_principal(Principal("root", "default", (Grant("admin"),), system=True), "test")

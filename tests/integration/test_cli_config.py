@@ -14,10 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
-from shared.adapters.postgres import PostgresConfigStore, PostgresMessageStore
-from shared.domain.principal import Grant, Principal
+from shared.adapters.postgres import PostgresMessageStore
 from shared.domain.record import Accepted
 from tests.integration.fronts import environment, fronting
+from tests.integration.installs import root_key
 from tests.servers import Databases, RedisDatabases
 from tests.stored import accepted, flush
 from tests.tokens import jwk
@@ -78,15 +78,6 @@ class Shell:
         return found
 
 
-async def _root_key(database: str) -> str:
-    config = PostgresConfigStore(database)
-    try:
-        await config.put_principal(Principal("root", "default", (Grant("admin"),), system=True), "test")
-        return (await config.create_key("default", "root", "test"))[1]
-    finally:
-        await config.stop()
-
-
 @pytest.fixture(scope="module")
 def root(
     tmp_path_factory: pytest.TempPathFactory, redis_databases: RedisDatabases, nats_url: str, databases: Databases, migrated_template: str
@@ -95,7 +86,7 @@ def root(
     directory = tmp_path_factory.mktemp("front")
     with databases.temporary(migrated_template) as database:
         settings = environment(directory, redis_databases.fresh(), nats_url, database)
-        with fronting(directory, settings, "default", asyncio.run(_root_key(database))) as front:
+        with fronting(directory, settings, "default", asyncio.run(root_key(database))) as front:
             yield Shell(front.url, front.key, directory, database)
 
 
