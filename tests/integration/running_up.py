@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +78,14 @@ class RunningUp:
         for pid in (self.process.pid, *endpoints["processes"].values(), *endpoints["servers"].values()):
             os.kill(pid, signal.SIGKILL)
         self.process.wait()
+
+
+@contextlib.contextmanager
+def product_up(folder: Path) -> Iterator[RunningUp]:
+    """A `switchboard up` of the product's own processes, ready, for the time of the block."""
+    running = RunningUp(folder / "state", command=PRODUCT)
+    try:
+        running.ready()
+        yield running
+    finally:
+        running.stop()

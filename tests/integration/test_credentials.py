@@ -18,7 +18,7 @@ from shared.adapters.postgres import PostgresRegistry
 from shared.domain.registry.deciding import Change
 from shared.domain.registry.login import read_login
 from shared.domain.registry.shapes import SHARED, Backbone, Spec
-from tests.integration.running_up import PRODUCT, RunningUp
+from tests.integration.running_up import RunningUp, product_up
 from tests.integration.test_local_backbones import At, at_of, declared, has_stream, is_gone, ready, sent, subjects, switchboard
 from tests.waiting import eventually, eventually_now
 
@@ -28,12 +28,8 @@ WITHIN = 60.0
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningUp]:
     """A `switchboard up` of the module's own."""
-    running = RunningUp(tmp_path_factory.mktemp("agents") / "state", command=PRODUCT)
-    try:
-        running.ready()
+    with product_up(tmp_path_factory.mktemp("agents")) as running:
         yield running
-    finally:
-        running.stop()
 
 
 @pytest.fixture(scope="module")

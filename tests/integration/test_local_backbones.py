@@ -19,7 +19,7 @@ import pytest
 from infra.local.child import birth
 from shared.adapters.nats.signing_in import options_of
 from shared.domain.registry.login import read_login
-from tests.integration.running_up import PRODUCT, RunningUp
+from tests.integration.running_up import RunningUp, product_up
 from tests.waiting import eventually_now
 
 WITHIN = 60.0  # seconds: helm may have to be built, and others work on this machine
@@ -28,12 +28,8 @@ WITHIN = 60.0  # seconds: helm may have to be built, and others work on this mac
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningUp]:
     """A `switchboard up` of the module's own."""
-    running = RunningUp(tmp_path_factory.mktemp("laptop") / "state", command=PRODUCT)
-    try:
-        running.ready()
+    with product_up(tmp_path_factory.mktemp("laptop")) as running:
         yield running
-    finally:
-        running.stop()
 
 
 @pytest.fixture(scope="module")
