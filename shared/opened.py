@@ -27,15 +27,19 @@ class Opened:
         self._locks: dict[str, asyncio.Lock] = {}
         self._closing: dict[str, Closing] = {}
         self._lost: set[str] = set()
+        self._closed = False
 
     async def once(self, name: str, make: Callable[[], Awaitable[tuple[Held, Closing | None]]]) -> Held:
         """What `make` returned when it was first called under this name: the thing, and how to close it.
 
-        A failed call is forgotten, so that the next one tries again. Raises what make() raises; Unavailable after OPENING seconds.
+        A failed call is forgotten, so that the next one tries again. Raises what make() raises; Unavailable after OPENING seconds, and
+        once everything is closed.
         """
         if name not in self._held:
             async with self._locks.setdefault(name, asyncio.Lock()):
                 if name not in self._held:
+                    if self._closed:
+                        raise Unavailable("shutting down: retry with the same id", retry_after_ms=1000)
                     held, closing = await self._make(name, make)
                     self._held[name] = held
                     if closing is not None:
@@ -64,7 +68,15 @@ class Opened:
         return self._lost | asked
 
     async def close(self) -> None:
-        """Close whatever was made with once() first, then the adapters, in the order of DRAIN."""
+        """Close whatever was made with once() first, then the adapters, in the order of DRAIN.
+
+        What is being made now is waited for: nobody would close it later. A connection to NATS that was left so swallowed the loop's last
+        cancel (asyncio.wait_for of Python 3.11), and the process never ended.
+        """
+        self._closed = True
+        for lock in list(self._locks.values()):
+            async with lock:
+                pass
         names = [name for name in reversed(self._closing) if name not in DRAIN] + [name for name in DRAIN if name in self._closing]
         for name in names:
             try:
