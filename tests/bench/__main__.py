@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.doors import batches_of_50, literal_stack, ruled_batches_of_50, ruled_single_events, single_events
-from tests.bench.feed import latency
+from tests.bench.feed import deliveries, latency
 from tests.bench.figure import Figure
 from tests.bench.limit_keys import limit_keys
 from tests.bench.nats_door import requested, submitted
@@ -32,6 +32,7 @@ FIGURES: dict[str, Callable[[Path], Awaitable[Figure]]] = {
     "P2": batches_of_50,
     "P3": literal_stack,
     "P4": rows,
+    "P5": deliveries,
     "P6": latency,
     "P7": ten_policies,
     "check": whole_check,
@@ -89,9 +90,9 @@ def main() -> int:
             f"{figure.goal or '-'}",
             figure.unit,
             runs,
-            "holds" if figure.holds else "FALLS SHORT",
+            figure.verdict,
         )
-        for name, values in figure.notes.items():
+        for name, values in figure.series.items():
             table.add_row("", "", "", "", name, ", ".join(f"{value:,.2f}" for value in values), "")
     Console().print(machine(), table)
     Path("build").mkdir(exist_ok=True)

@@ -9,30 +9,16 @@ import httpx
 import msgspec
 
 from tests.bench import traffic
+from tests.bench.core_second import SLICES, Slice, core_seconds, sliced
 from tests.bench.figure import Figure
 from tests.bench.load import Load, send
 from tests.bench.policies import THREE
-from tests.bench.processes import cpu_seconds, served
+from tests.bench.processes import UVICORN, cpu_seconds, served
 from tests.product import product
 from tests.waiting import eventually_now
 
 IN_FLIGHT = 256
-ECHO_THERE = 47_600  # performance.md, "HTTP, one core": bare ASGI on uvicorn
 LITERAL_IN_FLIGHT = 64  # with 256 the Redis client runs out of connections now and then; it is no faster
-UVICORN = [
-    sys.executable,
-    "-m",
-    "uvicorn",
-    "--port",
-    "{port}",
-    "--loop",
-    "uvloop",
-    "--http",
-    "httptools",
-    "--no-access-log",
-    "--log-level",
-    "warning",
-]
 LITERAL = [
     str(Path(sys.executable).with_name("functions-framework")),
     "--target",
@@ -47,16 +33,19 @@ LITERAL = [
 LITERAL_ASGI = [*UVICORN, "--factory", "tests.bench.literal:app"]
 
 
-async def _cost(url: str, pid: int, requests: Any, connections: int, expect: int) -> tuple[float, Load]:
-    """CPU microseconds a request of process `pid`. Raises RuntimeError when a request was not answered with `expect`."""
-    before = cpu_seconds(pid)
+async def _answered(url: str, requests: Any, connections: int, expect: int) -> Load:
+    """Send them. Raises RuntimeError when a request was not answered with `expect`."""
     load = await send(url, requests, connections=connections)
     if set(load.statuses) != {expect}:
         raise RuntimeError(f"{url} answered {load.statuses}, wanted {expect} only")
+    return load
+
+
+async def _cost(url: str, pid: int, requests: Any, connections: int, expect: int) -> tuple[float, Load]:
+    """CPU microseconds a request of process `pid`. Raises RuntimeError when a request was not answered with `expect`."""
+    before = cpu_seconds(pid)
+    load = await _answered(url, requests, connections, expect)
     return (cpu_seconds(pid) - before) / load.requests * 1e6, load
-
-
-SLICES = 5  # a run alternates between the two servers: a machine's speed drifts within a run, too
 
 
 async def ruled_single_events(state: Path) -> Figure:
@@ -112,31 +101,18 @@ async def single_events(state: Path, runs: int = 3, count: int = 20_000, documen
     return Figure("P1", "x bare ASGI echo (CPU a request)", ratios, gate=0.40, goal=0.5, notes=notes)
 
 
-async def batches_of_50(state: Path, runs: int = 3, count: int = 2_000, document: Any = None) -> Figure:
-    """P2: events a core-second, in batches of 50: a second of CPU, user and system, of the door's process (servers, logger and load aside).
-
-    The gate is an absolute figure of the design's machine, on which a core did ECHO_THERE bare echoes a second. `scaled` is this core's
-    figure in echoes of the same run, times that: the one that can be compared between machines.
-    """
-    rates, walls, echoes = [], [], []
-    with product(state) as endpoints, served([*UVICORN, "tests.bench.echo:app"]) as (echo_url, echo_pid):
+async def batches_of_50(state: Path, runs: int = 3, count: int = 400, document: Any = None) -> Figure:
+    """P2: events a core-second of the door's process (servers, logger and load aside), in batches of 50; `count` batches a slice."""
+    with product(state) as endpoints:
         url, key, pid = endpoints["http"] + "/v1/events", endpoints["key"], endpoints["processes"]["front"]
         if document is not None:
             _ruled(endpoints, document)
-        await send(url, traffic.batches(url, key, 200, 50), connections=16)
-        for _ in range(runs):
-            cost = seconds = echo = 0.0
-            for _ in range(SLICES):
-                us, _ = await _cost(echo_url, echo_pid, traffic.single(echo_url, key, count), IN_FLIGHT, 202)
-                echo += us / SLICES
-                us, load = await _cost(url, pid, traffic.batches(url, key, count // SLICES, 50), 16, 202)
-                cost, seconds = cost + us / SLICES, seconds + load.seconds
-            rates.append(50e6 / cost)
-            walls.append(count * 50 / seconds)
-            echoes.append(echo)
-    scaled = [rate * echo / 1e6 * ECHO_THERE for rate, echo in zip(rates, echoes, strict=True)]
-    notes = {"events_a_second": walls, "us_echo": echoes, "scaled": scaled}
-    return Figure("P2", "events a core-second", rates, gate=120_000, goal=150_000, notes=notes)
+
+        async def work() -> Slice:
+            return await sliced(pid, count * 50, _answered(url, traffic.batches(url, key, count, 50), 16, 202))
+
+        await work()
+        return await core_seconds("P2", work, 120_000, goal=150_000, runs=runs)
 
 
 async def literal_stack(state: Path, runs: int = 3, count: int = 20_000, literal_count: int = 1_000) -> Figure:

@@ -1,4 +1,4 @@
-"""The NATS door: events a core-second of the source's process, submitted and requested, beside the bare ASGI echo of the same run."""
+"""The NATS door: events a core-second of the source's process, submitted and requested."""
 
 import asyncio
 import itertools
@@ -9,11 +9,8 @@ import nats
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
-from tests.bench import traffic
-from tests.bench.doors import ECHO_THERE, IN_FLIGHT, UVICORN
+from tests.bench.core_second import Slice, core_seconds, sliced
 from tests.bench.figure import Figure
-from tests.bench.load import send
-from tests.bench.processes import cpu_seconds, served
 from tests.product import product
 from tests.waiting import eventually
 
@@ -25,37 +22,31 @@ Send = Callable[[Client, int], Awaitable[None]]
 _numbers = itertools.count()
 
 
-async def submitted(state: Path, runs: int = 3, count: int = 20_000) -> Figure:
+async def submitted(state: Path, runs: int = 3, count: int = 4_000) -> Figure:
     """Events published to the submit stream: until each has left it."""
     return await _figure("nats", _submit, 20_000, state, runs, count)
 
 
-async def requested(state: Path, runs: int = 3, count: int = 10_000) -> Figure:
+async def requested(state: Path, runs: int = 3, count: int = 2_000) -> Figure:
     """Requests with 64 in flight: until each has its receipt."""
     return await _figure("nats request", _request, 15_000, state, runs, count)
 
 
 async def _figure(name: str, sending: Send, gate: float, state: Path, runs: int, count: int) -> Figure:
-    """The gate is of the design's machine; `scaled` is what doors.batches_of_50 says of it."""
-    rates, echoes, walls = [], [], []
-    loop = asyncio.get_running_loop()
-    with product(state) as endpoints, served([*UVICORN, "tests.bench.echo:app"]) as (echo_url, echo_pid):
+    """`count` events a slice."""
+    with product(state) as endpoints:
         pid = endpoints["processes"]["nats_source"]
         client = await nats.connect(endpoints["nats"], inbox_prefix=b"_INBOX.default")
         await eventually(lambda: _there(client), within=30)
-        await sending(client, 2_000)
-        for _ in range(runs):
-            before = cpu_seconds(echo_pid)
-            await send(echo_url, traffic.single(echo_url, endpoints["key"], 10_000), connections=IN_FLIGHT)
-            echoes.append((cpu_seconds(echo_pid) - before) / 10_000 * 1e6)
-            before, began = cpu_seconds(pid), loop.time()
-            await sending(client, count)
-            rates.append(count / (cpu_seconds(pid) - before))
-            walls.append(count / (loop.time() - began))
-        await client.close()
-    scaled = [rate * echo / 1e6 * ECHO_THERE for rate, echo in zip(rates, echoes, strict=True)]
-    notes = {"events_a_second": walls, "us_echo": echoes, "scaled": scaled}
-    return Figure(name, "events a core-second", rates, gate=gate, notes=notes)
+
+        async def work() -> Slice:
+            return await sliced(pid, count, sending(client, count))
+
+        await work()
+        try:
+            return await core_seconds(name, work, gate, runs=runs)
+        finally:
+            await client.close()
 
 
 async def _submit(client: Client, count: int) -> None:

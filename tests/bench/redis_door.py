@@ -1,12 +1,9 @@
 """The Redis door: events a core-second of the source's process, as single elements and in arrays of 50, durable to the log's disk.
 
-What is measured is pushed in one go and waits, as after a burst: the door sets its own pace. `scaled` is this core's figure in bare ASGI
-echoes of the same run, times those of the design's machine (doors.py says why).
+What is measured is pushed in one go and waits, as after a burst: the door sets its own pace.
 """
 
-import asyncio
 import itertools
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,16 +11,14 @@ from typing import Any
 import redis.asyncio
 
 from tests.bench import traffic
-from tests.bench.doors import ECHO_THERE, IN_FLIGHT, SLICES, UVICORN
+from tests.bench.core_second import Slice, core_seconds, sliced
 from tests.bench.figure import Figure
-from tests.bench.load import send
-from tests.bench.processes import cpu_seconds, served
 from tests.product import product
 from tests.waiting import eventually
 
 SUBMIT, OWN = "sb:submit:{default}", "sb:door:{default}:taken:*"
 AT_ONCE = 1_000  # elements a push
-ECHOES = 4_000  # a slice
+AFTER = 0.2  # seconds: delivery records of the last ones
 
 
 def singles(count: int) -> Iterator[bytes]:
@@ -36,43 +31,35 @@ def arrays(count: int) -> Iterator[bytes]:
         yield b"[" + b",".join(itertools.islice(source, 50)) + b"]"
 
 
-async def _through(client: Any, pid: int, elements: list[bytes], events: int) -> tuple[float, float]:
-    """CPU microseconds an event, and events a second. Raises AssertionError when they aren't through in a minute."""
-    before, began = cpu_seconds(pid), time.perf_counter()
+async def push(client: Any, elements: list[bytes]) -> None:
+    """Onto the submit list."""
     for start in range(0, len(elements), AT_ONCE):
         await client.lpush(SUBMIT, *elements[start : start + AT_ONCE])
+
+
+async def _through(client: Any, elements: list[bytes]) -> None:
+    """Push them, and wait until they are through. Raises AssertionError when they aren't in a minute."""
+    await push(client, elements)
 
     async def through() -> bool:
         return not await client.exists(SUBMIT) and not await client.keys(OWN)
 
     await eventually(through, within=60)
-    seconds = time.perf_counter() - began
-    await asyncio.sleep(0.2)  # delivery records of the last ones
-    return (cpu_seconds(pid) - before) / events * 1e6, events / seconds
 
 
 async def _figure(name: str, state: Path, in_arrays: bool, gate: int, runs: int, count: int) -> Figure:
+    """`count` events a slice."""
     made = arrays if in_arrays else singles
-    rates, walls, echoes = [], [], []
-    with product(state) as endpoints, served([*UVICORN, "tests.bench.echo:app"]) as (echo_url, echo_pid):
+    with product(state) as endpoints:
         pid = endpoints["processes"]["redis_source"]
         client: Any = redis.asyncio.Redis.from_url(endpoints["redis"])
+
+        async def work() -> Slice:
+            return await sliced(pid, count, _through(client, list(made(count))), AFTER)
+
         async with client:
-            await _through(client, pid, list(made(count)), count)
-            await send(echo_url, traffic.single(echo_url, "", ECHOES), connections=IN_FLIGHT)
-            for _ in range(runs):
-                cost = wall = echo = 0.0
-                for _ in range(SLICES):
-                    spent = cpu_seconds(echo_pid)
-                    await send(echo_url, traffic.single(echo_url, "", ECHOES), connections=IN_FLIGHT)
-                    echo += (cpu_seconds(echo_pid) - spent) / ECHOES * 1e6 / SLICES
-                    us, rate = await _through(client, pid, list(made(count)), count)
-                    cost, wall = cost + us / SLICES, wall + rate / SLICES
-                rates.append(1e6 / cost)
-                walls.append(wall)
-                echoes.append(echo)
-    scaled = [rate * echo / 1e6 * ECHO_THERE for rate, echo in zip(rates, echoes, strict=True)]
-    return Figure(name, "events a core-second", rates, gate=gate, notes={"events_a_second": walls, "us_echo": echoes, "scaled": scaled})
+            await work()
+            return await core_seconds(name, work, gate, runs=runs)
 
 
 async def arrays_of_50(state: Path, runs: int = 3, count: int = 20_000) -> Figure:

@@ -64,6 +64,8 @@ class _Client(asyncio.Protocol):
                 if b'"problem"' in answer:
                     self.refused += 1
                     self.why = self.why or answer[:500]
+            elif buffer[place] == 0x89:  # a ping: who doesn't answer is closed
+                self._transport.write(bytes((0x8A, 0x80 | length)) + b"\0\0\0\0" + buffer[start : start + length])
             place = start + length
         return place
 
