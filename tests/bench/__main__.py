@@ -94,7 +94,7 @@ def main() -> int:
         )
         for name, values in figure.series.items():
             table.add_row("", "", "", "", name, ", ".join(f"{value:,.2f}" for value in values), "")
-    Console().print(machine(), table)
+    Console(width=None if sys.stdout.isatty() else 160).print(machine(), table)
     Path("build").mkdir(exist_ok=True)
     Path("build/bench.json").write_text(
         json.dumps({figure.name: figure.as_json() for figure in figures} | {"machine": machine()}, indent=2)
