@@ -1,5 +1,6 @@
 """What one process holds of the outside: adapters, opened when first asked for and shared by all functions in it."""
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Self, cast
 
 from shared.domain.errors import Misconfigured
@@ -25,6 +26,7 @@ from shared.ports import (
 from shared.session import Cookies
 from shared.settings import Settings
 from shared.snapshots import SnapshotFollower
+from shared.trust.logins import Logins
 
 if TYPE_CHECKING:
     from shared.adapters.hub import HubCalls, HubKnown
@@ -63,6 +65,11 @@ class Resources(Opened):
     async def start(self) -> None:
         """Wait for the first snapshot, and follow the config from then on."""
         await self.snapshots.start(FIRST_SNAPSHOT)
+
+    @cached_property
+    def logins(self) -> Logins:
+        """How this process signs in to the backbones that have keys."""
+        return Logins(self.settings.secret_keys() if self.settings.secret_file else ())
 
     @property
     def tokens(self) -> "Tokens":
@@ -213,7 +220,7 @@ class Resources(Opened):
 
         backbones = await started(NatsBackbones({self.home: self.settings.required("nats_url")}))
         folder = self.settings.backbone_credentials
-        self.snapshots.tell(lambda snapshot: backbones.follow(endpoints_of(snapshot.backbones, folder)))
+        self.snapshots.tell(lambda snapshot: backbones.follow(endpoints_of(snapshot.backbones, folder, self.logins.of)))
         return backbones, backbones.stop
 
     async def _open_store(self) -> tuple[MessageStore, Closing]:

@@ -63,7 +63,7 @@ async def serving(
     """The function on these stores, in this process, for the time of the block. `directory` takes its state."""
     secret = directory / "secret"
     secret.write_bytes(b"s" * 48)
-    resources = Resources(Settings(state_dir=directory / "state", secret_file=secret))
+    resources = Resources(Settings(state_dir=directory / "state", secret_file=secret, edge_keys=directory / "edges"))
 
     async def given_store() -> tuple[MessageStore, None]:
         return store, None

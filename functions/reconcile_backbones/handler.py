@@ -134,7 +134,8 @@ async def _streams(backbone: Backbone, endpoint: str | None, deployment: Deploym
     here = deployment.cluster.provider == "local"
     domain = backbone.domain or "" if _is_elsewhere(backbone, deployment.cluster) else domain_of(backbone)
     reach = Reach(backbone.id, backbone.org, backbone.cluster, backbone.scope, endpoint, domain, here=here)
-    return await tools.streams.ensure(reach, tuple(streams_of(backbone, deployment.hubs, world.orgs, world.retention)))
+    wanted = tuple(streams_of(backbone, deployment.hubs, world.orgs, world.retention))
+    return await tools.streams.ensure(reach, wanted, deployment.trust.login)
 
 
 async def _declare_endpoint(kept: Kept, found: Found | None, tools: Tools) -> None:

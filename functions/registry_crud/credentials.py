@@ -74,7 +74,7 @@ async def give(stores: Stores, caller: Principal, org: str | None, id: str, valu
     signed = await stores.signer.agent(id, f"{whose}/{name}", tags_of(whose, name, tails, consumers), now, now + LIFE_S)
     if signed is None:
         detail = (
-            f"the servers of {id} know no users with tokens: it was declared before they did, isn't deployed on this machine, or isn't ours"
+            f"the servers of {id} know no users with tokens: it was declared before they did, has an auth.secret of its own, or isn't ours"
         )
         raise NotProcessable(detail, rule="credentials", faults=[Fault("id", detail)])
     login, key = signed

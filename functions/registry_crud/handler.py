@@ -135,9 +135,14 @@ async def list_events(registry: Registry, caller: Principal, id: str, limit: int
 
 
 def _has_keys(backbone: Backbone, registered: Mapping[Place, Kept]) -> bool:
-    """Whether its servers are to let in users with tokens alone: those of this machine, where they are ours."""
+    """Whether its servers are to let in users with tokens alone: where they are ours, and nobody said who may come in."""
     cluster = cluster_of(backbone.org, backbone.cluster, registered)
-    return cluster is not None and cluster.provider == "local" and backbone.endpoint is None
+    if cluster is None:
+        return False
+    if cluster.provider == "local":
+        return backbone.endpoint is None
+    auth = backbone.spec.values.get("auth")
+    return not (isinstance(auth, dict) and auth.get("secret"))
 
 
 def _backbone(kept: Kept) -> Backbone:

@@ -99,6 +99,9 @@ def placed(values: Mapping[str, Any], servers: int, hubs: Sequence[Joined], *, i
     own["jetstream"]["domain"] = DOMAIN
     own["auth"] = {"secret": SECRET}
     own["local"] = {"configDir": DIRECTORY, "routes": [_route(number) for number in range(servers)] if servers > 1 else []}
+    if in_account:
+        for remote in own.get("leafnodes", {}).get("remotes", ()):
+            remote.setdefault("account", ACCOUNT)
     if hubs:
         own["leafnodes"]["remotes"] = [
             {"urls": [f"nats-leaf://{_remote(hub, place)}" for place in range(len(joined.urls))]}

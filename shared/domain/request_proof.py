@@ -21,12 +21,15 @@ def prove_request(key: bytes, method: str, target: str, now: int) -> str:
     return f"{now}.{hmac.digest(key, _PURPOSE + said, 'sha256').hex()}"
 
 
-def verify_request(keys: Sequence[bytes], method: str, target: str, now: int, proof: str) -> None:
-    """Raise Unauthenticated unless one of the keys made the proof, for this very request, and not long ago."""
+def verify_request(keys: Sequence[bytes], method: str, target: str, now: int, proof: str) -> bytes:
+    """The key that made the proof, for this very request, and not long ago. Raises Unauthenticated unless one of them did."""
     time = proof.partition(".")[0]
     fresh = time.isascii() and time.isdigit() and len(time) < 16 and abs(int(time) - now) <= FRESH_S
-    if not fresh or not any(hmac.compare_digest(prove_request(key, method, target, int(time)).encode(), proof.encode()) for key in keys):
+    known = (key for key in keys if hmac.compare_digest(prove_request(key, method, target, int(time)).encode(), proof.encode()))
+    found = next(known, None) if fresh else None
+    if found is None:
         raise Unauthenticated("the request's proof (sbproof) is missing, wrong or old: this is for processes of the install")
+    return found
 
 
 def body_digest(body: bytes) -> str:

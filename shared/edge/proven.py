@@ -27,12 +27,14 @@ class Proven:
     def __init__(self, resources: Resources) -> None:
         self._resources, self._edges = resources, EdgeKeys(resources.settings.edge_keys)
 
-    def check(self, request: Request) -> None:
-        """Raise Unauthenticated for a request without its proof."""
-        keys = (*self._resources.settings.secret_keys(), *self._edges.all())
+    def check(self, request: Request) -> bytes | None:
+        """The own key of the edge that asks; None where it has the install's secret. Raises Unauthenticated for a request without its
+        proof."""
+        own = tuple(self._resources.settings.secret_keys())
         query = _query(request)
         target = request.scope["path"] + (f"?{query}" if query else "")
-        verify_request(keys, request.method, target, int(time.time()), request.headers.get(HEADER, ""))
+        key = verify_request((*own, *self._edges.all()), request.method, target, int(time.time()), request.headers.get(HEADER, ""))
+        return None if key in own else key
 
     async def body(self, request: Request) -> bytes:
         """The body of a request that is proven, body and all. Raises Unauthenticated; TooLarge, Malformed."""

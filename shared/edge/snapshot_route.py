@@ -1,8 +1,10 @@
 """A route that gives what functions hold at a revision, to stages and edges of this install: with entity tag and long poll."""
 
+import asyncio
 import time
 from collections.abc import Callable
 
+import msgspec
 from fastapi import FastAPI, Query, Request, Response
 from starlette.status import HTTP_304_NOT_MODIFIED
 
@@ -40,7 +42,7 @@ def add_snapshot(app: FastAPI, resources: Resources, proven: Proven, path: str, 
         revision: int | None = Query(None, ge=0, le=LATEST),
         wait: float = Query(0, ge=0, le=MAX_WAIT, description="Seconds to wait for the revision, or for another than If-None-Match has."),
     ) -> Response:
-        proven.check(request)
+        edge = proven.check(request)
         if revision is None:
             found = await _waited(resources, lambda number: not not_modified(request, number), wait)
         else:
@@ -48,7 +50,15 @@ def add_snapshot(app: FastAPI, resources: Resources, proven: Proven, path: str, 
         etag = {"etag": f'"{found.revision}"', "cache-control": "no-store"}
         if not_modified(request, found.revision):
             return Response(status_code=HTTP_304_NOT_MODIFIED, headers=etag)
-        return Response(encoded.of(found), media_type=MEDIA_TYPE, headers=etag)
+        if edge is None or not any(one.keys for one in found.backbones):
+            return Response(encoded.of(found), media_type=MEDIA_TYPE, headers=etag)
+        own = await asyncio.to_thread(lambda: encode(_for_edge(found, resources, edge)))  # a signature for each backbone, at first
+        return Response(own, media_type=MEDIA_TYPE, headers=etag)
+
+
+def _for_edge(snapshot: Snapshot, resources: Resources, key: bytes) -> Snapshot:
+    """The snapshot as an edge with a key of its own gets it."""
+    return msgspec.structs.replace(snapshot, backbones=resources.logins.for_edge(snapshot.backbones, key))
 
 
 class _Encoded:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 
 from shared.domain.registry.deploying import Deployment, Ensured, Found
-from shared.domain.registry.login import Login
+from shared.domain.registry.login import NO_LOGIN, Login
 from shared.domain.registry.reach import Reach
 from shared.domain.registry.streams import WantedStream
 
@@ -61,8 +61,9 @@ class Accounts(Protocol):
 class BackboneStreams(Protocol):
     """The streams on backbones of the registry. There is one adapter: tests/integration/test_backbone_streams.py."""
 
-    async def ensure(self, reach: Reach, wanted: Sequence[WantedStream]) -> Seen:
-        """Make the streams there as they are wanted; none is ever removed. What isn't reached is said, never raised."""
+    async def ensure(self, reach: Reach, wanted: Sequence[WantedStream], login: Login = NO_LOGIN) -> Seen:
+        """Make the streams there as they are wanted; none is ever removed. What isn't reached is said, never raised. `login` is how to sign
+        in where nobody gave credentials of its own."""
 
     async def let_go(self, id: str) -> None:
         """Disconnect from it."""

@@ -25,8 +25,26 @@ class BackboneTrust:
     def __init__(self, backbone: str, master: bytes) -> None:
         self.backbone = backbone
         self.master = master
-        self.operator = NKey("operator", derived(master, "operator"))
-        self.account, self.agents, self.system = (NKey("account", derived(master, one)) for one in ("account", "agents", "system"))
+
+    @cached_property
+    def operator(self) -> NKey:
+        """Whom the servers believe."""
+        return NKey("operator", derived(self.master, "operator"))
+
+    @cached_property
+    def account(self) -> NKey:
+        """The account that everybody but the reconciler is in."""
+        return NKey("account", derived(self.master, "account"))
+
+    @cached_property
+    def agents(self) -> NKey:
+        """The account's key that signs agents."""
+        return NKey("account", derived(self.master, "agents"))
+
+    @cached_property
+    def system(self) -> NKey:
+        """The servers' own account."""
+        return NKey("account", derived(self.master, "system"))
 
     @cached_property
     def server(self) -> ServerTrust:
@@ -45,7 +63,11 @@ class BackboneTrust:
     def login(self, name: str) -> Login:
         """How somebody who may do everything in the account signs in: Switchboard's processes, or a leaf by its id."""
         user = NKey("user", derived(self.master, f"user {name}"))
-        return Login(claims.signed(claims.user_claims(self.account.public), self.account, user.public, name, BORN), user.seed)
+        return Login(self.user_token(user.public, name), user.seed)
+
+    def user_token(self, key: str, name: str) -> str:
+        """The token of somebody who may do everything in the account, and holds the secret part of this public key."""
+        return claims.signed(claims.user_claims(self.account.public), self.account, key, name, BORN)
 
     def system_login(self, now: int) -> Login:
         """How the reconciler signs in to `$SYS`, for an hour."""

@@ -78,6 +78,7 @@ def taken(configuration: str, folder: Path) -> str:
         "MONITOR_LISTEN": "127.0.0.1:8222",
         "ROUTE_LISTEN": "127.0.0.1:6222",
         "LEAF_LISTEN": "127.0.0.1:7422",
+        "RESOLVER_DIR": str(folder / "accounts"),
     }
     done = subprocess.run([binary(), "-t", "-c", folder / "nats.conf"], env=env, capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else done.stderr

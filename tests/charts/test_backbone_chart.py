@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from shared.trust.backbone import BackboneTrust
 from tests.charts.rendering import NAMESPACE, RELEASE, Json, Refused, lint, nats_conf, notes, one, render, taken
 from tests.manifests.schemas import faults
 
@@ -13,6 +14,8 @@ HUB = {"leafnodes": {"enabled": True, "host": "hub.example:7422"}}
 REMOTE = {"urls": ["nats-leaf://hub.example:7422"], "account": "A" + "B" * 55, "credentialsSecret": "hub-leaf"}
 LEAF = {"leafnodes": {"remotes": [REMOTE]}, "jetstream": {"domain": "leaf"}}
 OPERATOR = {"auth": {"secret": "operator", "checksum": "abc123"}}
+SERVER = BackboneTrust("eu-1", b"m" * 32).server
+TOKENS = {"operator": SERVER.operator, "systemAccount": SERVER.system_account, "accounts": dict(SERVER.accounts)}
 TLS = {"tls": {"secret": "server-tls", "verify": True}}
 METRICS = {"metrics": {"enabled": True, "podMonitor": True}}
 EXPOSED = {"expose": {"type": "LoadBalancer", "host": "nats.example:4222", "loadBalancerSourceRanges": ["192.0.2.0/24"]}}
@@ -24,6 +27,8 @@ WAYS: dict[str, Json] = {
     "hub": HUB,
     "leaf": LEAF,
     "operator": OPERATOR,
+    "operator's tokens": {"auth": TOKENS},
+    "three servers with tokens": THREE | HUB | {"auth": TOKENS},
     "tls": TLS | HUB,
     "metrics": METRICS,
     "load balancer": EXPOSED,
@@ -80,6 +85,13 @@ REFUSED: list[tuple[str, Json, str]] = [
     ("a label that is the chart's", {"podLabels": {"app.kubernetes.io/instance": "other"}}, "podLabels"),
     ("an annotation that is the chart's", {"podAnnotations": {"checksum/config": "x"}}, "podAnnotations"),
     ("a label that is none", {"podLabels": {"not a name": "x"}}, "podLabels"),
+    ("tokens and a Secret", {"auth": TOKENS | {"secret": "operator"}}, "secret"),
+    ("an operator of no accounts", {"auth": TOKENS | {"accounts": {}}}, "accounts"),
+    ("an operator without the servers' account", {"auth": TOKENS | {"systemAccount": ""}}, "systemAccount"),
+    ("accounts of no operator", {"auth": TOKENS | {"operator": ""}}, "accounts"),
+    ("an operator that is none", {"auth": TOKENS | {"operator": 'x"\nlisten: 1'}}, "operator"),
+    ("a token that is none", {"auth": TOKENS | {"accounts": {SERVER.account: "x y"}}}, "accounts"),
+    ("a key that climbs", {"leafnodes": {"remotes": [REMOTE | {"credentialsKey": "a/b"}]}}, "credentialsKey"),
     ("folder that climbs", {"local": {"configDir": "/srv/../etc"}}, "configDir"),
 ]
 
@@ -119,16 +131,21 @@ def test_leaf_keeps_what_is_ours_to_itself_when_it_is_joined() -> None:
 
 
 def test_secret_reaches_the_server_when_it_is_named() -> None:
-    objects = render(OPERATOR | TLS | {"leafnodes": {"remotes": [REMOTE]}})
+    other = REMOTE | {"credentialsSecret": "hubs", "credentialsKey": "hub-0a"}
+    objects = render(OPERATOR | TLS | {"leafnodes": {"remotes": [REMOTE, other]}})
     pod = one(objects, "StatefulSet")["spec"]["template"]
     projected = next(volume for volume in pod["spec"]["volumes"] if volume["name"] == "config")["projected"]["sources"]
-    files = {item["path"]: source["secret"]["name"] for source in projected if "secret" in source for item in source["secret"]["items"]}
+    secrets = [source["secret"] for source in projected if "secret" in source]
+    files = {item["path"]: secret["name"] for secret in secrets for item in secret["items"]}
+    keys = {item["path"]: item["key"] for secret in secrets for item in secret["items"]}
+    assert (keys["remotes/0/creds"], keys["remotes/1/creds"]) == ("creds", "hub-0a")
     assert files == {
         "auth/auth.conf": "operator",
         "tls/tls.crt": "server-tls",
         "tls/tls.key": "server-tls",
         "tls/ca.crt": "server-tls",
         "remotes/0/creds": "hub-leaf",
+        "remotes/1/creds": "hubs",
     }
     assert "include auth/auth.conf" in nats_conf(objects)
     assert pod["metadata"]["annotations"]["checksum/auth"] == "abc123"
@@ -192,5 +209,5 @@ def test_person_is_told_where_it_is_when_it_is_installed(tmp_path: Path) -> None
     text = notes(EXPOSED, tmp_path / "open")
     assert f"nats://{RELEASE}.{NAMESPACE}.svc:4222" in text
     assert "nats.example:4222" in text
-    assert "No auth.secret is set" in text
+    assert "Neither auth.operator nor auth.secret is set" in text
     assert "No auth.secret is set" not in notes(OPERATOR, tmp_path / "operator")

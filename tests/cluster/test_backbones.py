@@ -14,6 +14,7 @@ from typing import Any, cast
 import httpx
 import pytest
 import yaml
+from nats.errors import Error
 
 from functions.reconcile_backbones import main as reconcile
 from functions.registry_crud.main import build as registry_crud
@@ -23,6 +24,7 @@ from shared.adapters.kubernetes.kubeconfig import Kubeconfig, read_kubeconfig
 from shared.adapters.kubernetes.objects import Objects
 from shared.adapters.nats.backbones import NatsBackbones
 from shared.adapters.nats.endpoint import endpoints_of
+from shared.domain.principal import Grant
 from shared.domain.publishing import Outgoing
 from shared.edge.app import Edge
 from shared.resources import Resources
@@ -31,6 +33,7 @@ from tests.charts.rendering import helm
 from tests.cluster.conftest import Took
 from tests.cluster.install import NAMESPACE, ROOT, Install, run
 from tests.events import accepted
+from tests.nats_agents import connected, heard
 from tests.rest import Api, serving_on
 from tests.waiting import eventually, eventually_now
 
@@ -85,9 +88,10 @@ async def api(database: str, tmp_path: Path, access: Kubeconfig, namespace: str)
         clusters = Clusters(lambda wanted: access)
         return cast("reconcile.Running", HelmBackbones(clusters, lambda: namespace, tmp_path / "helm", helm()))
 
-    resources = Resources(Settings(state_dir=tmp_path / "reconciler", database_url=database))
-    edge = Edge("reconcile-backbones", partial(reconcile.build, providers=reconcile.Providers(helm=provider)), resources)
     async with serving_on(database, registry_crud, tmp_path) as served:
+        secret = served.resources.settings.secret_file
+        resources = Resources(Settings(state_dir=tmp_path / "reconciler", database_url=database, secret_file=secret))
+        edge = Edge("reconcile-backbones", partial(reconcile.build, providers=reconcile.Providers(helm=provider)), resources)
         await edge.start()
         try:
             yield served
@@ -124,15 +128,15 @@ async def ready(api: Api, key: str, id: str) -> dict[str, Any]:
     return await eventually(found, within=WITHIN)
 
 
-async def published(api: Api, backbone: dict[str, Any], id: str) -> int:
+async def published(api: Api, backbone: dict[str, Any], id: str, subject: str | None = None) -> int:
     """The sequence that a message has on the backbone, by a door's own way there."""
     doors = NatsBackbones({})
     await doors.start()
     try:
         await eventually(lambda: (found := api.resources.snapshots.current.reach(backbone["id"])) and found.endpoint, within=WITHIN)
-        doors.follow(endpoints_of(api.resources.snapshots.current.backbones, None))
+        doors.follow(endpoints_of(api.resources.snapshots.current.backbones, None, api.resources.logins.of))
         await eventually(lambda: doors.reachable(backbone["id"]), within=WITHIN)
-        group = await doors.publish(backbone["id"], "acme", [Outgoing(accepted(id, org="acme").message, 1)])
+        group = await doors.publish(backbone["id"], "acme", [Outgoing(accepted(id, org="acme", subject=subject).message, 1)])
         return group.results[0].sequence
     finally:
         await doors.stop()
@@ -181,6 +185,52 @@ async def test_backbone_is_deployed_used_rolled_and_taken_away_when_it_is_declar
     assert kubectl("get", kinds, "--namespace", namespace, "--output=name") == ""
     left = kubectl("get", "configmaps", "--namespace", namespace, "--output=name").split()
     assert left in ([], ["configmap/kube-root-ca.crt"])
+
+
+async def test_agents_sign_in_to_a_hub_and_its_leaf_with_credentials_of_theirs_until_these_are_revoked(api: Api, namespace: str) -> None:
+    key = await api.key(system=True)
+    cluster = {"name": "joined", "provider": "helm", "access": {"kubeconfig_secret": "acme.eu"}}
+    assert (await api.ask(key, "/v1/clusters", "POST", json=cluster)).status_code == 202
+    ids: dict[str, str] = {}
+    for scope in ("global", "local"):
+        body = {"cluster": "joined", "name": scope, "scope": scope, "spec": spec()}
+        ids[scope] = (await api.ask(key, "/v1/backbones", "POST", json=body)).json()["id"]
+    hub, leaf = [await ready(api, key, ids[scope]) for scope in ("global", "local")]
+    assert await eventually(lambda: published(api, hub, "for-all", "agent-7"), within=WITHIN) == 1
+
+    await api.key("agent-7", "acme", Grant("read", (">",), ("agent-7",)))
+    given = {id: (await api.ask(key, f"/v1/backbones/{id}/credentials", "POST", json={"principal": "agent-7"})) for id in ids.values()}
+    assert [answer.status_code for answer in given.values()] == [201, 201], [answer.text for answer in given.values()]
+    made = {id: answer.json() for id, answer in given.items()}
+    async with connected(made[hub["id"]]) as at_hub, connected(made[leaf["id"]]) as at_leaf:
+        assert await heard(at_hub, "agent-7", "sb.acme.agent-7.>", "sb-acme") == ["sb.acme.agent-7.orders.created"]
+        assert await heard(at_leaf, "agent-7", "sbg.acme.agent-7.>", "sbg-acme") == ["sbg.acme.agent-7.orders.created"]
+        assert await at_leaf.asks("$JS.API.STREAM.PURGE.sb-acme") is None
+        assert await at_leaf.hears_nothing_of("sb.acme.>")
+        path = f"/v1/backbones/{leaf['id']}/credentials/{made[leaf['id']]['id']}"
+        assert (await api.ask(key, path, "DELETE")).status_code == 204
+        began = time.monotonic()
+        await eventually(lambda: at_leaf.connection.is_closed, within=WITHIN)
+        print(f"disconnected {1000 * (time.monotonic() - began):.0f} ms after the revocation")
+        assert at_hub.connection.is_connected
+    with pytest.raises(Error, match=r"(?i)authorization"):
+        async with connected(made[leaf["id"]]):
+            pass
+
+    name = f"{leaf['id']}-hubs"
+    kubectl("patch", f"secret/{name}", "--namespace", namespace, "--type=merge", "--patch", json.dumps({"data": {hub["id"]: "eA=="}}))
+    await told(api, key, leaf["id"], f"Secret {name} had been changed")
+    for id in ids.values():
+        assert (await api.ask(key, f"/v1/backbones/{id}", "DELETE")).status_code == 202
+    for id in ids.values():
+
+        async def gone(id: str = id) -> bool:
+            return (await api.ask(key, f"/v1/backbones/{id}")).status_code == 404
+
+        await eventually(gone, within=WITHIN)
+    kinds = "statefulsets,pods,persistentvolumeclaims,secrets"
+    left = kubectl("get", kinds, "--namespace", namespace, "--output=name").split()
+    assert [one for one in left if any(id in one for id in ids.values())] == []
 
 
 async def told(api: Api, key: str, id: str, text: str) -> None:

@@ -78,6 +78,17 @@ class CredentialsConformance:
         assert await credentials.keep_keys("main-0a", b"second", b"first")
         assert await credentials.keys("main-0a") == b"second"
 
+    async def test_snapshot_has_the_keys_of_the_backbones_that_have_some(
+        self, credentials: Credentials, config: ConfigStore, registry: Registry, org: str
+    ) -> None:
+        await credentials.keep_keys("main-0a", b"first", None)
+        [_, number, _] = await added(registry, cluster(org), backbone(org), backbone(org, "plain-0b"))
+        for revision in (number, None):
+            found = {one.id: one.keys for one in (await config.snapshot(revision)).backbones}
+            assert found == {"main-0a": b"first"} | ({} if revision else {"plain-0b": b""})
+        await credentials.keep_keys("main-0a", b"second", b"first")
+        assert [one.keys for one in (await config.snapshot()).backbones] == [b"second", b""]
+
     async def test_keys_and_credentials_go_when_their_backbone_is_forgotten(
         self, credentials: Credentials, registry: Registry, org: str
     ) -> None:

@@ -2,24 +2,21 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from nats.aio.client import Client
-from nats.errors import Error, NoRespondersError
+from nats.errors import Error
 
-from shared.adapters.nats.signing_in import options_of
 from shared.adapters.postgres import PostgresRegistry
 from shared.domain.registry.deciding import Change
-from shared.domain.registry.login import read_login
 from shared.domain.registry.shapes import SHARED, Backbone, Spec
 from tests.integration.running_up import RunningUp, product_up
 from tests.integration.test_local_backbones import At, at_of, declared, has_stream, is_gone, ready, sent, subjects, switchboard
+from tests.nats_agents import connected, heard
 from tests.waiting import eventually, eventually_now
 
 WITHIN = 60.0
@@ -67,71 +64,8 @@ def reads(subject: str = "*", topic: str = ">") -> dict[str, Any]:
     return {"action": "read", "topics": [topic], "subjects": [subject]}
 
 
-class Agent:
-    """A client with credentials, which notes what it is refused."""
-
-    def __init__(self, made: dict[str, Any]) -> None:
-        self.made = made
-        self.refused: list[str] = []
-        self.connection = Client()
-
-    async def note(self, error: Exception) -> None:
-        self.refused.append(str(error))
-
-    async def connect(self) -> None:
-        await self.connection.connect(
-            self.made["endpoint"].split(","),
-            inbox_prefix=self.made["inbox_prefix"].encode(),
-            error_cb=self.note,
-            allow_reconnect=False,
-            **options_of(read_login(self.made["credentials"])),
-        )
-
-    async def asks(self, subject: str, body: Any = b"") -> dict[str, Any] | None:
-        """The answer of the server's API; None where the server refuses to take the question."""
-        before = len(self.refused)
-        request = body if isinstance(body, bytes) else json.dumps(body).encode()
-        asking = asyncio.create_task(self.connection.request(subject, request, timeout=WITHIN))
-        await eventually(lambda: asking.done() or len(self.refused) > before, within=WITHIN)
-        if not asking.done():
-            asking.cancel()
-            return None
-        try:
-            answer = await asking
-        except NoRespondersError:
-            return {"nobody": True}
-        found: dict[str, Any] = json.loads(answer.data)
-        return found
-
-    async def hears_nothing_of(self, subject: str) -> bool:
-        """Whether a subscription to it is refused."""
-        before = len(self.refused)
-        await self.connection.subscribe(subject)
-        return bool(await eventually(lambda: len(self.refused) > before, within=WITHIN))
-
-
-@asynccontextmanager
-async def connected(made: dict[str, Any]) -> AsyncIterator[Agent]:
-    agent = Agent(made)
-    try:
-        await agent.connect()
-        yield agent
-    finally:
-        await agent.connection.close()
-
-
 def consumer(org: str, name: str, **more: Any) -> dict[str, Any]:
     return {"stream_name": f"sb-{org}", "config": {"durable_name": name, "ack_policy": "explicit", **more}}
-
-
-async def heard(agent: Agent, name: str, subject: str) -> list[str]:
-    """The subjects of what a consumer has, acknowledged."""
-    stream = agent.connection.jetstream()
-    pulled = await stream.pull_subscribe(subject, durable=name, stream="sb-default")
-    messages = await pulled.fetch(1, timeout=WITHIN)
-    for message in messages:
-        await message.ack_sync(timeout=WITHIN)
-    return [message.subject for message in messages]
 
 
 async def test_agent_receives_and_acknowledges_its_own_when_it_has_credentials(client: httpx.Client, backbone: dict[str, Any]) -> None:
@@ -143,8 +77,8 @@ async def test_agent_receives_and_acknowledges_its_own_when_it_has_credentials(c
     )
     assert made["consumers"] == ["agent-7", *(f"agent-7-{number}" for number in range(2, 9))]
     async with connected(made) as agent:
-        assert await heard(agent, "agent-7", "sb.default.agent-7.>") == ["sb.default.agent-7.order.made"]
-        assert await heard(agent, "agent-7-8", "sb.default.agent-7.order.made") == ["sb.default.agent-7.order.made"]
+        assert await heard(agent, "agent-7", "sb.default.agent-7.>", "sb-default") == ["sb.default.agent-7.order.made"]
+        assert await heard(agent, "agent-7-8", "sb.default.agent-7.order.made", "sb-default") == ["sb.default.agent-7.order.made"]
         for door in ("submit.default.order", "request.default.order"):
             assert await agent.asks(door, b"{}") == {"nobody": True}  # the door is on the home backbone's server; it was let through
         assert agent.refused == []

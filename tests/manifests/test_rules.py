@@ -61,8 +61,8 @@ def test_reconciler_may_do_what_the_chart_makes_and_no_more_when_it_runs(rendere
     may = {(resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
     assert not [one for one in may if "*" in one]
     changed = {resource for resource, verb in may if verb not in ("get", "list")}
-    assert changed == {"configmaps", "services", "statefulsets", "poddisruptionbudgets", "networkpolicies"}
-    assert {verb for resource, verb in may if resource == "secrets"} == {"get"}
+    assert changed == {"configmaps", "services", "statefulsets", "poddisruptionbudgets", "networkpolicies", "secrets"}
+    assert {verb for resource, verb in may if resource == "secrets"} == {"get", "create", "patch", "delete"}, "they can't be listed"
     binding = named(rendered["production"], "RoleBinding", ASKS)
     assert [(one["kind"], one["name"]) for one in binding["subjects"]] == [("ServiceAccount", ASKS)]
     assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) == ("Role", ASKS)

@@ -18,6 +18,7 @@ from shared.backbone_chart import backbone_chart
 from shared.domain.errors import Unavailable
 from shared.domain.registry.deciding import Change, Kept, Written
 from shared.domain.registry.deploying import Deployment, Ensured, Found, Undeployed
+from shared.domain.registry.login import NO_LOGIN, Login
 from shared.domain.registry.reach import Reach
 from shared.domain.registry.shapes import SHARED, Access, Backbone, Cluster, Leaf, Spec
 from shared.domain.registry.streams import WantedStream
@@ -79,7 +80,7 @@ class Streams:
         self.seen = Seen()
         self.wanted: dict[str, Sequence[WantedStream]] = {}
 
-    async def ensure(self, reach: Reach, wanted: Sequence[WantedStream]) -> Seen:
+    async def ensure(self, reach: Reach, wanted: Sequence[WantedStream], login: Login = NO_LOGIN) -> Seen:
         self.wanted[reach.id] = wanted
         return self.seen
 

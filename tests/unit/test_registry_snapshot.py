@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from shared.domain.registry.reach import Reach
 from shared.domain.request_proof import HEADER, prove_request
+from shared.trust.logins import Logins
 from tests.declared import made, registering
 from tests.rest import Api, problem
 from tests.waiting import eventually
@@ -58,6 +59,34 @@ async def test_snapshot_has_the_backbones_of_a_revision_and_says_when_they_chang
     before = msgspec.msgpack.decode((await snapshot(api, f"?revision={current.revision}")).content, type=Held)
     assert before["backbones"] == current.backbones
     problem(await snapshot(api, f"?revision={changed['revision'] + 1}"), 404)
+
+
+async def test_edge_gets_its_own_token_in_the_place_of_the_keys_when_a_backbone_has_some(api: Api, tmp_path: Path) -> None:
+    edges = {"eu-1": b"e" * 48, "us-1": b"u" * 48}
+    (tmp_path / "edges").mkdir()
+    for name, key in edges.items():
+        (tmp_path / "edges" / name).write_bytes(key)
+    admin = await api.key(system=True)
+    await made(api, admin)
+    cluster = {"name": "ours", "provider": "helm", "access": {"in_cluster": True}}
+    assert (await api.ask(admin, "/v1/clusters", "POST", json=cluster)).status_code == 202
+    keyed = (await api.ask(admin, "/v1/backbones", "POST", json={"cluster": "ours", "name": "keyed"})).json()["id"]
+    said = {"cluster": "ours", "name": "theirs", "spec": {"values": {"auth": {"secret": "mine"}}}}
+    theirs = (await api.ask(admin, "/v1/backbones", "POST", json=said)).json()["id"]
+    current = await api.config.snapshot()
+    await eventually(lambda: api.resources.snapshots.current == current)
+    whole = msgspec.msgpack.decode((await snapshot(api)).content, type=Held)["backbones"]
+    assert whole == current.backbones
+    assert {one.id: bool(one.keys) for one in whole}.items() >= {keyed: True, theirs: False}.items()
+    credentials = set()
+    for key in edges.values():
+        told = {one.id: one for one in msgspec.msgpack.decode((await snapshot(api, key=key)).content, type=Held)["backbones"]}
+        assert told.keys() == {one.id for one in whole}
+        assert {one.keys for one in told.values()} == {b""}
+        assert [id for id, one in told.items() if one.token] == [id for one in whole if (id := one.id) and one.keys]
+        credentials.add(Logins((key,)).of(told[keyed]))
+    assert len(credentials) == 2
+    assert "" not in credentials
 
 
 async def test_snapshot_is_for_processes_of_the_install_only(api: Api) -> None:

@@ -101,4 +101,14 @@ leafnodes {
 {{- if .Values.auth.secret }}
 include auth/auth.conf
 {{- end }}
+{{- with .Values.auth.operator }}
+operator: {{ . | quote }}
+system_account: {{ $.Values.auth.systemAccount }}
+resolver { type: full, dir: $RESOLVER_DIR, allow_delete: false, interval: "30s" }
+resolver_preload {
+  {{- range $account, $token := $.Values.auth.accounts }}
+  {{ $account }}: {{ $token | quote }}
+  {{- end }}
+}
+{{- end }}
 {{- end -}}

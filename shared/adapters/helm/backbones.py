@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from shared.adapters.helm.found import found_of
 from shared.adapters.helm.live import changed_live
+from shared.adapters.helm.trusted import keep_secret, secret_name, values_of
 from shared.adapters.kubernetes.access import Clusters
 from shared.adapters.kubernetes.asking import Asking
 from shared.adapters.kubernetes.kubeconfig import Kubeconfig, without_secrets
@@ -70,14 +71,15 @@ class HelmBackbones:
 
     async def ensure(self, wanted: Deployment) -> Ensured:
         access = await self._clusters.of(wanted.cluster)
-        digest, known = digest_of(wanted.values), self._settled.get(wanted.id)
-        live = await self._asked(wanted, access, partial(_live, wanted.id, known))
+        values, known = values_of(wanted), self._settled.get(wanted.id)
+        digest = digest_of(values)
+        live = await self._asked(wanted, access, partial(_live, wanted, known))
         if known is not None and not live and known.digest == digest and time.monotonic() - known.at < ASK_HELM_S:
             return Ensured(False)
         async with self._client(wanted, access) as client:
             drift = live or await self._drift(client, wanted, known)
             try:
-                changed = await self._install(client, wanted, digest, again=bool(drift))
+                changed = await self._install(client, wanted.id, values, again=bool(drift))
             except Undeployed as why:
                 raise Undeployed(why.reason, why.message, drift) from None
         return Ensured(changed, drift)
@@ -93,6 +95,7 @@ class HelmBackbones:
         await self._asked(wanted, access, lambda objects: objects.pods(wanted.id))
         async with self._client(wanted, access) as client:
             await client.uninstall_release(wanted.id, namespace=self._namespace())
+        await self._asked(wanted, access, lambda objects: objects.delete_secret(secret_name(wanted.id)))
         return await self._asked(wanted, access, lambda objects: not (objects.pods(wanted.id) or objects.volumes(wanted.id)))
 
     async def _drift(self, client: "Client", wanted: Deployment, known: Settled | None) -> str:
@@ -107,18 +110,18 @@ class HelmBackbones:
             return ""
         return f"its release had been changed by somebody: revision {revision.revision}, {str(revision.description)[:100]}"
 
-    async def _install(self, client: "Client", wanted: Deployment, digest: str, *, again: bool) -> bool:
+    async def _install(self, client: "Client", id: str, values: Json, *, again: bool) -> bool:
         """Whether it had to be installed or upgraded. Its objects are known afterwards."""
-        namespace, chart = self._namespace(), await client.get_chart(CHART)
-        revision = await client.get_proceedable_revision(wanted.id, namespace=namespace)  # one that was broken off is undone first
+        namespace, chart, digest = self._namespace(), await client.get_chart(CHART), digest_of(values)
+        revision = await client.get_proceedable_revision(id, namespace=namespace)  # one that was broken off is undone first
         same = revision is not None and revision.description == OURS + digest and revision.status == "deployed"
         if again or not same:
             # Installed, not waited for: how it comes up is told by look(), and a change in the meantime needn't wait for it.
             revision = await client.install_or_upgrade_release(
-                wanted.id, chart, wanted.values, namespace=namespace, create_namespace=False, description=OURS + digest, reset_values=True
+                id, chart, values, namespace=namespace, create_namespace=False, description=OURS + digest, reset_values=True
             )
         objects = tuple(one for one in await revision.resources() if one)
-        self._settled[wanted.id] = Settled(digest, objects, time.monotonic())
+        self._settled[id] = Settled(digest, objects, time.monotonic())
         return again or not same
 
     @asynccontextmanager
@@ -151,12 +154,13 @@ class HelmBackbones:
             raise
 
 
-def _live(id: str, known: Settled | None, objects: Objects) -> str:
+def _live(wanted: Deployment, known: Settled | None, objects: Objects) -> str:
     """What somebody changed behind Helm's back. Asked where nothing is known, too: what is away would take Helm's turns from all others."""
+    changed = keep_secret(objects, wanted)
     if known is None:
-        objects.find("StatefulSet", id)
-        return ""
-    return changed_live(objects, known.objects)
+        objects.find("StatefulSet", wanted.id)
+        return changed
+    return changed or changed_live(objects, known.objects)
 
 
 def digest_of(values: Json) -> str:

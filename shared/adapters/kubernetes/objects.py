@@ -48,6 +48,7 @@ class Objects:
             "StatefulSet": apps.read_namespaced_stateful_set,
             "Service": core.read_namespaced_service,
             "ConfigMap": core.read_namespaced_config_map,
+            "Secret": core.read_namespaced_secret,
             "NetworkPolicy": client.NetworkingV1Api(self._client).read_namespaced_network_policy,
             "PodDisruptionBudget": client.PolicyV1Api(self._client).read_namespaced_pod_disruption_budget,
         }[kind]
@@ -88,6 +89,35 @@ class Objects:
             name, self._namespace, _preload_content=False, _request_timeout=WITHIN
         )
         return dict(_json(found).get("data") or {})
+
+    def create_secret(self, name: str, release: str, data: dict[str, str]) -> None:
+        """Make a Secret of a release; `data` is in base64."""
+        from kubernetes import client
+
+        labels = {"app.kubernetes.io/name": "backbone", INSTANCE: release, "app.kubernetes.io/part-of": "switchboard"}
+        body = {"metadata": {"name": name, "labels": labels}, "type": "Opaque", "data": data}
+        client.CoreV1Api(self._client).create_namespaced_secret(self._namespace, body, _preload_content=False, _request_timeout=WITHIN)
+
+    def patch_secret(self, name: str, data: dict[str, str]) -> None:
+        """Have these in a Secret, beside what is there."""
+        from kubernetes import client
+
+        core = client.CoreV1Api(self._client)
+        core.patch_namespaced_secret(name, self._namespace, {"data": data}, _preload_content=False, _request_timeout=WITHIN)
+
+    def delete_secret(self, name: str) -> None:
+        """Where it is there: an account that never made one may not be allowed to."""
+        from kubernetes import client
+
+        from shared.adapters.kubernetes.failures import ApiException
+
+        if self.find("Secret", name) is None:
+            return
+        try:
+            client.CoreV1Api(self._client).delete_namespaced_secret(name, self._namespace, _preload_content=False, _request_timeout=WITHIN)
+        except ApiException as error:
+            if error.status != NOT_FOUND:
+                raise
 
     def close(self) -> None:
         """Let go of the connections."""

@@ -1,7 +1,7 @@
 """A config state in memory: all of it at one revision, never changed but copied and replaced."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import NamedTuple
@@ -45,8 +45,8 @@ class State(NamedTuple):
         """The same, to be changed."""
         return State(*(dict(part) for part in self))  # type: ignore[arg-type]  # each is a copy of its own part
 
-    def snapshot(self, revision: int, home: str) -> Snapshot:
-        """What functions get to see of it."""
+    def snapshot(self, revision: int, home: str, sealed: Mapping[str, bytes]) -> Snapshot:
+        """What functions get to see of it; `sealed` are backbones' keys."""
         documents: dict[str, dict[str, bytes]] = {}
         for (org, path), document in self.documents.items():
             documents.setdefault(org, {})[path] = document.text
@@ -56,7 +56,7 @@ class State(NamedTuple):
         keyless = tuple(principal for place, (principal, _) in sorted(self.principals.items()) if place not in keyed)
         issuers = tuple(issuer for _, (issuer, _) in sorted(self.issuers.items()))
         ended = {named_by(path): expires for path, expires in self.sessions.items()}
-        return Snapshot(revision, keys, home, documents, orgs, doors, issuers, keyless, reaches(self.registry), ended=ended)
+        return Snapshot(revision, keys, home, documents, orgs, doors, issuers, keyless, reaches(self.registry, sealed), ended=ended)
 
     def is_ruled(self) -> bool:
         """Whether a system admin that may do everything can sign in."""

@@ -24,6 +24,7 @@ class MemoryConfigStore:
         self.audits: list[Audit] = []
         self._home = home
         self._states = [State({}, {}, {}, {}, {}, {}, {})]  # of revision 1, 2, ...
+        self.backbone_keys: dict[str, bytes] = {}  # sealed; they have no revisions
         self._revisions: list[Revision] = []
         self._changed = asyncio.Condition()
 
@@ -40,7 +41,7 @@ class MemoryConfigStore:
         number = len(self._states) if revision is None else revision
         if not 1 <= number <= len(self._states):
             raise NotFound(f"config revision {number} isn't known")
-        return self._states[number - 1].snapshot(number, self._home)
+        return self._states[number - 1].snapshot(number, self._home, self.backbone_keys)
 
     async def changes(self) -> AsyncIterator[Snapshot]:
         """The snapshot in force, then each new one."""

@@ -14,7 +14,7 @@ class MemoryCredentials:
 
     def __init__(self, config: MemoryConfigStore) -> None:
         self._config = config
-        self._keys: dict[str, bytes] = {}
+        self._keys = config.backbone_keys
         self._given: dict[str, Credential] = {}
 
     async def keys(self, backbone: str) -> bytes | None:

@@ -14,6 +14,7 @@ from shared.adapters.nats.endpoint import endpoints_of
 from shared.adapters.nats.link import Link
 from shared.adapters.nats.replies import Lost
 from shared.adapters.nats.streams import NAME_TAKEN, NOT_FOUND, StreamAnswer, ask_stream
+from shared.domain.registry.login import NO_LOGIN, Login
 from shared.domain.registry.reach import Reach
 from shared.domain.registry.streams import DUPLICATE_WINDOW_S, WantedStream
 from shared.ports.deploying import Seen
@@ -47,8 +48,8 @@ class NatsBackboneStreams:
         if link is not None:
             await link.stop()
 
-    async def ensure(self, reach: Reach, wanted: Sequence[WantedStream]) -> Seen:
-        link = await self._link(reach)
+    async def ensure(self, reach: Reach, wanted: Sequence[WantedStream], login: Login = NO_LOGIN) -> Seen:
+        link = await self._link(reach, login)
         if not link.live:
             link.connected.clear()
             try:
@@ -72,8 +73,8 @@ class NatsBackboneStreams:
         more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
         return Seen(streams="; ".join(problems[:3]) + more)
 
-    async def _link(self, reach: Reach) -> Link:
-        endpoint = endpoints_of([reach], self._credentials)[reach.id]
+    async def _link(self, reach: Reach, login: Login) -> Link:
+        endpoint = endpoints_of([reach], self._credentials, lambda one: login.file() if login.token else "")[reach.id]
         link = self._links.get(reach.id)
         if link is not None and link.endpoint != endpoint:
             await self.let_go(reach.id)

@@ -4,7 +4,7 @@ is connected to: a name may resolve to something else a moment later."""
 import asyncio
 import logging
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -54,13 +54,15 @@ class Endpoint(NamedTuple):
         return f"Endpoint({self.url!r})"
 
 
-def endpoints_of(backbones: Iterable[Reach], folder: Path | None) -> dict[str, Endpoint]:
-    """The endpoints of the backbones that have one, by id; `folder` has a file of credentials for each that needs them, named by its id."""
-    return {
-        one.id: Endpoint(one.endpoint, one.domain, one.here, "" if folder is None else _credentials(folder / one.id))
-        for one in backbones
-        if one.endpoint
-    }
+def endpoints_of(backbones: Iterable[Reach], folder: Path | None, known: Callable[[Reach], str] | None = None) -> dict[str, Endpoint]:
+    """The endpoints of the backbones that have one, by id. `folder` has a file of credentials for each that somebody gave some, named by
+    its id; of others `known` says them."""
+
+    def credentials(one: Reach) -> str:
+        given = "" if folder is None else _credentials(folder / one.id)
+        return given or ("" if known is None else known(one))
+
+    return {one.id: Endpoint(one.endpoint, one.domain, one.here, credentials(one)) for one in backbones if one.endpoint}
 
 
 async def address_of(server: str, endpoint: Endpoint) -> tuple[str, str]:

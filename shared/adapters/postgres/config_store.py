@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from base64 import b64decode
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
@@ -142,6 +143,7 @@ def _snapshot(rows: Iterable[Sequence[Any]], home: str, cluster: str) -> Snapsho
     issuers: dict[str, Issuer] = {}
     registered: dict[Place, Kept] = {}
     ended: dict[bytes, int] = {}
+    sealed: dict[str, bytes] = {}
     for revision, kind, org, path, value in rows:
         number = revision
         if kind == "document":
@@ -154,6 +156,8 @@ def _snapshot(rows: Iterable[Sequence[Any]], home: str, cluster: str) -> Snapsho
             issuers[path] = read_issuer(value.encode())
         elif kind == "session":
             ended[named_by(path)] = int(value)
+        elif kind == "backbone_keys":
+            sealed[path] = b64decode(value)
         elif kind is not None:
             registered[org, path] = Kept(decode(kind, value), revision, "")
     orgs, doors = standing(principals.values())
@@ -161,7 +165,7 @@ def _snapshot(rows: Iterable[Sequence[Any]], home: str, cluster: str) -> Snapsho
     keyed = {(org, path) for _, org, path in hashes}
     keyless = tuple(principal for place, principal in sorted(principals.items()) if place not in keyed)
     trusted = tuple(issuer for _, issuer in sorted(issuers.items()))
-    return Snapshot(number, keys, home, documents, orgs, doors, trusted, keyless, reaches(registered), cluster, ended)
+    return Snapshot(number, keys, home, documents, orgs, doors, trusted, keyless, reaches(registered, sealed), cluster, ended)
 
 
 def _principal(org: str, path: str, value: str) -> Principal:

@@ -30,6 +30,9 @@ class Login(NamedTuple):
         return "".join(f"# {remark}\n" for remark in remarks) + _FILE.format(token=self.token, seed=self.seed)
 
 
+NO_LOGIN = Login()
+
+
 def read_login(text: str) -> Login:
     """What a credentials file says. Raises ValueError where it isn't one."""
     found = dict(_FOUND.findall(text))

@@ -14,7 +14,8 @@ LOCAL, GLOBAL, CLUSTER, BACKBONE = "local", "global", "cluster:", "backbone:"
 class Reach(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A backbone as a function needs to know it. `endpoint` is empty until there is one: what is for it waits. `domain` is the JetStream
     domain it must have, empty where any will do. `deleting`: nothing new goes there. `here`: it may be on loopback. `apart`: it is a leaf
-    of what its own spec says, and of no hub of the registry."""
+    of what its own spec says, and of no hub of the registry. `keys` are the backbone's own, sealed, where it has some; `token` is what an
+    edge is told in their place: its user's, of the key that it derives of its own secret (shared/trust/logins.py)."""
 
     id: str
     org: str
@@ -25,18 +26,30 @@ class Reach(msgspec.Struct, frozen=True, array_like=True, gc=False):
     deleting: bool = False
     here: bool = False
     apart: bool = False
+    keys: bytes = b""
+    token: str = ""
 
 
-def reaches(registered: Registered) -> tuple[Reach, ...]:
-    """The backbones of all that is declared, by id."""
-    found = (_reach(kept.declared, registered) for kept in registered.values() if isinstance(kept.declared, Backbone))
+def reaches(registered: Registered, keys: Mapping[str, bytes] | None = None) -> tuple[Reach, ...]:
+    """The backbones of all that is declared, by id; `keys` are those that have some, sealed."""
+    found = (_reach(kept.declared, registered, keys or {}) for kept in registered.values() if isinstance(kept.declared, Backbone))
     return tuple(sorted(found, key=lambda one: one.id))
 
 
-def _reach(one: Backbone, registered: Registered) -> Reach:
+def _reach(one: Backbone, registered: Registered, keys: Mapping[str, bytes]) -> Reach:
     cluster = cluster_of(one.org, one.cluster, registered)
-    here = cluster is not None and cluster.provider == "local"
-    return Reach(one.id, one.org, one.cluster, one.scope, one.endpoint or "", one.domain or "", one.deleting, here, says_remotes(one.spec))
+    return Reach(
+        one.id,
+        one.org,
+        one.cluster,
+        one.scope,
+        one.endpoint or "",
+        one.domain or "",
+        one.deleting,
+        cluster is not None and cluster.provider == "local",
+        says_remotes(one.spec),
+        keys.get(one.id, b""),
+    )
 
 
 def leaves_of(hub: Reach, backbones: Iterable[Reach]) -> Iterator[Reach]:
