@@ -10,6 +10,7 @@ from functions.check_constraints import handler as check_constraints
 from functions.check_constraints import ruling
 from functions.log_batch import handler as log_batch
 from functions.route.handler import Route, State, first_retry
+from shared.compiling import Compiling
 from shared.domain.errors import NotProcessable, SwitchboardError, Unavailable
 from shared.domain.in_flight import InFlight
 from shared.domain.logged import Entry
@@ -88,6 +89,7 @@ class Pipeline(msgspec.Struct, frozen=True):
     store: Bodies
     give_back: GiveBack
     in_flight: InFlight = msgspec.field(default_factory=InFlight)
+    compiling: Compiling = msgspec.field(default_factory=Compiling)
 
     @classmethod
     def inline(cls, log: LogQueue, backbones: Backbones, state: State, store: Bodies, limits: Limits | None = None) -> "Pipeline":
@@ -113,6 +115,8 @@ class Pipeline(msgspec.Struct, frozen=True):
         Returns when every message is durable or refused. One whose outcome is unknown is refused as Unavailable: retry with the same id.
         """
         snapshot = self.state.current
+        if not snapshot.rules.knows(messages):
+            await self.compiling.ready(snapshot.rules, messages)
         entered = self.in_flight.enter(messages, snapshot)
         if entered is None:  # nearly always
             return await self._judge(messages, principal, snapshot)

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from functions.check_constraints.handler import by_name
 from functions.check_constraints.ruling import Judge
 from shared.bodies import Bodies
+from shared.compiling import Compiling
 from shared.domain.message import Message
 from shared.domain.received import Received
 from shared.domain.refused import refused
@@ -38,6 +39,7 @@ class Verdicts:
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
         self._snapshots = resources.snapshots
+        self._compiling = Compiling()
 
     async def __call__(self, asked: Sequence[Asked]) -> list[Replied | None]:
         """An answer for each. Raises Unavailable where a stamped revision isn't to be had: a retry harms none of the others."""
@@ -45,6 +47,7 @@ class Verdicts:
 
     async def _judged(self, message: Message, said: Said) -> Replied:
         snapshot = await self._snapshots.at(said.config_revision)
+        await self._compiling.ready(snapshot.rules, [message])
         return _replied(said, by_name(message, principal_of(said, snapshot), snapshot, await self._resources.limits(), monotonic()))
 
     async def _logged(self, message: Message, said: Said) -> Replied | None:

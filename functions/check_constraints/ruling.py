@@ -11,6 +11,7 @@ import msgspec
 
 from functions.check_constraints.handler import by_name, give_back
 from functions.check_constraints.telling import tell
+from shared.compiling import Compiling
 from shared.domain.errors import NotProcessable, SwitchboardError, Unavailable
 from shared.domain.message import Message
 from shared.domain.principal import Principal
@@ -47,6 +48,7 @@ class Judge:
         self, log: ReceivedLog, store: Bodies, snapshots: Snapshots, limits: Callable[[], Awaitable[Limits]], receipts: Receipts
     ) -> None:
         self._log, self._store, self._snapshots, self._limits, self._receipts = log, store, snapshots, limits, receipts
+        self._compiling = Compiling()
 
     async def __call__(self, received: Received, *, now: bool = False) -> Settled:
         """The verdict of a record, logged and told: `new`, `kept` or `duplicate`; or `gone`.
@@ -62,6 +64,7 @@ class Judge:
                 raise
             snapshot = self._snapshots.current
             message = msgspec.structs.replace(message, revision=snapshot.revision)
+        await self._compiling.ready(snapshot.rules, [message])
         limits, principal = await self._limits(), snapshot.sender(message.org, message.principal, received.grants)
         verdict = by_name(message, principal, snapshot, limits, monotonic())
         settled = await self._log.settle(ruling(received.record_id, message, verdict, principal, snapshot))

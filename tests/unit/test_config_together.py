@@ -64,4 +64,5 @@ def test_all_that_is_allowed_is_in_force_for_one_message() -> None:
     check_together(documents)
     scope = Rules({"acme": documents}).scope("acme", "a.b", None)
     assert (len(scope.blockers.asked), len(scope.limits)) == (256, 128)
-    assert scope.blockers.together is not None
+    assert [part.asked for part in scope.blockers.parts if part.together is None] == []
+    assert sum((part.asked for part in scope.blockers.parts), ()) == scope.blockers.asked

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.domain.config.document import Policy
 from shared.domain.message import Message
-from shared.domain.rules.admission import affordable
+from shared.domain.rules.admission import affordable, shape_of
 from shared.domain.rules.cel import any_of, compile_rule
 from shared.domain.rules.facts import GETTERS, Facts, needs_of
 from shared.domain.rules.policies import answer, fired, group_of
@@ -204,6 +204,27 @@ def test_rules_as_one_are_false_only_when_each_is() -> None:
     for data, expected in (({"a": 0, "b": 0}, False), ({"a": 0, "b": 1}, True), ({"b": 1}, True)):
         assert Facts(message(data), BOB, needs).ask(together) is expected
     assert isinstance(Facts(message({"a": 0}), BOB, needs).ask(together), str)
+
+
+APART = ("data.a == 1", "data == 2", 'message.topic.matches("^a+$")', "message.extensions.all(x, data.l.exists(y, y == x))", "true")
+
+
+@given(st.lists(st.sampled_from(APART), min_size=1, max_size=6))
+def test_rules_as_one_have_the_shape_that_their_text_has(texts: list[str]) -> None:
+    together = any_of(tuple(texts))
+    assert together is not None
+    assert together.shape == shape_of(together.expression.serialize())
+
+
+def test_policies_answer_alike_when_they_are_more_than_one_expression_holds() -> None:
+    long = " && ".join(["has(data.n)"] * 30)
+    group = group_of([Policy(str(number), f"{long} && data.n == {number}") for number in range(20)] + [Policy("bad", "data.nope == 1")])
+    assert len(group.parts) > 3
+    assert tuple(one for part in group.parts for one in part.asked) == group.asked
+    for number in (0, 7, 19, 99):
+        found = fired(group, Facts(message({"n": number}), BOB, needs_of(group.shapes)))
+        expected = [(str(number), False)] if number < 20 else []
+        assert [(one.policy.name, one.error is not None) for one in found] == [*expected, ("bad", True)]
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shared.domain.config.document import MAX_RULE_TEXT
-from shared.domain.rules.admission import Shape, shape_of
+from shared.domain.rules.admission import Shape, joined, shape_of
 from shared.domain.rules.patterns import MAX_SIZE, size_of
 
 if TYPE_CHECKING:
@@ -92,15 +92,25 @@ def _matching() -> "cel.Expression":
 
 @lru_cache(maxsize=256)
 def any_of(texts: tuple[str, ...]) -> Program | None:
-    """One expression that is false where all of these rules are, and otherwise true or an error. None where it can't be compiled: together
-    they may be nested deeper than the library takes."""
-    try:  # a line end after each: a rule may end in a comment
-        return _compiled(" || ".join(f"({text}\n)" for text in texts))
+    """One expression that is false where all of these rules are, which compile each, and otherwise true or an error. None where it can't be
+    compiled: together they may be nested deeper than the library takes."""
+    programs = list(map(compile_rule, texts))
+    if len(programs) == 1:
+        return programs[0]
+    text = " || ".join(f"({text}\n)" for text in texts)  # a line end after each: a rule may end in a comment
+    try:
+        return Program(text, _expression(text), joined([program.shape for program in programs]))
     except ValueError:
         return None
 
 
 def _compiled(text: str) -> Program:
+    expression = _expression(text)
+    return Program(text, expression, shape_of(expression.serialize()))
+
+
+def _expression(text: str) -> "cel.Expression":
+    """What the library makes of a text; ValueError unless it is a BOOL."""
     from cel_expr_python import cel
 
     try:
@@ -111,7 +121,7 @@ def _compiled(text: str) -> Program:
         raise ValueError(_said(str(error), text)) from None
     if (kind := expression.return_type()) != cel.Type.BOOL:
         raise ValueError(f"is {kind.name()}, and not true or false{_hint(text)}")
-    return Program(text, expression, shape_of(expression.serialize()))
+    return expression
 
 
 def _said(error: str, text: str) -> str:

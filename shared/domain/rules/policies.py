@@ -1,7 +1,7 @@
 """Policies of one scope, ready to be asked: enforced blockers, enforced routes and shadows, each as one expression for all of them.
 
-Most messages fire none of them, so all are asked at once; only where the answer isn't a plain false are they asked one by one, in the
-order of the merged list. A policy that can't be evaluated blocks, whatever its effect: it fails closed.
+Most messages fire none of them, so they are asked at once, as one expression or a few; only of one whose answer isn't a plain false are
+they asked one by one, in the order of the merged list. A policy that can't be evaluated blocks, whatever its effect: it fails closed.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +16,7 @@ from shared.domain.rules.cel import Program, any_of, compile_rule
 from shared.domain.rules.facts import Facts
 from shared.domain.verdict import Shadow
 
+MAX_TOGETHER = 2_000  # characters of one expression: the library takes milliseconds to compile that, and no other thread runs meanwhile
 TIME_BUDGET_S = 0.25  # for all of a message's rules that are asked one by one; what comes after fails closed
 
 
@@ -33,11 +34,18 @@ class Asked(msgspec.Struct, frozen=True):
     program: Program | None
 
 
-class Group(msgspec.Struct, frozen=True):
-    """Policies that are asked together. `together` is None where they don't compile as one."""
+class Part(msgspec.Struct, frozen=True):
+    """Some policies of a group, one after the other. `together` is them all as one; None where they don't compile so."""
 
     asked: tuple[Asked, ...]
     together: Program | None
+
+
+class Group(msgspec.Struct, frozen=True):
+    """Policies that are asked together, in parts of at most MAX_TOGETHER characters."""
+
+    asked: tuple[Asked, ...]
+    parts: tuple[Part, ...]
 
     @property
     def shapes(self) -> list[Shape]:
@@ -48,19 +56,37 @@ class Group(msgspec.Struct, frozen=True):
 def group_of(policies: Sequence[Policy]) -> Group:
     """The group of some policies, in order."""
     asked = tuple(Asked(policy, _program(policy.when)) for policy in policies)
-    whole = bool(asked) and all(one.program is not None for one in asked)
-    return Group(asked, any_of(tuple(policy.when for policy in policies)) if whole else None)
+    return Group(asked, tuple(map(_part, _divided(asked))))
+
+
+def _divided(asked: Sequence[Asked]) -> list[tuple[Asked, ...]]:
+    parts: list[tuple[Asked, ...]] = []
+    size = 0
+    for one in asked:
+        size += len(one.policy.when)
+        if not parts or size > MAX_TOGETHER:
+            parts.append(())
+            size = len(one.policy.when)
+        parts[-1] += (one,)
+    return parts
+
+
+def _part(asked: tuple[Asked, ...]) -> Part:
+    whole = all(one.program is not None for one in asked)
+    return Part(asked, any_of(tuple(one.policy.when for one in asked)) if whole else None)
 
 
 def fired(group: Group, facts: Facts, clock: Callable[[], float] = perf_counter) -> list[Fired]:
     """The policies of a group that are true of a message or fail, in order. Usually none, for one evaluation."""
-    together = group.together
-    if together is not None:
-        if _begun(together.shape, facts) and facts.ask(together) is False:
-            return []
-    elif not group.asked:
-        return []
-    return _one_by_one(group.asked, facts, clock)
+    found: list[Fired] = []
+    until = None
+    for part in group.parts:
+        together = part.together
+        if together is not None and _begun(together.shape, facts) and facts.ask(together) is False:
+            continue
+        until = clock() + TIME_BUDGET_S if until is None else until
+        found += _one_by_one(part.asked, facts, clock, until)
+    return found
 
 
 def answer(program: Program | None, facts: Facts) -> bool | str:
@@ -92,9 +118,8 @@ def _begun(shape: Shape, facts: Facts) -> bool:
     return (not extensions or extensions_affordable(shape, len(extensions))) and affordable(shape, message.body)
 
 
-def _one_by_one(asked: Sequence[Asked], facts: Facts, clock: Callable[[], float]) -> list[Fired]:
+def _one_by_one(asked: Sequence[Asked], facts: Facts, clock: Callable[[], float], until: float) -> list[Fired]:
     found = []
-    until = clock() + TIME_BUDGET_S
     for one in asked:
         said = answer(one.program, facts) if clock() < until else "the rules before it took too long"
         if said is not False:

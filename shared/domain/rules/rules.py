@@ -1,8 +1,9 @@
 """The rules of one config revision: which scope a message falls into. Fixed but for what it remembers, which is bounded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,6 +21,7 @@ from shared.domain.rules.topics import Topics
 
 MAX_SCOPES = 1_024  # compiled sets of documents, at up to 70 KB for ten policies
 LONGEST_KEPT = 3_650 * 86_400  # seconds: the longest retention there is
+_COMPILED = (b'"when"', b'"schema"')  # what takes time: CEL, and JSON Schemas
 MAX_KNOWN = 16_384  # (org, topic, subject) whose scope is remembered
 
 _read = msgspec.json.Decoder(Document).decode
@@ -58,6 +60,18 @@ class Org:
 _NONE = Org({}, None)
 
 
+class Wanted(NamedTuple):
+    """A scope that isn't there yet: an org's name, its documents for some messages, and the path of one that can't be read."""
+
+    org: str
+    documents: tuple[Stored, ...]
+    unreadable: str
+
+    def compiled(self) -> Scope:
+        """The scope. Takes a hundred milliseconds where there are hundreds of rules, and may be called in any thread."""
+        return _compiled(*self)
+
+
 class Rules:
     """All documents of a revision, by org and path, as canonical JSON; those of the org `""` are for all orgs. Nothing is read or compiled
     before a message asks for it. Given the rules that were in force before, what didn't change isn't compiled again."""
@@ -75,16 +89,39 @@ class Rules:
 
     def scope(self, org: str, topic: str, subject: str | None) -> Scope:
         """What messages of that org, topic and subject are judged by."""
-        key = (org, topic, subject)
-        scope = self._known.get(key)
-        if scope is None:
-            scope = self._scope(org, self.matching(org, topic, subject))
-            if scope.placed:
-                scope = self._placed(scope, org, topic, subject)
-            if len(self._known) >= MAX_KNOWN:
-                self._known.clear()
-            self._known[key] = scope
+        scope = self._known.get((org, topic, subject))
+        return self._remembered(org, topic, subject, self.matching(org, topic, subject)) if scope is None else scope
+
+    def _remembered(self, org: str, topic: str, subject: str | None, stored: tuple[Stored, ...]) -> Scope:
+        scope = self._scope(org, stored)
+        if scope.placed:
+            scope = self._placed(scope, org, topic, subject)
+        if len(self._known) >= MAX_KNOWN:
+            self._known.clear()
+        self._known[org, topic, subject] = scope
         return scope
+
+    def knows(self, messages: Iterable[Message]) -> bool:
+        """Whether what these are judged by is remembered, so that scope() has nothing to do."""
+        known = self._known
+        for message in messages:  # noqa: SIM110  # asked of every message, and a generator costs more than what it asks
+            if (message.org, message.topic, message.subject) not in known:
+                return False
+        return True
+
+    def wanted(self, org: str, topic: str, subject: str | None) -> Wanted | None:
+        """What scope() would have to compile. None where that is done, or next to nothing: then scope() knows it from now on."""
+        stored = self.matching(org, topic, subject)
+        if (org, stored) not in self._scopes and any(mark in one.text for one in stored for mark in _COMPILED):
+            return Wanted(org, stored, self._unreadable(org))
+        self._remembered(org, topic, subject, stored)
+        return None
+
+    def keep(self, wanted: Wanted, scope: Scope) -> None:
+        """Remember a scope that was compiled elsewhere."""
+        if len(self._scopes) >= MAX_SCOPES:
+            self._scopes.clear()
+        self._scopes[wanted.org, wanted.documents] = scope
 
     def _placed(self, scope: Scope, org: str, topic: str, subject: str | None) -> Scope:
         """The scope with its targets, which are the same for all messages of that topic and subject: conditions are asked once. Where one
@@ -158,10 +195,13 @@ class Rules:
         key = (org, stored)
         scope = self._scopes.get(key)
         if scope is None:
-            if len(self._scopes) >= MAX_SCOPES:
-                self._scopes.clear()
-            scope = self._scopes[key] = _compiled(org, stored, self._of(org).unreadable or self._of("").unreadable)
+            wanted = Wanted(org, stored, self._unreadable(org))
+            scope = wanted.compiled()
+            self.keep(wanted, scope)
         return scope
+
+    def _unreadable(self, org: str) -> str:
+        return self._of(org).unreadable or self._of("").unreadable
 
 
 def _compiled(org: str, stored: tuple[Stored, ...], unreadable: str) -> Scope:
