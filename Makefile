@@ -28,6 +28,7 @@ lint: setup ## style, types and import contracts
 
 test: lint ## everything: lint, then every test on real servers
 	@infra/local/system-packages chromium tzdata
+	@sync # what was just installed is written now, and not while the tests' servers wait for their fsyncs
 	$(PYTHON) -m pytest -n 2 --dist loadfile --ignore=tests/bench --ignore=tests/cluster $(ARGS)
 
 test-unit: setup ## the tests that need no server

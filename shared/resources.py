@@ -194,7 +194,11 @@ class Resources(Opened):
 
         wanted = self.settings
         queue = RedisLogQueue(
-            wanted.required("redis_url"), shards=wanted.log_shards, limit_bytes=wanted.log_bytes, durability=wanted.log_durability
+            wanted.required("redis_url"),
+            shards=wanted.log_shards,
+            limit_bytes=wanted.log_bytes,
+            durability=wanted.log_durability,
+            wait_ms=wanted.log_wait * 1000,
         )
         return await started(queue), queue.stop
 
@@ -210,7 +214,11 @@ class Resources(Opened):
 
         wanted = self.settings
         received = RedisReceivedLog(
-            wanted.required("redis_url"), shards=wanted.log_shards, limit_bytes=wanted.log_bytes, durability=wanted.log_durability
+            wanted.required("redis_url"),
+            shards=wanted.log_shards,
+            limit_bytes=wanted.log_bytes,
+            durability=wanted.log_durability,
+            wait_ms=wanted.log_wait * 1000,
         )
         return await started(received), received.stop
 

@@ -112,6 +112,7 @@ class Settings:
     log_shards: int = field(default=1, metadata=_by(_whole(1, 1024)))
     log_bytes: int = field(default=1024**3, metadata=_by(_whole(1024**2)))  # bytes a shard
     log_durability: Literal["fsync", "memory"] = field(default="fsync", metadata=_by(_one_of("fsync", "memory")))
+    log_wait: int = field(default=5, metadata=_by(_whole(1, 60)))  # seconds for a flush to be on disk; then 503, outcome unknown
 
     # Where the other stages and the hub are, when they aren't in this process.
     check_url: str | None = field(default=None, metadata=HTTP)

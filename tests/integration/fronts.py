@@ -39,7 +39,7 @@ class FrontProcess:
     @cached_property
     def client(self) -> httpx.Client:
         """A client with the key, closed with the front. One for all: each new one reads the machine's certificates again."""
-        return httpx.Client(base_url=self.url, headers=self.bearer, timeout=20)
+        return httpx.Client(base_url=self.url, headers=self.bearer, timeout=30)
 
     @property
     def url(self) -> str:
@@ -99,6 +99,7 @@ def environment(directory: Path, redis: str, nats: str, database: str) -> dict[s
         "SWITCHBOARD_REDIS_URL": redis,
         "SWITCHBOARD_NATS_URL": nats,
         "SWITCHBOARD_DATABASE_URL": database,
+        "SWITCHBOARD_LOG_WAIT": "20",  # a disk that others write to at the same time was seen to take half a minute for an fsync
     }
 
 

@@ -120,6 +120,20 @@ def test_front_goes_on_with_the_last_snapshot_when_the_store_is_away(
         assert "config" in httpx.get(f"{second.url}/readyz").json()["degraded"]
 
 
+def test_answer_is_503_after_the_wait_and_the_same_id_is_taken_later_when_the_log_hangs(
+    tmp_path: Path, own_redis: LocalServer, nats_url: str, database: str, org: str
+) -> None:
+    settings = environment(tmp_path, own_redis.url, nats_url, database) | {"SWITCHBOARD_LOG_WAIT": "1"}
+    with fronting(tmp_path, settings, org) as front:
+        assert send(front.url, front.bearer, "first").status_code == 202
+        own_redis.pause()
+        refused = send(front.url, front.bearer, "second")
+        assert (refused.status_code, refused.json()["status"]) == (503, 503)
+        assert "retry-after" in refused.headers
+        own_redis.resume()
+        eventually_now(lambda: send(front.url, front.bearer, "second").status_code == 202)
+
+
 def test_answer_is_503_and_ready_says_so_when_the_log_is_away(
     tmp_path: Path, own_redis: LocalServer, nats_url: str, database: str, org: str
 ) -> None:

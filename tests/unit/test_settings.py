@@ -39,6 +39,8 @@ def test_an_empty_variable_counts_as_unset_when_given() -> None:
         ("SWITCHBOARD_LOG_SHARDS", "0"),
         ("SWITCHBOARD_LOG_SHARDS", "1025"),
         ("SWITCHBOARD_LOG_BYTES", "1.5e9"),
+        ("SWITCHBOARD_LOG_WAIT", "0"),
+        ("SWITCHBOARD_LOG_WAIT", "61"),
         ("SWITCHBOARD_FRONT_FD", "-1"),
         ("SWITCHBOARD_CLUSTER", "A b"),
         ("SWITCHBOARD_HUB_URL", "ftp://x"),

@@ -27,7 +27,7 @@ class RedisLogQueue:
     """
 
     def __init__(
-        self, url: str, *, shards: int = 1, limit_bytes: int = 1 << 30, durability: str = "fsync", replicas: int = 0, wait_ms: int = 2000
+        self, url: str, *, shards: int = 1, limit_bytes: int = 1 << 30, durability: str = "fsync", replicas: int = 0, wait_ms: int = 5000
     ) -> None:
         self._url = url
         self._flushers = [

@@ -38,7 +38,7 @@ _verdict = msgspec.msgpack.Decoder(Kept).decode
 class RedisReceivedLog:
     """The ReceivedLog port on Redis. The arguments are RedisLogQueue's."""
 
-    def __init__(self, url: str, *, shards: int = 1, limit_bytes: int = 1 << 30, durability: str = "fsync", wait_ms: int = 2000) -> None:
+    def __init__(self, url: str, *, shards: int = 1, limit_bytes: int = 1 << 30, durability: str = "fsync", wait_ms: int = 5000) -> None:
         self._limit = limit_bytes
         self._shards = [
             _Shard(url, number, limit=limit_bytes, durability=durability, wait_ms=wait_ms, need=shards * limit_bytes)

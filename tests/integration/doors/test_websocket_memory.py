@@ -26,7 +26,8 @@ CLIENTS = 60
 @pytest.fixture
 def front(tmp_path: Path, own_redis: LocalServer, nats_url: str, database: str, org: str) -> Iterator[FrontProcess]:
     """One of the test's own, on a log that can be paused."""
-    with fronting(tmp_path, environment(tmp_path, own_redis.url, nats_url, database), org) as running:
+    settings = environment(tmp_path, own_redis.url, nats_url, database) | {"SWITCHBOARD_LOG_WAIT": "2"}
+    with fronting(tmp_path, settings, org) as running:
         yield running
 
 
