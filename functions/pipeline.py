@@ -115,7 +115,7 @@ class Pipeline(msgspec.Struct, frozen=True):
         Returns when every message is durable or refused. One whose outcome is unknown is refused as Unavailable: retry with the same id.
         """
         snapshot = self.state.current
-        if not snapshot.rules.knows(messages):
+        if not (self.compiling.idle and snapshot.rules.knows(messages)):
             await self.compiling.ready(snapshot.rules, messages)
         entered = self.in_flight.enter(messages, snapshot)
         if entered is None:  # nearly always

@@ -77,6 +77,26 @@ async def test_only_the_orgs_own_messages_wait_when_its_rules_are_compiled(gate:
     assert gate.begun == ["acme"]
 
 
+async def test_no_message_overtakes_an_earlier_one_of_its_org_when_rules_are_compiled(gate: Gate) -> None:
+    rules, compiling, gone_on = Rules(DOCUMENTS), Compiling(), list[str]()
+
+    async def one(name: str, topic: str) -> None:
+        await compiling.ready(rules, [of("acme", topic)])
+        gone_on.append(name)
+
+    gate.open()
+    await compiling.ready(rules, [of("acme", "b")])
+    first, second, third = (asyncio.create_task(one(name, topic)) for name, topic in (("1", "a"), ("2", "b"), ("3", "a")))
+    await eventually(lambda: len(gate.begun) == 2, within=30)
+    assert not gone_on
+    gate.open()
+    await first
+    fourth = asyncio.create_task(one("4", "a"))
+    await asyncio.gather(second, third, fourth)
+    assert gone_on == ["1", "2", "3", "4"]
+    assert compiling.idle
+
+
 async def test_documents_are_compiled_once_when_many_messages_want_them(gate: Gate) -> None:
     rules, compiling = Rules(DOCUMENTS), Compiling()
     waiting = [asyncio.create_task(compiling.ready(rules, [of("acme")])) for _ in range(20)]
