@@ -104,18 +104,26 @@ class Intake:
         """One was delivered."""
         self._share.enter(1, _size(one))
         self._waiting.append(one)
-        if self._task is None:
+        if self._task is None and not self._stopping:
             self._task = asyncio.create_task(self._run(), name=f"intake-{self.name}")
 
     async def stop(self) -> None:
         """Finish the group in hand, and give the rest back."""
+        await self.finish()
+        self.give_back()
+
+    async def finish(self) -> None:
+        """Returns once the group in hand has its outcome, or none now. Nothing more is begun: what still comes waits for give_back()."""
         self._stopping = True
         self._stop.set()
+        if self._task is not None:
+            await self._task
         if self._sign is not None:
             self._sign.cancel()
             await asyncio.wait([self._sign])
-        if self._task is not None:
-            await self._task
+
+    def give_back(self) -> None:
+        """Somebody else may have what waits, at once."""
         self._queue.give_back(self._waiting)
         self._drop(self._waiting)
         self._waiting = []

@@ -17,6 +17,7 @@ from shared.edge.flight import Flight, Share
 
 OPEN_WITHIN = 5.0  # seconds for an org's streams
 REJECT_WITHIN = 5.0
+STREAM_EVERY = 4  # looks at an org; at its consumer each time
 OPENED_AT_ONCE = 16
 QUEUE = "switchboard"  # the queue group of all sources: each request goes to one
 
@@ -28,7 +29,7 @@ class Org:
 
     def __init__(self, org: str, pulling: Connection, asking: Connection, ways: Ways, flight: Flight) -> None:
         self.org, self.ways, self.rejected = org, ways, 0
-        self.lag = 0
+        self.lag = self._looks = 0
         self._pulling, self._asking = pulling, asking
         share = Share(flight)
         self.intake = Intake(org, self, ways.submitted, share)
@@ -45,19 +46,26 @@ class Org:
         self.intake.start()
 
     async def look_after(self) -> None:
-        """Ask for more where a pull was lost or there is room again; make anew what somebody removed; measure the lag. Raises Lost."""
+        """Ask for more where a pull was lost or there is room again; make anew what somebody removed or changed; measure the lag.
+
+        Raises Lost.
+        """
         deadline = asyncio.get_running_loop().time() + OPEN_WITHIN
+        self._looks += 1
         if self._submissions.broken is not None:
-            log.warning("%s: nothing comes any more (%s): its stream and consumer are made again", self.org, self._submissions.broken)
+            log.warning("%s: stream and consumer are made as they were: %s", self.org, self._submissions.broken)
             await self._submissions.open(deadline)
+        elif self._looks % STREAM_EVERY == 0:
+            await self._submissions.keep(deadline)
         self.intake.more()
         self.lag = await self._submissions.lag(deadline)
 
     async def close(self) -> None:
         """Take nothing more, finish what is in hand, and give the rest back."""
-        self._asking.take_no_more(self._subscription)
-        self._submissions.close()
-        await self.intake.stop()
+        self._submissions.pull_no_more()
+        await asyncio.gather(self._asking.leave(self._subscription), self.intake.finish())
+        await self._submissions.close()
+        self.intake.give_back()
         await self.requests.drain()
 
     # ---- what the intake says to the stream; where the server is gone, another delivery makes it good ----------------------------------
@@ -83,11 +91,13 @@ class Org:
 
     async def reject(self, one: InHand, reason: str) -> bool:
         """Whether the stream of rejects has it."""
+        deadline = asyncio.get_running_loop().time() + REJECT_WITHIN
         try:
-            deadline = asyncio.get_running_loop().time() + REJECT_WITHIN
             await reject(self._asking, self.org, cast("Submitted", one), reason, deadline)
         except Lost as lost:
             log.warning("%s: a reject can't be kept now: %s", self.org, lost)
+            with suppress(Lost):  # its stream may have been removed, or changed
+                await open_rejected(self._asking, self.org, deadline)
             return False
         self.rejected += 1
         return True

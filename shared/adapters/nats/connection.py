@@ -23,6 +23,7 @@ MAX_BUFFERED = 32 * 1024 * 1024  # bytes written and not yet taken by the server
 CONNECT_TIMEOUT = 2  # seconds
 RETRY_EVERY = 0.2  # seconds between two attempts to connect
 PING_EVERY = 2  # seconds; a server that leaves two pings unanswered is gone
+LEAVE_WITHIN = 2  # seconds for the server to send what it had for a subscription that ends; whole, as nats-py wants it
 
 _log = logging.getLogger(__name__)
 
@@ -109,11 +110,13 @@ class Connection(Client):
         self.send(f"SUB {subject} {queue + ' ' if queue else ''}{self._sid}\r\n".encode())
         return self._sid
 
-    def take_no_more(self, number: int) -> None:
-        """End a subscription; the connection may be gone."""
-        if self._takers.pop(number, None) is not None:
-            with contextlib.suppress(Lost):
+    async def leave(self, number: int) -> None:
+        """End a subscription. Returns once all that the server had sent on it is taken; the connection may be gone."""
+        if number in self._takers:
+            with contextlib.suppress(Lost, *UNREACHABLE):
                 self.send(f"UNSUB {number}\r\n".encode())
+                await self.flush(LEAVE_WITHIN)
+            self._takers.pop(number, None)
 
     async def _refused(self, error: Exception) -> None:
         if self._inbox is None:  # not yet connected: nats-py would try again, and again

@@ -4,6 +4,7 @@ A message leaves the stream when it is acknowledged. One that isn't, since whoev
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 
@@ -19,13 +20,18 @@ ACK_WAIT = 30  # seconds
 MAX_ACK_PENDING = 8192  # of all sources together
 PULL_BYTES = 8 * 1024 * 1024  # of one pull: more than any message
 PULL_FOR = 30  # seconds until the server ends a pull
+CLOSE_WITHIN, CLOSE_LOOK = 2.0, 0.01  # seconds for what was pulled to come, and between two looks
 
 _PASSING = (b"404", b"408", b"409 Batch Completed", b"409 Message Size Exceeds MaxBytes")  # a pull is over, and another may follow
 
 
+_log = logging.getLogger(__name__)
+
+
 class Submitted(msgspec.Struct, frozen=True, gc=False):
     """A message as it was delivered: its subject, header block and payload, its place in the stream, when it was stored there
-    (microseconds since 1970), how often it was delivered, this time counted; and the subject that acknowledges it."""
+    (microseconds since 1970), how often it was delivered, this time counted; the subject that acknowledges it; and which of the streams
+    of this name, one after the other, it is of."""
 
     subject: bytes
     headers: bytes | None
@@ -34,6 +40,7 @@ class Submitted(msgspec.Struct, frozen=True, gc=False):
     stored: int
     deliveries: int
     acknowledged_by: bytes
+    era: int
 
 
 Take = Callable[[Submitted], Awaitable[None] | None]
@@ -42,6 +49,7 @@ Take = Callable[[Submitted], Awaitable[None] | None]
 class _ConsumerAnswer(msgspec.Struct):
     num_pending: int = 0
     num_ack_pending: int = 0
+    config: dict[str, object] = {}  # msgspec copies it
     error: ApiError | None = None
 
 
@@ -67,32 +75,58 @@ class Submissions:
         self._subscription = 0
         self._pulls = 0
         self._until = 0.0
+        self._closing = False
+        self._created, self._era = "", 0  # of the stream
+        self._made: dict[str, object] = {}  # the consumer's configuration, as the server tells it
         self._next = f"$JS.API.CONSUMER.MSG.NEXT.{submit_stream(org)}.{CONSUMER}"
 
     async def open(self, deadline: float) -> None:
         """Make stream and consumer where they are missing or differ; `deadline` is loop time."""
-        await ensure_as(self._connection, _submit_config(self._org), deadline)
-        method = f"CONSUMER.CREATE.{submit_stream(self._org)}.{CONSUMER}"
-        made = _decode(await ask_api(self._connection, method, _consumer(self._org), deadline))
+        await self.keep(deadline)
+        made = await self._consumer("CREATE", _consumer(self._org), deadline)
+        if made.error is not None:  # one of another kind has the name: what it has delivered is delivered anew
+            _log.warning("%s: its consumer is removed, since it can't be made as it must be: %s", self._org, made.error.description)
+            await self._consumer("DELETE", {}, deadline)
+            made = await self._consumer("CREATE", _consumer(self._org), deadline)
         if made.error is not None:
             raise Lost(f"no consumer on {submit_stream(self._org)}: {made.error.description}")
-        self.broken, self.asked = None, 0
+        self.broken, self.asked, self._made = None, 0, made.config
         if not self._subscription:
             self._subscription = self._connection.take(f"{self._inbox}.*", self._arrived)
 
+    async def keep(self, deadline: float) -> None:
+        """The stream as it must be: made where it is missing, changed where it differs."""
+        stream = await ensure_as(self._connection, _submit_config(self._org), deadline)
+        if stream.created != self._created:
+            self._created, self._era = stream.created, self._era + 1
+
     def pull(self, count: int) -> None:
-        """Ask for that many messages; nothing happens while an earlier pull isn't over."""
+        """Ask for that many messages; nothing happens while an earlier pull isn't over, nor once it is to end."""
         now = asyncio.get_running_loop().time()
-        if self.asked and now < self._until:
+        if self._closing or (self.asked and now < self._until):
             return
         self._pulls += 1
         body = b'{"batch":%d,"max_bytes":%d,"expires":%d}' % (count, PULL_BYTES, PULL_FOR * 1_000_000_000)
         self._connection.send(f"PUB {self._next} {self._inbox}.{self._pulls} {len(body)}\r\n".encode() + body + b"\r\n")
         self.asked, self._until = count, now + PULL_FOR + 2
 
-    def close(self) -> None:
-        """Ask for no more: the server keeps what it hasn't sent."""
-        self._connection.take_no_more(self._subscription)
+    def pull_no_more(self) -> None:
+        """What was asked for may still come, until close()."""
+        self._closing = True
+
+    async def close(self) -> None:
+        """Returns once all that came of the last pull is taken, and nothing more comes.
+
+        A pull can't be taken back: what the server is about to send for it when the subscription ends would be lost until ACK_WAIT.
+        """
+        self.pull_no_more()
+        deadline = asyncio.get_running_loop().time() + CLOSE_WITHIN
+        with suppress(Lost):
+            while self.asked > 0 and asyncio.get_running_loop().time() < min(deadline, self._until):
+                if not (await self._consumer("INFO", {}, deadline)).num_pending:
+                    break
+                await asyncio.sleep(CLOSE_LOOK)
+        await self._connection.leave(self._subscription)
         self._subscription = self.asked = 0
 
     def ack(self, submitted: Iterable[Submitted]) -> None:
@@ -108,14 +142,20 @@ class Submissions:
         self._say(b"-NAK", submitted)
 
     def _say(self, word: bytes, submitted: Iterable[Submitted]) -> None:
-        self._connection.send(b"".join([b"PUB %b 4\r\n%b\r\n" % (one.acknowledged_by, word) for one in submitted]))
+        """Nothing of what came from a stream that was removed since: another message has the same place now, and would be meant."""
+        self._connection.send(b"".join([b"PUB %b 4\r\n%b\r\n" % (one.acknowledged_by, word) for one in submitted if one.era == self._era]))
 
     async def lag(self, deadline: float) -> int:
-        """How many messages wait, or are being worked on by some source."""
-        info = _decode(await ask_api(self._connection, f"CONSUMER.INFO.{submit_stream(self._org)}.{CONSUMER}", {}, deadline))
+        """How many messages wait, or are being worked on by some source. Notices what somebody changed of the consumer."""
+        info = await self._consumer("INFO", {}, deadline)
         if info.error is not None:
             self.broken = info.error.description
+        elif info.config != self._made:
+            self.broken = "somebody changed the consumer"
         return info.num_pending + info.num_ack_pending
+
+    async def _consumer(self, method: str, body: dict[str, object], deadline: float) -> _ConsumerAnswer:
+        return _decode(await ask_api(self._connection, f"CONSUMER.{method}.{submit_stream(self._org)}.{CONSUMER}", body, deadline))
 
     def _arrived(self, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> Awaitable[None] | None:
         if not reply:
@@ -125,7 +165,7 @@ class Submissions:
         place = reply.split(b".")
         # $JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<of consumer>.<time>.<pending>; newer servers put domain and account before
         deliveries, sequence, _, stored = place[4:8] if len(place) == 9 else place[6:10]
-        waits = self._take(Submitted(subject, headers, data, int(sequence), int(stored) // 1000, int(deliveries), reply))
+        waits = self._take(Submitted(subject, headers, data, int(sequence), int(stored) // 1000, int(deliveries), reply, self._era))
         if self.asked <= 0:
             self._over()
         return waits
