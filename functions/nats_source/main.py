@@ -24,7 +24,7 @@ from shared.edge.principals import Principals
 from shared.edge.server import run
 from shared.resources import Resources
 from shared.sources.outcomes import Way, inline
-from shared.sources.sink import open_sink, overrides_of
+from shared.sources.sink import Sink, open_sink, overrides_of, url_of
 
 FOLLOW_EVERY = 0.5  # seconds between two looks at which orgs there are
 LOOK_EVERY = 5.0  # seconds between two looks at each org's lag
@@ -43,6 +43,7 @@ class Source:
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._connected = False
+        self._sink: Sink | None = None
         self._rejected = self._unanswerable = 0  # of orgs no longer served
         gauges = resources.counters.gauges
         gauges["nats_source_orgs"] = lambda: float(len(self._served))
@@ -63,6 +64,8 @@ class Source:
     async def stop(self) -> None:
         """Finish what is in hand, and give the rest back. Raises what the task died of."""
         self._stop.set()
+        if self._sink is not None:
+            self._sink.finish()
         if self._task is not None:
             await self._task
 
@@ -77,15 +80,16 @@ class Source:
             signal.raise_signal(signal.SIGTERM)
 
     async def _run(self) -> None:
-        sink = None if self._resources.settings.sink is None else await open_sink(self._resources)
-        if sink is None:
+        if self._resources.settings.sink is not None:
+            self._sink = await open_sink(self._resources)
+        else:
             with suppress(Unavailable):  # then the first messages try again
                 await pipeline_of(self._resources)
         while not self._stop.is_set():
             pulling, asking = Connection(), Connection()
             try:
                 if await self._open(pulling, asking):
-                    await self._serve(pulling, asking, sink)
+                    await self._serve(pulling, asking)
             except UNREACHABLE as error:
                 log.warning("the NATS server refuses the connection: %s", error)
                 await asyncio.sleep(RETRY_EVERY)
@@ -109,9 +113,9 @@ class Source:
             opening.cancel()
             await asyncio.gather(opening, stopping, return_exceptions=True)
 
-    async def _serve(self, pulling: Connection, asking: Connection, sink: Way | None) -> None:
+    async def _serve(self, pulling: Connection, asking: Connection) -> None:
         """Serve every org there is, until a connection ends or we are to stop."""
-        orgs = self._orgs = Orgs(lambda org: Org(org, pulling, asking, self._ways(org, sink), self._resources.flight))
+        orgs = self._orgs = Orgs(lambda org: Org(org, pulling, asking, self._ways(org), self._resources.flight))
         self._connected = True
         loop, looked = asyncio.get_running_loop(), 0.0
         ends = [asyncio.create_task(event.wait()) for event in (self._stop, pulling.ended, asking.ended)]
@@ -134,11 +138,11 @@ class Source:
             self._unanswerable += sum(map(_unanswerable, served))
             self._orgs = None
 
-    def _ways(self, org: str, sink: Way | None) -> Ways:
-        resources, counters = self._resources, self._resources.counters
+    def _ways(self, org: str) -> Ways:
+        sink, resources, counters = self._sink, self._resources, self._resources.counters
         store = Store(resources) if sink is None else None
         submit = submit_of(resources) if sink is None else through(sink)
-        way = inline(submit, counters) if sink is None else sink
+        way: Way = inline(submit, counters) if sink is None else sink
         return Ways(org, lambda: resources.snapshots.current, self._principals.of, way, submit, store, counters.count)
 
 
@@ -170,6 +174,7 @@ def build(resources: Resources) -> ASGIApp:
         settings.required("database_url")
     if settings.sink is not None:
         settings.secret_keys()
+        url_of(settings.sink)
         overrides_of(settings.ce_overrides)
     source = Source(resources)
 

@@ -23,7 +23,7 @@ from shared.opened import Closing
 from shared.pause import set_within
 from shared.resources import Resources
 from shared.sources.outcomes import Way, inline
-from shared.sources.sink import open_sink
+from shared.sources.sink import Sink, open_sink
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ class Pod:
         self._resources = resources
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._sink: Sink | None = None
 
     async def start(self) -> None:
         """Begin; servers that aren't there yet are waited for. Raises Misconfigured."""
@@ -46,13 +47,16 @@ class Pod:
     async def stop(self) -> None:
         """Finish what is in flight and put the rest back. Raises what the door died of."""
         self._stop.set()
+        if self._sink is not None:
+            self._sink.finish()
         if self._task is not None:
             await self._task
 
     async def _way(self) -> Way:
         resources = self._resources
         if resources.settings.sink is not None:
-            return await open_sink(resources)
+            self._sink = await open_sink(resources)
+            return self._sink
         with suppress(Unavailable):  # then the first events try again
             await pipeline_of(resources)
         return inline(submit_of(resources), resources.counters)

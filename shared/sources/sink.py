@@ -6,9 +6,11 @@ file, and the principal under a proof. A sink that presents a certificate of K_C
 
 import asyncio
 import logging
+import math
 import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for every call
 
 SECONDS = 30.0  # an event: a sink that was scaled to zero has to start within it
+ENDS_WITHIN = 10.0  # what is under way has when the process is to go: less than the 20 s that all of it has
 IN_FLIGHT = 64  # events at once; of one source only one, so that their order holds
 KEPT_S = 15.0  # an idle connection: less than the 30 s after which our servers close theirs
 TOKEN = Path("/oidc/token")  # where Knative mounts the token of a source whose sink has an audience
@@ -42,7 +45,7 @@ SHOWN = 300  # characters of an answer that a reason repeats
 class Sink:
     """POSTs events to `url`. The first of `keys` signs; `overrides` are extensions that every event is given; `ca_certs` is PEM.
 
-    Raises Misconfigured for certificates that can't be read.
+    Raises Misconfigured for a URL or certificates that can't be read.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class Sink:
         token: Path = TOKEN,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._url, self._keys, self._overrides = url, keys, dict(overrides or {})
+        self._url, self._keys, self._overrides = url_of(url), keys, dict(overrides or {})
         limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT, keepalive_expiry=KEPT_S)
         # No proxies from the environment: the other end is in the cluster.
         self._client = httpx.AsyncClient(
@@ -64,6 +67,17 @@ class Sink:
         self._token = Token(token)
         self._room = asyncio.Semaphore(IN_FLIGHT)
         self._failing = False
+        self._ends = math.inf  # loop time after which nothing is sent
+        self._limits: set[asyncio.Timeout] = set()  # of what is under way
+
+    def finish(self, within: float = ENDS_WITHIN) -> None:
+        """The process is to go: what has no answer in that time (seconds) is to be tried again, by whoever gets it next.
+
+        A slow sink would otherwise hold it up for a call after the other, a group of an org's messages long.
+        """
+        self._ends = asyncio.get_running_loop().time() + within
+        for limit in self._limits:
+            limit.reschedule(min(limit.when() or math.inf, self._ends))
 
     async def close(self) -> None:
         """Let the connections go."""
@@ -78,9 +92,11 @@ class Sink:
 
         `grants` are those of a principal that config doesn't know.
         """
+        if asyncio.get_running_loop().time() >= self._ends:
+            return Retry(RETRY_MS)
         headers, body = self._request(message, grants)
         try:
-            async with self._room, asyncio.timeout(SECONDS):
+            async with self._room, self._limit():
                 response = await self._client.post(self._url, content=body, headers=headers)
         except (httpx.HTTPError, TimeoutError) as error:
             return self._later(f"{type(error).__name__}: {error}".rstrip(": "), RETRY_MS)
@@ -93,6 +109,16 @@ class Sink:
             return Done()
         reason = f"the sink answered {response.status_code}: {response.text[:SHOWN]}"
         return Rejected(reason, receipt_of(Refusal(NotProcessable(reason, rule="sink"), message.id, message.revision)))
+
+    @asynccontextmanager
+    async def _limit(self) -> AsyncIterator[None]:
+        """Raises TimeoutError in the block when its time is over."""
+        async with asyncio.timeout_at(min(asyncio.get_running_loop().time() + SECONDS, self._ends)) as limit:
+            self._limits.add(limit)
+            try:
+                yield
+            finally:
+                self._limits.discard(limit)
 
     async def __call__(self, messages: Sequence[Message], principal: Principal) -> list[Settled]:
         """send() for each. Those of one CloudEvents source go one after the other, and none of them past one that is tried again."""
@@ -144,6 +170,14 @@ async def open_sink(resources: Resources) -> Sink:
         return sink, sink.close
 
     return await resources.once("sink", make)
+
+
+def url_of(text: str) -> httpx.URL:
+    """Where to POST. Raises Misconfigured for what is no URL: each event would fail over it, and be rejected."""
+    try:
+        return httpx.Request("POST", text).url  # which looks at the host, too
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise Misconfigured(f"K_SINK: can't be read as a URL: {error}") from error
 
 
 class _Overrides(msgspec.Struct):
@@ -217,5 +251,5 @@ def _retry_after_ms(text: str | None) -> int:
         return int(text[:6]) * 1000
     try:
         return max(0, int((parsedate_to_datetime(text).astimezone(UTC) - datetime.now(UTC)).total_seconds() * 1000))
-    except ValueError:
+    except (ValueError, OverflowError):  # the last hours of the year 9999
         return RETRY_MS

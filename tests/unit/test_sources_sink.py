@@ -79,7 +79,9 @@ async def test_answer_means_what_the_contract_says_when_the_sink_gives_it(status
         assert found.reason == f"the sink answered {status}: because"
 
 
-@pytest.mark.parametrize(("said", "ms"), [("7", 7000), (None, 1000), ("soon", 1000), ("-3", 1000)])
+@pytest.mark.parametrize(
+    ("said", "ms"), [("7", 7000), (None, 1000), ("soon", 1000), ("-3", 1000), ("Fri, 31 Dec 9999 23:59:59 -2300", 1000)]
+)
 async def test_pause_is_the_sinks_when_it_says_one(said: str | None, ms: int) -> None:
     headers = {} if said is None else {"retry-after": said}
     assert await sink(lambda request: httpx.Response(503, headers=headers)).send(sample()) == Retry(ms)
@@ -111,6 +113,38 @@ async def test_later_events_of_a_source_wait_when_one_is_to_be_tried_again() -> 
     assert [type(one) for one in found] == [Done, Done, Retry, Done, Retry, Done]
     assert "a3" not in asked
     assert [id for id in asked if id[0] == "b"] == ["b1", "b2", "b3"]
+
+
+async def test_what_a_slow_sink_has_not_answered_stays_when_the_process_is_to_go() -> None:
+    """Every event of a group had its 30 s, one after the other."""
+    asked: list[str] = []
+    began = asyncio.Event()
+
+    async def hang(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers["ce-id"])
+        began.set()
+        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+    slow = sink(hang)  # type: ignore[arg-type]
+    waiting = asyncio.create_task(slow([sample("e1"), sample("e2")], DOOR))
+    await began.wait()
+    slow.finish(within=0.01)
+    async with asyncio.timeout(20):
+        assert [type(one) for one in await waiting] == [Retry, Retry]
+    assert [type(one) for one in await slow([sample("e3")], DOOR)] == [Retry]
+    assert asked == ["e1"]
+
+
+async def test_what_the_sink_answers_in_time_is_done_when_the_process_is_to_go() -> None:
+    ready = sink(lambda request: httpx.Response(202))
+    ready.finish(within=60)
+    assert await ready([sample("e1"), sample("e2")], DOOR) == [Done(), Done()]
+
+
+@pytest.mark.parametrize("url", ["http://sink:abc/", "http://sink/\x00", "http://xn--/"])
+def test_it_is_misconfigured_when_the_sinks_url_is_none(url: str) -> None:
+    with pytest.raises(Misconfigured, match="K_SINK"):
+        Sink(url, (KEY,))
 
 
 async def test_token_is_sent_and_read_again_when_it_was_replaced(tmp_path: Path) -> None:
