@@ -12,6 +12,7 @@ from shared.codec.attributes import header_value
 REJECTED_BYTES = 16 * 1024 * 1024  # what is kept of an org's rejects: the oldest go first
 REJECTED_AGE = 7 * 24 * 3600  # seconds
 KEPT_HEADERS = 32 * 1024  # bytes of a reject's headers that are kept; more than 64 KiB a stream takes from nobody
+KEPT_PAYLOAD = 4 * 1024 * 1024  # bytes of a reject's payload that are kept: several have room in the stream
 ROOM_FOR_REASON = 64 * 1024
 
 
@@ -36,7 +37,7 @@ async def reject(connection: Connection, org: str, submitted: Submitted, reason:
 
 def _reject_frame(org: str, submitted: Submitted, reason: str, max_payload: int, reply: str) -> bytes:
     """The payload as it was; headers say the reason (percent-encoded), subject, sequence and time, and the header block in base64."""
-    kept, block = submitted.payload[: max_payload - ROOM_FOR_REASON], (submitted.headers or b"")[:KEPT_HEADERS]
+    kept, block = submitted.payload[: min(KEPT_PAYLOAD, max_payload - ROOM_FOR_REASON)], (submitted.headers or b"")[:KEPT_HEADERS]
     cut = len(kept) < len(submitted.payload) or len(block) < len(submitted.headers or b"")
     subject = submitted.subject.decode(errors="replace")
     headers = (

@@ -18,7 +18,8 @@ SUBMIT_BYTES = 64 * 1024 * 1024  # what may wait in an org's stream: one more, a
 CONSUMER = "nats-source"
 ACK_WAIT = 30  # seconds
 MAX_ACK_PENDING = 8192  # of all sources together
-PULL_BYTES = 8 * 1024 * 1024  # of one pull: more than any message
+PULL_BYTES = 8 * 1024 * 1024  # of one pull; more where the server takes larger messages: one that doesn't fit into a pull never comes
+BESIDE_PAYLOAD = 64 * 1024  # bytes of a message that a pull counts, beside payload and headers
 PULL_FOR = 30  # seconds until the server ends a pull
 CLOSE_WITHIN, CLOSE_LOOK = 2.0, 0.01  # seconds for what was pulled to come, and between two looks
 
@@ -106,7 +107,8 @@ class Submissions:
         if self._closing or (self.asked and now < self._until):
             return
         self._pulls += 1
-        body = b'{"batch":%d,"max_bytes":%d,"expires":%d}' % (count, PULL_BYTES, PULL_FOR * 1_000_000_000)
+        most = max(PULL_BYTES, self._connection.max_payload + BESIDE_PAYLOAD)
+        body = b'{"batch":%d,"max_bytes":%d,"expires":%d}' % (count, most, PULL_FOR * 1_000_000_000)
         self._connection.send(f"PUB {self._next} {self._inbox}.{self._pulls} {len(body)}\r\n".encode() + body + b"\r\n")
         self.asked, self._until = count, now + PULL_FOR + 2
 
