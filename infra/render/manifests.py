@@ -4,7 +4,6 @@ Kustomize knows neither the route table nor which images were built just now. So
 kustomization over the cluster's that adds what depends on these: the gateway's configuration, the tag, the namespace's name as a setting.
 """
 
-import json
 import os
 import re
 import shutil
@@ -15,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from infra.render import gateway
+from infra.render import gateway, layers
 from infra.render.documents import documents
 from infra.render.roles import check_role, functions_of
 from shared.domain.errors import Misconfigured, NotFound, NotProcessable
@@ -25,7 +24,6 @@ Json = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 CLUSTERS = ROOT / "knative" / "clusters"
 BUILD = ROOT / "build"
-CORE, RECONCILE = "switchboard/core", "switchboard/reconcile"  # the images in knative/base, whatever a cluster calls them
 LOCAL = "dev.local/"  # images that come from `make images` alone, and have its tag
 FIRST = ("Namespace", "ServiceAccount", "ConfigMap", "NetworkPolicy")  # of the written files; then by kind
 GATEWAY = {
@@ -35,6 +33,7 @@ GATEWAY = {
     "app.kubernetes.io/component": "gateway",
 }
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, where it is: ten times as fast
+KLOG = re.compile(r'[EF]\d{4} \S+ \d+ \S+\] "command failed" err=')  # how kubectl begins some of its errors
 IN_POD = "/etc/envoy/"  # where the gateway's files are mounted
 
 
@@ -85,10 +84,10 @@ def _kind(each: Json) -> str:
 
 
 def _kustomization(folder: Path, over: Path) -> Json:
-    namespace = _namespace(folder)
-    image = _image(folder)
+    bare = _built(folder)  # first: kustomize says best what it can't read
+    namespace = layers.namespace_of(folder)
+    image = layers.core_image(folder)
     tag = _tag(image)
-    bare = _built(folder)
     check_role(bare)
     generated = _gateway_files(folder, over, namespace, functions_of(bare))
     return {
@@ -100,43 +99,9 @@ def _kustomization(folder: Path, over: Path) -> Json:
             {"name": "gateway-envoy", "files": generated, "options": {"labels": GATEWAY}},
             {"name": "switchboard-settings", "behavior": "merge", "literals": [f"NAMESPACE={namespace}"]},
         ],
-        "images": [{"name": image["newName"], "newTag": tag}, _reconcile(folder, image["newName"]) | {"newTag": tag}],
+        "images": [{"name": image["newName"], "newTag": tag}, layers.reconcile_image(folder, image["newName"]) | {"newTag": tag}],
         "labels": [{"pairs": {"app.kubernetes.io/version": tag}}],
     }
-
-
-def _layers(folder: Path) -> list[Json]:
-    """A cluster's kustomization and those of the clusters it is laid over, the nearest first."""
-    own = yaml.safe_load((folder / "kustomization.yaml").read_text())
-    below = [folder / each for each in own.get("resources", ())]
-    clusters = [each for each in below if (each / "kustomization.yaml").is_file() and each.resolve().parent == folder.resolve().parent]
-    return [own, *(layer for each in clusters for layer in _layers(each))]
-
-
-def _namespace(folder: Path) -> str:
-    """The namespace of the nearest kustomization that has one. Raises Misconfigured."""
-    found = next((layer["namespace"] for layer in _layers(folder) if "namespace" in layer), None)
-    if found is None:
-        raise Misconfigured(f"{folder}/kustomization.yaml must say its namespace")
-    return str(found)
-
-
-def _reconcile(folder: Path, core: str) -> Json:
-    """What the image of reconcile-backbones is called: as the cluster says, else like the other one, with `reconcile` for its `core`."""
-    for layer in _layers(folder):
-        for image in layer.get("images", ()):
-            if image["name"] == RECONCILE and "newName" in image:
-                return {"name": image["newName"]}
-    return {"name": RECONCILE, "newName": core.removesuffix("core") + "reconcile" if core.endswith("core") else f"{core}-reconcile"}
-
-
-def _image(folder: Path) -> Json:
-    """The entry for our image in the nearest kustomization that has one. Raises Misconfigured."""
-    for layer in _layers(folder):
-        for image in layer.get("images", ()):
-            if image["name"] == CORE and "newName" in image:
-                return dict(image)
-    raise Misconfigured(f"{folder}/kustomization.yaml must say under `images` what {CORE} is called there: its newName")
 
 
 def _tag(image: Json) -> str:
@@ -153,8 +118,7 @@ def _tag(image: Json) -> str:
 
 def _gateway_files(folder: Path, over: Path, namespace: str, functions: tuple[str, ...]) -> list[str]:
     """Write the gateway's files for kustomize to take. A cluster may say in gateway.json how many proxies are before it."""
-    chosen = folder / "gateway.json"
-    proxies = int(json.loads(chosen.read_text())["trusted_proxies"]) if chosen.is_file() else 0
+    proxies = layers.trusted_proxies(folder)
     served = documents(functions)
     answers = {path: (IN_POD + each.file, each.media_type) for path, each in served.items()}
     config = gateway.configuration(namespace, proxies, answers, functions)
@@ -181,7 +145,7 @@ def _kustomize() -> list[str]:
 def _run(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        why = re.sub(r"\s+", " ", done.stderr).strip()
+        why = KLOG.sub("", re.sub(r"\s+", " ", done.stderr).strip())
         error = Misconfigured if command[0].startswith("/") else NotProcessable
         raise error(f"{' '.join(command)}: {why}")
     return done.stdout

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from infra.render import __main__ as program
-from infra.render import manifests
+from infra.render import layers, manifests
 from infra.render.gateway import path_expression
-from shared.domain.errors import Misconfigured, NotFound
+from shared.domain.errors import Misconfigured, NotFound, NotProcessable
 
 BASE = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
 
@@ -71,6 +71,50 @@ def test_folder_of_a_cluster_is_left_as_it_is_when_it_is_rendered(tmp_path: Path
 def test_namespace_is_asked_for_when_a_cluster_has_none(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="must say its namespace"):
         manifests.render("mine", _cluster(tmp_path, "mine"))
+
+
+@pytest.mark.parametrize("said", ["", "hello", "[a, b]", "a: [1", "resources: ../mine", "resources: [../mine]", "images: [hello]"])
+def test_kustomization_is_refused_and_named_when_it_is_none(tmp_path: Path, said: str) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "kustomization.yaml").write_text(said)
+    with pytest.raises(NotProcessable, match=f"{tmp_path}/mine: (?!E[0-9]).*"):
+        manifests.render("mine", tmp_path)
+
+
+@pytest.mark.parametrize(("empty", "missing"), [("images", "what switchboard/core is called"), ("namespace", "must say its namespace")])
+def test_field_without_a_value_is_as_none_when_a_cluster_is_rendered(tmp_path: Path, empty: str, missing: str) -> None:
+    (tmp_path / "mine").mkdir()
+    images = [{"name": "switchboard/core", "newName": "registry.example.com/core", "newTag": "7"}]
+    content = {**BASE, "namespace": "mine", "images": images, "resources": None, empty: None}
+    (tmp_path / "mine" / "kustomization.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(Misconfigured, match=missing):
+        manifests.render("mine", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("", "is no JSON"),
+        ("[1]", "must be .*, and nothing else"),
+        ("{}", "must be .*, and nothing else"),
+        ('{"trusted_proxies": 1, "proxies": 2}', "must be .*, and nothing else"),
+        ('{"trusted_proxies": "1"}', 'trusted_proxies is "1"'),
+        ('{"trusted_proxies": true}', "trusted_proxies is true"),
+        ('{"trusted_proxies": 1.5}', "trusted_proxies is 1.5"),
+        ('{"trusted_proxies": -1}', "trusted_proxies is -1"),
+        ('{"trusted_proxies": 99999999999}', "from 0 to 10"),
+    ],
+)
+def test_number_of_proxies_is_refused_when_envoy_could_not_have_it(tmp_path: Path, said: str, why: str) -> None:
+    (tmp_path / "gateway.json").write_text(said)
+    with pytest.raises(Misconfigured, match=f"gateway.json.*{why}"):
+        layers.trusted_proxies(tmp_path)
+
+
+def test_number_of_proxies_is_what_the_cluster_says_when_it_says_so(tmp_path: Path) -> None:
+    assert layers.trusted_proxies(tmp_path) == 0
+    (tmp_path / "gateway.json").write_text('{"trusted_proxies": 2}')
+    assert layers.trusted_proxies(tmp_path) == 2
 
 
 EDGE = "overlays/edge"
