@@ -3,7 +3,7 @@
 from typing import Any
 
 from shared.codec import encode_problem
-from shared.domain.errors import Overloaded, Unavailable
+from shared.domain.errors import Malformed, Overloaded, SwitchboardError, Unavailable
 
 Json = dict[str, Any]
 
@@ -11,6 +11,8 @@ PORT = 8080
 STATS_PORT = 9902
 HEAD_KB = 64  # of a request's line and headers, as shared/edge/server.py has it
 HEAD_S = 10
+HEADERS = 100  # Kourier's number too, which the functions are behind
+STREAM_S = 75  # of a request or answer on which nothing moves: longer than a function may take, which has an answer of its own
 # An HTTP/1.1 client is asked to connect anew after so long (`Connection: close` with an answer), so that an ending pod, out of its
 # Service but still serving for its preStop's 20 s, sees its last clients leave. No admin endpoint need be open for that.
 CONNECTION_S = 10
@@ -89,10 +91,11 @@ def _manager(name: str, routes: Json, trusted_proxies: int = 0) -> Json:
         "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
         "max_request_headers_kb": HEAD_KB,
         "request_headers_timeout": f"{HEAD_S}s",
-        "stream_idle_timeout": "60s",
+        "stream_idle_timeout": f"{STREAM_S}s",
         "common_http_protocol_options": {
             "idle_timeout": "60s",
             "max_connection_duration": f"{CONNECTION_S}s",
+            "max_headers_count": HEADERS,
             "headers_with_underscores_action": "ALLOW",
         },
         "http1_safe_max_connection_duration": True,
@@ -103,25 +106,45 @@ def _manager(name: str, routes: Json, trusted_proxies: int = 0) -> Json:
 
 
 def _local_replies() -> Json:
-    """Envoy's own answers where a function doesn't answer: problems too (contracts.md), and 503 means that the outcome is unknown."""
+    """Envoy's own answers: problems too (contracts.md), where it can't read a request, and where a function doesn't answer. 503 means that
+    the outcome is unknown."""
     unavailable = Unavailable("the function can't be reached, or didn't answer; the outcome is unknown: retry with the same id")
     overloaded = Overloaded("too many requests wait here; retry with the same id", status=503)
+    refused = {
+        400: "this is not HTTP as RFC 9110 has it: look at the request line, Host, control characters in headers, Content-Length and "
+        "Transfer-Encoding",
+        408: f"the request did not come in time: {HEAD_S} s for its head, and then {STREAM_S} s without a byte",
+        431: f"the headers are over {HEAD_KB} KiB, or there are more than {HEADERS} of them",
+    }
     return {
         "mappers": [
-            _mapper("UO", encode_problem(overloaded).decode()),
-            *(_mapper(flag, encode_problem(unavailable).decode()) for flag in ("UF", "UC", "UH", "UT", "LR", "UR", "URX")),
+            _unavailable({"response_flag_filter": {"flags": ["UO"]}}, overloaded),
+            *(
+                _unavailable({"response_flag_filter": {"flags": [flag]}}, unavailable)
+                for flag in ("UF", "UC", "UH", "UT", "LR", "UR", "URX")
+            ),
+            _unavailable(_status(504), unavailable),
+            *(_mapper(_status(status), Malformed(detail, status=status)) for status, detail in refused.items()),
         ]
     }
 
 
-def _mapper(flag: str, body: str) -> Json:
+def _unavailable(what: Json, error: SwitchboardError) -> Json:
+    again = {"header": {"key": "retry-after", "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    return _mapper(what, error) | {"status_code": 503, "headers_to_add": [again]}
+
+
+def _mapper(what: Json, error: SwitchboardError) -> Json:
     return {
-        "filter": {"response_flag_filter": {"flags": [flag]}},
-        "status_code": 503,
-        "body": {"inline_string": body.replace("%", "%%")},
+        "filter": what,
+        "body": {"inline_string": encode_problem(error).decode().replace("%", "%%")},
         "body_format_override": {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}, "content_type": "application/problem+json"},
-        "headers_to_add": [{"header": {"key": "retry-after", "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}],
     }
+
+
+def _status(status: int) -> Json:
+    """Of Envoy's own answers those with this status: a function's answers aren't looked at."""
+    return {"status_code_filter": {"comparison": {"op": "EQ", "value": {"default_value": status, "runtime_key": "none"}}}}
 
 
 def _stats_listener() -> Json:

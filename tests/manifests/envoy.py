@@ -111,18 +111,23 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(ports: dict[str, int], folder: Path, connection: str | None = None, functions: Sequence[str] = FUNCTIONS) -> Iterator[int]:
+def running(
+    ports: dict[str, int], folder: Path, connection: str | None = None, functions: Sequence[str] = FUNCTIONS, quiet: str | None = None
+) -> Iterator[int]:
     """The port of Envoy as the gateway is, but on free ports of this machine, with its upstreams at `ports` by function.
 
-    `connection` is how long one lasts, where it isn't the gateway's own; `functions` are those that are there.
+    `connection` is how long one lasts, `quiet` how long nothing may move on a request, where these aren't the gateway's own; `functions`
+    are those that are there.
     """
     config = gateway.configuration("switchboard", functions=functions)
     resources = config["static_resources"]
     port = free_port()
     for listener, own in zip(resources["listeners"], (port, free_port()), strict=True):
         listener["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": own}
+        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        if quiet is not None:
+            manager["stream_idle_timeout"] = quiet
         if connection is not None:
-            manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
             manager["common_http_protocol_options"]["max_connection_duration"] = connection
     config["admin"]["address"]["socket_address"]["port_value"] = 0
     for cluster in resources["clusters"]:

@@ -14,6 +14,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from infra.render import gateway, gateway_server
 from shared.routes import ANY, FUNCTIONS, ROUTES
 from tests.manifests.envoy import Reply, ask, free_port, front, running, serving, upstream
 
@@ -165,3 +166,52 @@ def test_post_is_sent_once_when_the_function_dies_before_it_answers(ports: dict[
         thread.join()
     assert reply.status == 503
     assert len(taken) == 1
+
+
+REFUSED = {
+    "a header over 64 KiB": (431, b"ce-a: " + b"x" * 70_000 + b"\r\nContent-Length: 2\r\n\r\n{}"),
+    "a NUL in a header": (400, b"ce-a: \0\r\nContent-Length: 2\r\n\r\n{}"),
+    "two lengths": (400, b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"),
+    "a length, and chunks": (400, b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_refusal_is_the_problem_of_switchboard_up_when_it_is_no_request(both: Both, what: str) -> None:
+    status, rest = REFUSED[what]
+    here, there = (_sent(port, b"POST /v1/events HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + rest) for port in both)
+    assert here.status == there.status == status
+    assert here.headers["content-type"] == there.headers["content-type"] == "application/problem+json"
+    problem, wanted = json.loads(here.body), json.loads(there.body)
+    assert {name: problem[name] for name in ("type", "title", "status")} == {name: wanted[name] for name in ("type", "title", "status")}
+    assert problem["detail"]
+
+
+def test_refusal_names_the_number_of_headers_when_there_are_more_than_the_gateway_takes(both: Both) -> None:
+    reply = ask(both.gateway, "POST", "/v1/events", b"{}", {f"ce-a{number}": "1" for number in range(gateway_server.HEADERS)})
+    assert (reply.status, reply.headers["content-type"]) == (431, "application/problem+json")
+    assert f"more than {gateway_server.HEADERS}" in json.loads(reply.body)["detail"]
+
+
+def _sent(port: int, request: bytes) -> Reply:
+    """The answer to these very bytes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        with contextlib.suppress(ConnectionError):  # answered before all of it is sent
+            connection.sendall(request)
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
+
+
+def test_answer_is_a_problem_that_says_retry_when_a_function_is_silent_for_too_long(ports: dict[str, int], tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        running({**ports, "ingest": silent.getsockname()[1]}, tmp_path, quiet="0.5s") as port,
+    ):
+        reply = ask(port, "POST", "/v1/events", b"{}")
+    assert (reply.status, reply.headers["content-type"], reply.headers["retry-after"]) == (503, "application/problem+json", "1")
+    assert json.loads(reply.body)["status"] == 503
+
+
+def test_function_answers_before_the_gateway_gives_up_when_it_takes_all_its_time() -> None:
+    assert gateway_server.STREAM_S > gateway.FUNCTION_S  # or nothing but the gateway's impatience would be told
