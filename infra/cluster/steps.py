@@ -17,7 +17,6 @@ from infra.cluster.tools import Cluster, Manifest, as_list, has
 from shared.domain.errors import SwitchboardError, Unavailable
 
 Say = Callable[[str], None]
-WINDOW = ("--wait-window", str(round(waiting.FALSE_FOR)))
 ROLLED = {"StatefulSet", "Deployment"}
 SINK_ENV = {"K_SINK", "K_CE_OVERRIDES", "K_CA_CERTS"}  # Knative's, "SinkBinding"
 EVENTING = ("Broker", "Trigger", "SinkBinding")  # in the order that they rest on each other
@@ -135,7 +134,7 @@ def _serve(cluster: Cluster, changes: Sequence[Change], say: Say, timeout: float
     for number, change in enumerate(changes):
         try:
             if change.action != "unchanged":
-                _apply_service(cluster, change.object, timeout)
+                _apply_service(cluster, change.object)
             live = waiting.serving(cluster, change.object, timeout)
         except SwitchboardError as error:
             later = [each.key.name for each in changes[number + 1 :] if each.action != "unchanged"]
@@ -145,18 +144,13 @@ def _serve(cluster: Cluster, changes: Sequence[Change], say: Say, timeout: float
             say(f"{change.key} is ready: {live['status']['latestReadyRevisionName']}")
 
 
-def _apply_service(cluster: Cluster, service: Manifest, timeout: float) -> None:
-    """By kn, which waits for it; by kubectl where there is no kn: both merge with what was applied last."""
+def _apply_service(cluster: Cluster, service: Manifest) -> None:
+    """By kn; by kubectl where there is no kn: both merge with what was applied last. The waiting is ours either way: kn knows nothing of
+    pods, and so of why they end."""
     if not has("kn"):
         cluster.kubectl("apply", "--filename=-", stdin=json.dumps(service))
         return
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "service.json")
         file.write_text(json.dumps(service))
-        try:
-            cluster.kn("service", "apply", "--filename", str(file), "--wait-timeout", str(round(timeout)), *WINDOW)
-        except SwitchboardError as error:
-            live = cluster.find(str(key_of(service)))
-            if live is None or waiting.condition(live, "Ready").get("status") == "True":
-                raise  # it was refused: what is there isn't it
-            raise SwitchboardError(waiting.not_ready(cluster, live)) from error
+        cluster.kn("service", "apply", "--filename", str(file), "--no-wait")

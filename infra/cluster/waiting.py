@@ -1,28 +1,44 @@
 """Waiting on the cluster until what was applied is ready, and saying why when it doesn't become so."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-from infra.cluster.manifests import key_of
+from infra.cluster.manifests import key_of, labels_of
 from infra.cluster.tools import Cluster, Manifest
 from shared.domain.errors import NotFound, SwitchboardError
 
 STEP = 0.5  # seconds between two looks
 FALSE_FOR = 20.0  # seconds that "not ready" must last: a node may be full until the old pods are gone
 LOG_LINES = 12
+SOON = 5.0  # seconds that a start usually has done with: only then pods are asked
+ROLLOUT, TEMPLATE = "deployment.kubernetes.io/revision", "pod-template-hash"  # a Deployment's, of its ReplicaSets and their pods
+MISCONFIGURED = 78  # how our processes end where an operator must act (contracts.md): trying again helps nobody
 
 
 def rolled_out(cluster: Cluster, one: Manifest, timeout: float) -> None:
-    """Wait until a StatefulSet or Deployment runs its newest template. Raises SwitchboardError with what its pods say."""
-    deadline = time.monotonic() + timeout
+    """Wait until a StatefulSet or Deployment runs its newest template. Raises SwitchboardError with what its pods say, and without
+    waiting any longer once they end because an operator must act."""
+    began = time.monotonic()
     while not _is_rolled_out(live := _again(cluster, one)):
-        if time.monotonic() > deadline:
-            labels = live["spec"]["selector"]["matchLabels"]
-            why = (
-                "; ".join(pod_troubles(cluster, ",".join(f"{name}={value}" for name, value in labels.items()))) or "its pods don't say why"
-            )
-            raise SwitchboardError(f"{key_of(one)} isn't ready after {timeout:.0f} s: {why}")
+        waited = time.monotonic() - began
+        if waited > timeout or (waited > SOON and _given_up(cluster, _newest_pods(cluster, live))):
+            why = "; ".join(pod_troubles(cluster, _selector(live["spec"]["selector"]["matchLabels"]))) or "its pods don't say why"
+            raise SwitchboardError(f"{key_of(one)} isn't ready after {waited:.0f} s: {why}")
         time.sleep(STEP)
+
+
+def _newest_pods(cluster: Cluster, live: Manifest) -> str:
+    """The selector of the pods of a Deployment's newest template; empty while it isn't known, and for other kinds."""
+    if live["kind"] != "Deployment" or live.get("status", {}).get("observedGeneration") != live["metadata"]["generation"]:
+        return ""
+    labels, newest = live["spec"]["selector"]["matchLabels"], (live["metadata"].get("annotations") or {}).get(ROLLOUT)
+    sets = cluster.get("replicasets.apps", f"--selector={_selector(labels)}")
+    hashes = [labels_of(one)[TEMPLATE] for one in sets if newest and (one["metadata"].get("annotations") or {}).get(ROLLOUT) == newest]
+    return _selector({**labels, TEMPLATE: hashes[0]}) if hashes else ""
+
+
+def _selector(labels: Mapping[str, str]) -> str:
+    return ",".join(f"{name}={value}" for name, value in labels.items())
 
 
 def _is_rolled_out(one: Manifest) -> bool:
@@ -49,18 +65,46 @@ def finished(cluster: Cluster, job: Manifest, timeout: float) -> None:
 
 
 def serving(cluster: Cluster, service: Manifest, timeout: float) -> Manifest:
-    """Wait until a Knative Service is ready with its newest revision, and return it. Raises SwitchboardError with what it says."""
-    deadline, bad_since = time.monotonic() + timeout, None
+    """Wait until a Knative Service is ready with its newest revision, and return it. Raises SwitchboardError with what it says; at once
+    when the revision's pods end because an operator must act, of which Knative itself says nothing for two minutes."""
+    began, bad_since = time.monotonic(), None
     while True:
         live = _again(cluster, service)
         status = live.get("status", {})
         ready = condition(live, "Ready") if status.get("observedGeneration") == live["metadata"]["generation"] else {}
         if ready.get("status") == "True":
             return live
-        bad_since = (bad_since or time.monotonic()) if ready.get("status") == "False" else None
-        if time.monotonic() > deadline or (bad_since is not None and time.monotonic() - bad_since > FALSE_FOR):
+        now = time.monotonic()
+        bad_since = (bad_since or now) if ready.get("status") == "False" else None
+        late = now - began > timeout or (bad_since is not None and now - bad_since > FALSE_FOR)
+        if late or (now - began > SOON and _given_up(cluster, _newest_revision(live) if ready else "")):
             raise SwitchboardError(not_ready(cluster, live))
         time.sleep(STEP)
+
+
+def _newest_revision(live: Manifest) -> str:
+    """The selector of the pods of a Service's newest revision; empty while its Configuration has yet to make that."""
+    newest = live["status"].get("latestCreatedRevisionName")
+    return (
+        f"serving.knative.dev/revision={newest}" if newest and condition(live, "ConfigurationsReady").get("reason") != "OutOfDate" else ""
+    )
+
+
+def _given_up(cluster: Cluster, selector: str) -> bool:
+    """Whether a pod of the selector ended, more than once, as our processes do where an operator must act. Once may be a Secret whose
+    new value the kubelet has yet to bring."""
+    pods = cluster.get("pods", f"--selector={selector}") if selector else []
+    containers = [one for pod in pods for one in pod.get("status", {}).get("containerStatuses") or ()]
+    return any(one.get("restartCount", 0) >= 1 and _exit_code(one) == MISCONFIGURED for one in containers)
+
+
+def _exit_code(container: Manifest) -> int | None:
+    """How a container ended that isn't running; None for one that runs or was never started."""
+    if "running" in container.get("state", {}):
+        return None
+    ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated") or {}
+    code: int | None = ended.get("exitCode")
+    return code
 
 
 def eventing_ready(cluster: Cluster, one: Manifest, timeout: float) -> None:
