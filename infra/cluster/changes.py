@@ -17,6 +17,7 @@ Action = Literal["create", "change", "label", "run again", "unchanged"]
 
 MANAGER = "switchboard"  # whose fields they are, in server-side apply
 RUN = "switchboard/run"  # annotation of a Job: what it was run for
+TOLD = "switchboard/secrets"  # annotation of a pod template: the versions of the Secrets in its environment
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 SERVERS_OWN = ("managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink")
 # Made by the cluster for a Service of ours, with its labels and without a word of who owns them.
@@ -96,16 +97,39 @@ def job_change(wanted: Manifest, live: Manifest | None) -> Change:
     return Change(wanted, "unchanged" if same and not failed else "run again")
 
 
-def mark_jobs(objects: Iterable[Manifest], secrets: Mapping[str, str]) -> list[Manifest]:
-    """The objects, Jobs among them marked with what they run for: their own spec, and the versions of the Secrets they read."""
-    return [_marked(one, secrets) if one["kind"] == "Job" else one for one in objects]
+def mark(objects: Iterable[Manifest], secrets: Mapping[str, str]) -> list[Manifest]:
+    """The objects with what they rest on besides their own text. Jobs: their own spec, and the versions of the Secrets they read.
+
+    What runs pods: the versions of the Secrets that are in its pods' environment, which a process has as they were when it started. So a
+    changed URL or password is a new revision, and a rollout. Secrets in a volume come to a pod as they change.
+    """
+    return [_marked(one, secrets) for one in objects]
 
 
-def _marked(job: Manifest, secrets: Mapping[str, str]) -> Manifest:
-    read = {name: secrets.get(name, "") for name in sorted(secrets_needed([job]))}
-    digest = hashlib.sha256(json.dumps([job["spec"], read], sort_keys=True).encode()).hexdigest()[:16]
-    metadata = job["metadata"]
-    return {**job, "metadata": {**metadata, "annotations": {**(metadata.get("annotations") or {}), RUN: digest}}}
+def _marked(one: Manifest, secrets: Mapping[str, str]) -> Manifest:
+    if one["kind"] == "Job":
+        return _annotated(one, RUN, _digest([one["spec"], _versions(secrets_needed([one]), secrets)]))
+    if one["kind"] not in ("Deployment", "StatefulSet") and kind_of(one) != KNATIVE_SERVICE:
+        return one
+    spec = one["spec"]
+    told = secrets_needed({"env": container.get("env")} for container in spec["template"]["spec"]["containers"])
+    if not told:
+        return one
+    template = _annotated({"metadata": {}, **spec["template"]}, TOLD, _digest(_versions(told, secrets)))
+    return {**one, "spec": {**spec, "template": template}}
+
+
+def _versions(names: Iterable[str], secrets: Mapping[str, str]) -> dict[str, str]:
+    return {name: secrets.get(name, "") for name in sorted(names)}
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _annotated(one: Manifest, name: str, value: str) -> Manifest:
+    metadata = one["metadata"]
+    return {**one, "metadata": {**metadata, "annotations": {**(metadata.get("annotations") or {}), name: value}}}
 
 
 def no_longer_rendered(cluster: Cluster, objects: Iterable[Manifest], keep: Iterable[str]) -> list[Manifest]:

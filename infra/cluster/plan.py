@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from infra.cluster import parts, secrets
-from infra.cluster.changes import Change, compare, mark_jobs, no_longer_rendered
+from infra.cluster.changes import Change, compare, mark, no_longer_rendered
 from infra.cluster.manifests import MANAGED_BY, OURS, in_order, labels_of, namespace_of, render, secrets_needed
 from infra.cluster.tools import Cluster, Manifest
 from infra.render.roles import is_edge
@@ -67,9 +67,9 @@ def fitted(cluster: Cluster, rendered: list[Manifest]) -> tuple[list[Manifest], 
 
 
 def changes_of(cluster: Cluster, objects: list[Manifest], exists: bool) -> list[Change]:
-    """What becomes of each object, Jobs by what they were run for. Raises what the API server refuses with."""
+    """What becomes of each object, those that rest on Secrets by these too. Raises what the API server refuses with."""
     found = secrets.read(cluster, secrets_needed(objects)) if exists else {}
-    return compare(cluster, mark_jobs(objects, secrets.versions(found)), exists)
+    return compare(cluster, mark(objects, secrets.versions(found)), exists)
 
 
 def is_ours(namespace: Manifest) -> bool:

@@ -6,10 +6,11 @@ Knative keeps a Service's last ready revision serving while a newer one doesn't 
 import json
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from infra.cluster import secrets, waiting
-from infra.cluster.changes import MANAGER, Change, mark_jobs
+from infra.cluster.changes import MANAGER, Change, mark
 from infra.cluster.manifests import KNATIVE_SERVICE, Stage, key_of, kind_of, secrets_needed, stage_of
 from infra.cluster.plan import Plan
 from infra.cluster.removal import counted
@@ -24,9 +25,9 @@ EVENTING = ("Broker", "Trigger", "SinkBinding")  # in the order that they rest o
 
 def carry_out(plan: Plan, say: Say, timeout: float) -> None:
     """Do what the plan says; `timeout`: seconds for each wait. Raises SwitchboardError at the first thing that fails."""
-    cluster = plan.cluster
+    cluster, planned = plan.cluster, plan.changes
     for stage in Stage:
-        changes = [change for change in plan.changes if stage_of(change.object) is stage]
+        changes = [change for change in planned if stage_of(change.object) is stage]
         if stage is Stage.SETUP:
             _run_jobs(cluster, changes, say, timeout)
         elif stage is Stage.SERVICES:
@@ -37,6 +38,14 @@ def carry_out(plan: Plan, say: Say, timeout: float) -> None:
             needed = secrets_needed(change.object for change in plan.changes)
             secrets.make(cluster, {name: needed[name] for name in plan.secrets}, secrets.read(cluster, secrets.MADE))
             say(f"made the Secrets {', '.join(plan.secrets)}")
+            planned = _marked_again(cluster, planned)
+
+
+def _marked_again(cluster: Cluster, changes: Sequence[Change]) -> list[Change]:
+    """The changes, with objects that know of the Secrets that are there now: they were planned without some."""
+    objects = [change.object for change in changes]
+    versions = secrets.versions(secrets.read(cluster, secrets_needed(objects)))
+    return [replace(change, object=one) for change, one in zip(changes, mark(objects, versions), strict=True)]
 
 
 def _apply(cluster: Cluster, changes: Sequence[Change], say: Say, timeout: float) -> None:
@@ -118,8 +127,7 @@ def _follow(cluster: Cluster, binding: Manifest, timeout: float) -> None:
 def _run_jobs(cluster: Cluster, changes: Sequence[Change], say: Say, timeout: float) -> None:
     """Run the Jobs, and wait until each is done. One that ran for something else makes room: a Job can't be changed."""
     for change in changes:
-        # Marked again: Secrets that were made meanwhile have a version now.
-        (job,) = mark_jobs([change.object], secrets.versions(secrets.read(cluster, secrets_needed([change.object]))))
+        job = change.object
         if change.action == "run again":
             cluster.kubectl("delete", str(change.key), "--ignore-not-found", "--cascade=foreground", "--wait=true")
         if change.action != "unchanged":

@@ -1,13 +1,16 @@
 """What a deployment finds to do: rendered objects beside those of the cluster."""
 
 import copy
+import json
 from typing import Any
 
 import pytest
 
-from infra.cluster import changes, tools
-from infra.cluster.changes import RUN, change, compare, job_change, mark_jobs, no_longer_rendered
+from infra.cluster import changes, secrets, steps, tools, waiting
+from infra.cluster.changes import RUN, TOLD, Change, change, compare, job_change, mark, no_longer_rendered
 from infra.cluster.manifests import MANAGED_BY
+from infra.cluster.plan import Plan
+from infra.cluster.secrets import Found
 from infra.cluster.tools import Cluster, Manifest
 from tests.unit.cluster_objects import function, job, live, thing
 
@@ -59,17 +62,56 @@ def test_what_kn_applied_last_is_no_difference_when_nothing_else_differs() -> No
     ],
 )
 def test_a_job_runs_again_when_it_or_a_secret_it_reads_is_another(wanted: Manifest, versions: dict[str, str], action: str) -> None:
-    (ran,) = mark_jobs([job()], {"switchboard-admin-key": "1"})
-    (now,) = mark_jobs([wanted], versions)
+    (ran,) = mark([job()], {"switchboard-admin-key": "1"})
+    (now,) = mark([wanted], versions)
     assert job_change(now, live(ran, annotations=ran["metadata"]["annotations"])).action == action
 
 
 def test_a_job_runs_again_when_it_failed() -> None:
-    (ran,) = mark_jobs([job()], {})
+    (ran,) = mark([job()], {})
     failed = live(ran, annotations={RUN: ran["metadata"]["annotations"][RUN]}) | {
         "status": {"conditions": [{"type": "Failed", "status": "True"}]}
     }
     assert job_change(ran, failed).action == "run again"
+
+
+def told(one: Manifest) -> Manifest:
+    """The object, with a Secret in its pods' environment and another in a volume."""
+    env = [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "servers", "key": "a"}}}]
+    pod = {"containers": [{"image": "core:1", "env": env}], "volumes": [{"name": "v", "secret": {"secretName": "keys"}}]}
+    return {**one, "spec": {"template": {"spec": pod}}}
+
+
+@pytest.mark.parametrize("one", [told(function()), told(thing("Deployment", "logger", "apps/v1"))], ids=["Service", "Deployment"])
+@pytest.mark.parametrize(("versions", "rolled"), [({"servers": "2", "keys": "1"}, True), ({"servers": "1", "keys": "2"}, False)])
+def test_pods_are_new_when_a_secret_in_their_environment_is_another(one: Manifest, versions: dict[str, str], rolled: bool) -> None:
+    before, after = (mark([one], each)[0] for each in ({"servers": "1", "keys": "1"}, versions))
+    assert (change(after, live(before), live(after)).action == "change") is rolled
+    assert TOLD in after["spec"]["template"]["metadata"]["annotations"]
+    assert "annotations" not in after["metadata"]
+
+
+def test_pods_stay_when_they_have_no_secret_in_their_environment() -> None:
+    assert mark([function(), thing("ConfigMap", "c")], {"servers": "1"}) == [function(), thing("ConfigMap", "c")]
+
+
+def test_what_was_planned_before_its_secrets_were_made_is_applied_with_them_when_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    applied: list[Manifest] = []
+    one = told(thing("Deployment", "logger", "apps/v1"))
+    version = {"servers": Found("7", {"a": b"x"}), "keys": Found("8", {})}
+    monkeypatch.setattr(secrets, "read", lambda cluster, names: {name: version[name] for name in names if name in version and made})
+    made: list[str] = []
+    monkeypatch.setattr(secrets, "make", lambda cluster, needed, found: made.extend(needed))
+    monkeypatch.setattr(waiting, "rolled_out", lambda *arguments: None)
+
+    def run(command: list[str], stdin: str | None = None) -> str:
+        applied.extend(json.loads(stdin or "")["items"])
+        return ""
+
+    monkeypatch.setattr(tools, "run", run)
+    planned = Change(mark([one], {})[0], "create")
+    steps.carry_out(Plan(Cluster("here", "sb"), [planned], ["keys", "servers"], [], []), lambda line: None, 1)
+    assert applied == mark([one], {"servers": "7", "keys": "8"})
 
 
 def test_knative_is_not_asked_about_a_service_when_its_account_is_still_to_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
