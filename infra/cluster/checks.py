@@ -12,8 +12,10 @@ from infra.local.checks import Finding
 from infra.render.roles import is_edge
 from shared.domain.errors import SwitchboardError
 
+OLDEST_KUBERNETES = (1, 30)  # a preStop hook may be `sleep`: websocket and gateway rest on it
 OLDEST_SERVING = (1, 14)  # its functions may have emptyDir volumes without a flag
 VERSION = "app.kubernetes.io/version"
+RELEASED = re.compile(r"v?(\d+)\.(\d+)")
 FEATURE = "kubernetes.podspec-volumes-emptydir"
 
 
@@ -29,9 +31,13 @@ Check = Callable[[Patient], Finding]
 
 
 def kubernetes(patient: Patient) -> Finding:
-    """The API server answers, and as whom we may ask it."""
+    """The API server answers, and is new enough; where we are."""
     (answer,) = listed(patient.cluster.kubectl("version", "--output=json"))
-    return Finding("ok", f"{answer['serverVersion']['gitVersion']}, {patient.cluster.title()}")
+    version = str(answer["serverVersion"]["gitVersion"])
+    found = f"{version}, {patient.cluster.title()}"
+    if _older(version, OLDEST_KUBERNETES):
+        return Finding("failed", found, f"needs Kubernetes {_named(OLDEST_KUBERNETES)} or newer")
+    return Finding("ok", found)
 
 
 def kn(patient: Patient) -> Finding:
@@ -48,11 +54,10 @@ def serving(patient: Patient) -> Finding:
     found = _version(patient.cluster, "knative-serving", "controller")
     if found is None:
         return Finding("failed", "not there", "install Knative Serving and a network layer for it, such as Kourier")
-    released = re.match(r"v?(\d+)\.(\d+)", found)
-    if released is None:
+    if not RELEASED.match(found):
         return Finding("ok", f"{found}: built from source")
-    if tuple(map(int, released.groups())) < OLDEST_SERVING:
-        return Finding("failed", found, f"install Knative Serving {'.'.join(map(str, OLDEST_SERVING))} or newer")
+    if _older(found, OLDEST_SERVING):
+        return Finding("failed", found, f"install Knative Serving {_named(OLDEST_SERVING)} or newer")
     return Finding("ok", found)
 
 
@@ -122,6 +127,16 @@ def _one(check: Check, patient: Patient) -> Finding:
         return check(patient)
     except SwitchboardError as error:
         return Finding("failed", error.detail, "correct that")
+
+
+def _older(version: str, oldest: tuple[int, int]) -> bool:
+    """Whether a release is older; not so where it isn't a release's number."""
+    released = RELEASED.match(version)
+    return released is not None and tuple(map(int, released.groups())) < oldest
+
+
+def _named(version: tuple[int, int]) -> str:
+    return ".".join(map(str, version))
 
 
 def _version(cluster: Cluster, namespace: str, deployment: str) -> str | None:

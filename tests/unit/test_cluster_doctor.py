@@ -1,0 +1,31 @@
+"""`switchboard doctor --cluster`: what is too old."""
+
+import json
+from typing import Any
+
+import pytest
+
+from infra.cluster import tools
+from infra.cluster.checks import Patient, kubernetes, serving
+from infra.cluster.tools import Cluster
+
+PATIENT = Patient(Cluster("here", "sb"), [])
+
+
+@pytest.mark.parametrize(
+    ("version", "status"), [("v1.29.14-eks-1", "failed"), ("v1.30.0", "ok"), ("v1.34.4+k3s1", "ok"), ("v2.0.0", "ok"), ("devel", "ok")]
+)
+def test_kubernetes_is_refused_when_it_knows_no_sleep_before_a_pod_ends(monkeypatch: pytest.MonkeyPatch, version: str, status: str) -> None:
+    said = {"clientVersion": {"gitVersion": "v1.28.0"}, "serverVersion": {"gitVersion": version}}
+    monkeypatch.setattr(tools, "run", lambda command, stdin=None: json.dumps(said))
+    found = kubernetes(PATIENT)
+    assert (found.status, found.found) == (status, f"{version}, namespace sb of context here")
+    assert ("1.30" in found.remedy) is (status == "failed")
+
+
+@pytest.mark.parametrize(("version", "status"), [("v1.13.1", "failed"), ("v1.14.0", "ok"), ("1.9.0", "failed"), ("devel", "ok")])
+def test_serving_is_refused_when_its_functions_may_have_no_volumes(monkeypatch: pytest.MonkeyPatch, version: str, status: str) -> None:
+    controller: dict[str, Any] = {"kind": "Deployment", "metadata": {"labels": {"app.kubernetes.io/version": version}}}
+    monkeypatch.setattr(tools, "run", lambda command, stdin=None: json.dumps(controller))
+    found = serving(PATIENT)
+    assert (found.status, "1.14" in found.remedy) == (status, status == "failed")
