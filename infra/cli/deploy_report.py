@@ -29,7 +29,7 @@ def show(plan: Plan, prune: bool) -> None:
     if rows:
         output.print_rows(rows, ("action", "kind", "name"))
     for change in plan.changes:
-        if change.action == "change":
+        if change.diff and change.action != "label":
             _show_diff(change)
     counts = Counter(change.action for change in plan.changes)
     _print(f"{plan.cluster.title()}: {', '.join(f'{number} {what}' for what, number in counts.items())}")

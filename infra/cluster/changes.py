@@ -4,8 +4,9 @@ import copy
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import yaml
@@ -24,9 +25,14 @@ SERVERS_OWN = ("managedFields", "resourceVersion", "uid", "generation", "creatio
 COPIES = {"Endpoints", "EndpointSlice", "Event", "Pod"}
 
 
+WIDEST = 240  # characters of a line of a diff: a document may be one line of a hundred thousand
+HASHED = re.compile(r"(.+)-[a-z0-9]{10}")  # a ConfigMap's name with its content's hash, as kustomize makes it
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One object and what happens to it; `label`: it gets the new version's label, and nothing else. `diff`: lines of a unified diff."""
+    """One object and what happens to it; `label`: it gets the new version's label, and nothing else. `diff`: lines of a unified diff,
+    of a ConfigMap that is created to the one whose place it takes."""
 
     object: Manifest
     action: Action
@@ -83,8 +89,29 @@ def change(wanted: Manifest, live: Manifest | None, merged: Manifest | None) -> 
     if before == after:
         return Change(wanted, "unchanged")
     versions = [one["metadata"].get("labels", {}).pop(VERSION, None) for one in (before, after)]
-    diff = tuple(difflib.unified_diff(_text(before), _text(after), "in the cluster", "rendered", lineterm="", n=2))
+    diff = _unified(_text(before), _text(after))
     return Change(wanted, "change" if diff else "label", diff or (f"-{VERSION}: {versions[0]}", f"+{VERSION}: {versions[1]}"))
+
+
+def with_what_they_replace(changes: Iterable[Change], stray: Iterable[Manifest]) -> list[Change]:
+    """The changes, with what differs in each new ConfigMap that takes the place of one no longer rendered: its name has its content's
+    hash, and without this a changed setting would be a new name and no more."""
+    older: dict[str, Manifest] = {}
+    for one in sorted(stray, key=lambda one: str(one["metadata"].get("creationTimestamp"))):
+        if base := _hashed(one):
+            older[base] = one  # the newest stays
+    return [
+        replace(change, diff=_unified(_data(before), _data(change.object)))
+        if change.action == "create" and (before := older.get(_hashed(change.object)))
+        else change
+        for change in changes
+    ]
+
+
+def _hashed(one: Manifest) -> str:
+    """A ConfigMap's name without its content's hash; empty for what has none."""
+    named = HASHED.fullmatch(one["metadata"]["name"]) if one["kind"] == "ConfigMap" else None
+    return named.group(1) if named else ""
 
 
 def job_change(wanted: Manifest, live: Manifest | None) -> Change:
@@ -169,6 +196,16 @@ def _content(one: Manifest) -> Manifest:
     hidden = ("metadata", "status", *(("data", "stringData") if one["kind"] == "Secret" else ()))
     rest = {name: value for name, value in one.items() if name not in hidden}
     return copy.deepcopy({**rest, "metadata": {**metadata, **({"annotations": annotations} if annotations else {})}})
+
+
+def _data(one: Manifest) -> list[str]:
+    """A ConfigMap's values, line by line: files are among them."""
+    return [f"{name}: {line}" for name, value in sorted((one.get("data") or {}).items()) for line in value.splitlines()]
+
+
+def _unified(before: list[str], after: list[str]) -> tuple[str, ...]:
+    lines = difflib.unified_diff(before, after, "in the cluster", "rendered", lineterm="", n=2)
+    return tuple(line if len(line) <= WIDEST else f"{line[:WIDEST]}… ({len(line) - 1} characters)" for line in lines)
 
 
 def _text(one: Manifest) -> list[str]:

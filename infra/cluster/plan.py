@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from infra.cluster import parts, secrets
-from infra.cluster.changes import Change, compare, mark, no_longer_rendered
+from infra.cluster.changes import Change, compare, mark, no_longer_rendered, with_what_they_replace
 from infra.cluster.manifests import MANAGED_BY, OURS, in_order, labels_of, namespace_of, render, secrets_needed
 from infra.cluster.tools import Cluster, Manifest
 from infra.render.roles import is_edge
@@ -48,7 +48,8 @@ def plan_of(cluster: Cluster, rendered: list[Manifest]) -> Plan:
     needed = secrets_needed(objects)
     to_make = secrets.missing(needed, secrets.read(cluster, needed) if exists else {}, is_edge(objects))
     stray = no_longer_rendered(cluster, objects, keep={*needed, *secrets.MADE}) if exists else []
-    return Plan(cluster, changes_of(cluster, objects, exists), to_make, stray, no_such_kind)
+    changes = with_what_they_replace(changes_of(cluster, objects, exists), stray)
+    return Plan(cluster, changes, to_make, stray, no_such_kind)
 
 
 def fitted(cluster: Cluster, rendered: list[Manifest]) -> tuple[list[Manifest], list[str], bool]:

@@ -127,8 +127,8 @@ def not_ready(cluster: Cluster, service: Manifest) -> str:
     ready = condition(service, "Ready")
     newest, serves = status.get("latestCreatedRevisionName"), status.get("latestReadyRevisionName")
     troubles = pod_troubles(cluster, f"serving.knative.dev/revision={newest}") if newest else []
-    says = " ".join((ready.get("message") or ready.get("reason") or "it doesn't say why").split())
-    why = "; ".join(dict.fromkeys([says, *troubles]))
+    says = " ".join((ready.get("message") or ready.get("reason") or "").split())
+    why = "; ".join(dict.fromkeys([says, *troubles] if says else troubles)) or "it doesn't say why"
     still = f"{serves} goes on serving" if serves and serves != newest else "there is no revision before it"
     return f"{name} does not become ready ({still}): {why}"
 

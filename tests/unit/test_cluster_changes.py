@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from infra.cluster import changes, secrets, steps, tools, waiting
-from infra.cluster.changes import RUN, TOLD, Change, change, compare, job_change, mark, no_longer_rendered
+from infra.cluster.changes import RUN, TOLD, Change, change, compare, job_change, mark, no_longer_rendered, with_what_they_replace
 from infra.cluster.manifests import MANAGED_BY
 from infra.cluster.plan import Plan
 from infra.cluster.secrets import Found
@@ -73,6 +73,31 @@ def test_a_job_runs_again_when_it_failed() -> None:
         "status": {"conditions": [{"type": "Failed", "status": "True"}]}
     }
     assert job_change(ran, failed).action == "run again"
+
+
+def settings(hashed: str, since: str, **data: str) -> Manifest:
+    one = thing("ConfigMap", f"switchboard-settings-{hashed}", data=data)
+    return {**one, "metadata": {**one["metadata"], "creationTimestamp": since}}
+
+
+def test_the_diff_of_a_new_config_map_is_to_the_newest_of_its_name_when_there_are_older_ones() -> None:
+    wanted = Change(settings("k2b8h57c8m", "", A="3", B="1"), "create")
+    older = [settings("t4c2mtkt8f", "2026-02-02T00:00:00Z", A="2", B="1"), settings("bd64cf76g2", "2026-01-01T00:00:00Z", A="1", B="1")]
+    other = thing("ConfigMap", "switchboard-settings-of-mine", data={"A": "0"})
+    (found,) = with_what_they_replace([wanted], [*older, other])
+    assert (found.object, found.action) == (wanted.object, "create")
+    assert [line for line in found.diff if line[:1] in "+-"][2:] == ["-A: 2", "+A: 3"]
+    assert with_what_they_replace([wanted], [other]) == [wanted]
+
+
+def test_the_diff_of_a_file_is_by_its_lines_and_cut_where_they_are_endless_when_a_config_map_has_files() -> None:
+    before = settings("t4c2mtkt8f", "", **{"envoy.json": "{\n 1\n}\n", "openapi.json": "a" * 100_000})
+    wanted = settings("k2b8h57c8m", "", **{"envoy.json": "{\n 2\n}\n", "openapi.json": "a" * 100_000 + "b"})
+    (found,) = with_what_they_replace([Change(wanted, "create")], [before])
+    changed = [line for line in found.diff if line[:1] in "+-"][2:]
+    assert {"-envoy.json:  1", "+envoy.json:  2"} < set(changed)
+    assert max(map(len, changed)) < 300
+    assert changed[3].endswith("(100015 characters)")
 
 
 def told(one: Manifest) -> Manifest:
