@@ -32,23 +32,26 @@ class Work(msgspec.Struct):
     @property
     def messages(self) -> list[Message]:
         """Those whose outcome is still to come, in order."""
-        return [item for item, answer in zip(self.items, self.answers, strict=True) if isinstance(item, Message) and _open(answer)]
+        return [
+            item
+            for item, answer in zip(self.items, self.answers, strict=True)
+            if (answer is None or type(answer) is Retry) and isinstance(item, Message)
+        ]
 
     @property
     def final(self) -> bool:
         """Whether every event has its outcome."""
-        return not any(map(_open, self.answers))
+        return not [answer for answer in self.answers if answer is None or type(answer) is Retry]
 
     def answer(self, answers: Sequence[Settled]) -> None:
         """What became of `messages`."""
+        if len(answers) == len(self.items):  # nearly always: it was asked for all of them
+            self.answers = list(answers)
+            return
         given = iter(answers)
         for place, (item, answer) in enumerate(zip(self.items, self.answers, strict=True)):
-            if isinstance(item, Message) and _open(answer):
+            if (answer is None or type(answer) is Retry) and isinstance(item, Message):
                 self.answers[place] = next(given)
-
-
-def _open(answer: Settled | None) -> bool:
-    return answer is None or isinstance(answer, Retry)
 
 
 def read(element: Element, context: Context, known: Sequence[Settled | None] | None = None) -> Work:
@@ -87,7 +90,8 @@ def told(works: Sequence[Work]) -> Settlement:
                 )
             continue
         raw = _raw(work)
-        for place, (item, answer) in enumerate(zip(work.items, work.answers, strict=True)):
+        for place in _told_of(work):
+            item, answer = work.items[place], work.answers[place]
             replyto = _replyto(item, raw[place]) if raw else _replyto_of_message(item)
             if isinstance(answer, Rejected):
                 where = "" if len(work.items) == 1 and not _is_array(work.element) else f"event {place} of the array: "
@@ -95,6 +99,15 @@ def told(works: Sequence[Work]) -> Settlement:
             if replyto and isinstance(answer, Done | Rejected) and (receipt := answer.receipt) is not None:
                 receipts.append((replyto, receipt))
     return Settlement(receipts, rejected)
+
+
+def _told_of(work: Work) -> list[int]:
+    """The places of the events of which somebody may have to be told: nearly always none."""
+    return [
+        place
+        for place, (item, answer) in enumerate(zip(work.items, work.answers, strict=True))
+        if not isinstance(item, Message) or item.extensions or type(answer) is Rejected
+    ]
 
 
 def rejection(reason: str, element: Element, faults: Sequence[Fault] = ()) -> bytes:

@@ -9,7 +9,7 @@ from shared.codec import encode_receipt
 from shared.domain.errors import Fault, Malformed, SwitchboardError
 from shared.domain.message import Message
 from shared.domain.principal import Principal
-from shared.domain.verdict import Outcome, Refusal
+from shared.domain.verdict import Outcome, Receipt, Refusal
 from shared.edge.metrics import Counters
 
 RETRY_MS = 1_000  # where nobody says when to come back
@@ -65,7 +65,7 @@ def inline(submit: Submit, counters: Counters) -> Way:
         except SwitchboardError as error:
             outcomes = [Refusal(error, message.id) for message in messages]
         counters.count(outcomes)
-        return [settled(outcome) for outcome in outcomes]
+        return [Done(outcome) if type(outcome) is Receipt else settled(outcome) for outcome in outcomes]
 
     return way
 
