@@ -38,6 +38,10 @@ class SharedBuckets(Protocol):
         """Empty again."""
         ...
 
+    async def kept(self) -> int:
+        """How many buckets take memory."""
+        ...
+
 
 class SharedBucketsConformance:
     """Subclasses give `buckets`, a fixture."""
@@ -74,6 +78,18 @@ class SharedBucketsConformance:
         reports = [Report(key, SLOW, 100, taken) for taken, key in enumerate(KEYS, 1)]
         for times in (1, 2):
             assert await buckets.tell(reports) == pytest.approx([100 - times * taken for taken in range(1, len(KEYS) + 1)], abs=0.01)
+
+    async def test_idle_buckets_are_pushed_out_when_they_would_be_full(self, buckets: SharedBuckets) -> None:
+        idle = [Report(f"idle-{number}", 0.02, BURST, 1 + number % BURST) for number in range(200)]
+        await buckets.tell(idle)
+        await buckets.tell([Report("slow", SLOW, BURST, BURST)])
+        assert await buckets.kept() == 201
+        await buckets.passed(1_000)
+        for number in range(5):  # what others use is what pushes them out, more than can come in the same time
+            assert await buckets.tell([Report(f"other-{number}", SLOW, BURST, 1)]) == pytest.approx([BURST - 1], abs=0.01)
+        assert await buckets.kept() == 1 + 5
+        assert await buckets.tell([Report("slow", SLOW, BURST, 0)]) == pytest.approx([1.0], abs=0.1)
+        assert await buckets.tell([Report("idle-1", 0.02, BURST, 0)]) == pytest.approx([BURST], abs=0.01)
 
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors])
     @given(steps=STEPS)

@@ -15,19 +15,24 @@ from tests.conformance.shared_buckets import SharedBuckets, SharedBucketsConform
 
 
 class _InPython:
-    """Levels and times in a dict, by a clock of its own."""
+    """Levels, their times and when they will be full, in a dict, by a clock of its own."""
 
     def __init__(self) -> None:
-        self.buckets: dict[str, tuple[float, float]] = {}
+        self.buckets: dict[str, tuple[float, float, float]] = {}
         self.now = 0.0
 
     async def tell(self, reports: list[Report]) -> list[float]:
+        self.buckets = {key: bucket for key, bucket in self.buckets.items() if bucket[2] > self.now}
         answers = []
         for key, rate, burst, taken in reports:
-            level, at = self.buckets.get(key, (burst, self.now))
+            level, at, _ = self.buckets.pop(key, (burst, self.now, 0.0))
             answers.append(shared_level(level, self.now - at, rate, burst, taken))
-            self.buckets[key] = answers[-1], self.now
+            if answers[-1] < burst:
+                self.buckets[key] = answers[-1], self.now, self.now + (burst - answers[-1]) / rate
         return answers
+
+    async def kept(self) -> int:
+        return len(self.buckets)
 
     async def passed(self, seconds: float) -> None:
         self.now += seconds
@@ -54,6 +59,11 @@ class _InRedis:
 
     async def forget(self) -> None:
         await self.redis.flushdb()
+
+    async def kept(self) -> int:
+        kept: int = await self.redis.hlen(f"{LIMITS}levels")
+        assert kept == await self.redis.zcard(f"{LIMITS}full")
+        return kept
 
 
 class TestPython(SharedBucketsConformance):

@@ -109,6 +109,16 @@ async def test_buckets_are_gone_when_they_are_full_again(redis_url: str, server:
         await eventually(only_the_slow_one)
 
 
+async def test_a_process_forgets_idle_buckets_when_they_are_full_again(redis_url: str, server: Any) -> None:
+    async with sharing(redis_url, 1) as (one,):
+        take_all(one, "drained")
+        for number in range(300):
+            take(one, f"k{number}", LIMIT)
+        assert len(one.limits) == 301
+        await eventually(lambda: len(one.limits) == 1, within=30)  # a sweep a second
+        assert not take(one, "drained")
+
+
 async def test_memory_is_bounded_and_each_process_limits_on_its_own_when_there_are_too_many_keys(redis_url: str, server: Any) -> None:
     async with sharing(redis_url, 1, max_buckets=500) as (one,):
         assert take_all(one, "first") == 10

@@ -18,7 +18,7 @@ from shared.adapters.postgres import PostgresConfigStore, PostgresMessageStore
 from shared.domain.principal import Grant
 from shared.domain.revisions import Write
 from shared.domain.stored import Search, StoredMessage
-from tests.integration.fronts import FrontProcess, environment, fronting
+from tests.integration.fronts import FrontProcess, environment, fronting, new_key
 from tests.integration.services import Service, serving
 from tests.waiting import eventually, eventually_now
 
@@ -69,9 +69,30 @@ def test_rules_decide_everywhere_and_name_themselves_when_they_were_written(fron
 def test_verdicts_are_of_one_revision_when_config_changes_a_thousand_times_under_load(
     fronts: list[FrontProcess], tmp_path: Path, redis_url: str, nats_url: str, database: str
 ) -> None:
+    settings = environment(tmp_path, redis_url, nats_url, database)
+    judged_under_changes([front.url for front in fronts], fronts[0].key, fronts[0].org, database, settings, tmp_path)
+
+
+def test_verdicts_are_of_one_revision_when_check_is_a_service_and_config_changes_a_thousand_times_under_load(
+    tmp_path: Path, redis_url: str, nats_url: str, database: str, org: str
+) -> None:
+    """Two doors stamp each the revision that they have, and one Service judges, at the stamped one: it may be behind, or ahead by many."""
+    key = asyncio.run(new_key(database, org))
+    settings = environment(tmp_path, redis_url, nats_url, database)
+    check = Service("check_constraints", settings | {"SWITCHBOARD_STATE_DIR": str(tmp_path / "check")}, tmp_path)
+    doors = []
+    for number in range(2):
+        directory = tmp_path / f"door-{number}"
+        directory.mkdir()
+        own = {"SWITCHBOARD_STATE_DIR": str(directory), "SWITCHBOARD_CHECK_URL": check.url}
+        doors.append(Service("ingest", settings | own, directory))
+    with serving(check, *doors):
+        judged_under_changes([door.url for door in doors], key, org, database, settings, tmp_path)
+
+
+def judged_under_changes(urls: list[str], key: str, org: str, database: str, settings: dict[str, str], directory: Path) -> None:
     """Two documents change together, with the same number in both: the one blocks, the other is a shadow. A verdict that mixed two
     revisions would see two numbers, in what the sender is told or in what is recorded of it."""
-    first = fronts[0]
 
     def said(number: int, name: str, mode: str) -> bytes:
         return json.dumps({"policies": [{"name": name, "when": "data.n < 0", "mode": mode, "reason": str(number)}]}).encode()
@@ -82,18 +103,17 @@ def test_verdicts_are_of_one_revision_when_config_changes_a_thousand_times_under
         numbers: dict[int, int] = {}
         for number in range(1_000):
             both = {"org": said(number, "number", "enforce"), "topics/mix": said(number, "second", "shadow")}
-            numbers[await config.write_documents(first.org, Write("put", "org", both), "test")] = number
+            numbers[await config.write_documents(org, Write("put", "org", both), "test")] = number
         stop.set()
         await config.stop()
         return numbers
 
     async def load(stop: asyncio.Event) -> list[dict[str, Any]]:
         told: list[dict[str, Any]] = []
-        async with httpx.AsyncClient(headers=first.bearer, timeout=20) as client:
+        async with httpx.AsyncClient(headers={"authorization": f"Bearer {key}"}, timeout=20) as client:
             while not stop.is_set():
-                front = fronts[len(told) % 3]
                 headers = {**EVENT, "ce-id": f"mix-{len(told)}", "ce-type": "mix"}
-                answer = await client.post(f"{front.url}/v1/events", headers=headers, content=b'{"n":-1}')
+                answer = await client.post(f"{urls[len(told) % len(urls)]}/v1/events", headers=headers, content=b'{"n":-1}')
                 told.append(answer.json())
         return told
 
@@ -107,9 +127,8 @@ def test_verdicts_are_of_one_revision_when_config_changes_a_thousand_times_under
     assert len(numbers) == 1_000
     assert len({revision for revision, _ in judged}) > 3
     assert {(revision, numbers[revision]) for revision, _ in judged} == set(judged)
-    settings = environment(tmp_path, redis_url, nats_url, database)
-    with serving(Service("logger", settings, tmp_path)):
-        recorded = asyncio.run(_recorded(database, first.org))
+    with serving(Service("logger", settings, directory)):
+        recorded = asyncio.run(_recorded(database, org))
     for row in recorded:
         assert [(shadow.name, int(shadow.detail)) for shadow in row.shadows] == [("second", numbers[row.message.revision])]
         assert int(row.detail or "-1") == numbers[row.message.revision]

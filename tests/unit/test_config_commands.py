@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import msgspec
+import pytest
 import pytest_asyncio
 from cloudevents.http import from_http
 
@@ -20,8 +21,12 @@ from shared.domain.request_proof import FRESH_S, HEADER, body_digest, prove_requ
 from shared.domain.revisions import Write
 from shared.domain.sessions import Session
 from shared.domain.sessions import encode as encode_session
+from shared.domain.sink_proof import prove_message
 from shared.domain.snapshot import Snapshot
+from shared.stages.events import ACCEPTED, RECEIVED, Said, by_name
+from shared.stages.events import signed as sign
 from tests.rest import Api, problem, serving
+from tests.stored import message
 
 SECRET = b"s" * 48
 REPLY = {"prefer": "reply"}
@@ -93,6 +98,58 @@ async def test_command_is_answered_by_its_status_when_it_is_none(api: Api) -> No
     problem(await command(api, admin, "put", "org", {"document": {}, "if_match": "1"}), 400, "/if_match")
     problem(await api.ask(admin, "/", "POST", content=b"{}", headers=REPLY), 415)
     problem(await api.ask(admin, "/", "POST", content=b"[]", headers={"content-type": "application/cloudevents-batch+json"}), 400)
+
+
+# ---- proofs that are forged, or of something else --------------------------------------------------------------------------------
+
+
+CHANGE = {"document": {"max_bytes": 1}}
+
+
+def proofs(name: str) -> dict[str, str]:
+    """Extensions that say who sent a command, and that it is proven."""
+    kind, body = "switchboard.config.put", msgspec.json.encode(CHANGE)
+    now, identity = int(time.time()), message("1", type=kind, topic=kind, source="/s", subject="org", principal="admin", body=body)
+    hop = Said(identity.id, "acme", "admin", 1, (), by_name(identity))
+    signed = {"received": RECEIVED, "accepted": ACCEPTED, "a command's own type": kind}
+    if name in signed:
+        return {"sbproof": str(msgspec.to_builtins(sign(SECRET, signed[name], "/s", hop, identity))["sbproof"])}
+    return {
+        "made up": {"sbproof": "0" * 64},
+        "empty": {"sbproof": ""},
+        "a source's": {"sbproof": prove_message(SECRET, identity, now), "sbprincipal": "acme/admin"},
+        "a source's with grants": {
+            "sbproof": prove_message(SECRET, identity, now, '[{"action":"admin"}]'),
+            "sbprincipal": "acme/issuer/me",
+            "sbgrants": '[{"action":"admin"}]',
+        },
+        "a request's": {"sbproof": prove_request(SECRET, "POST", "/", now)},
+        "a principal's name alone": {"sbprincipal": "acme/admin"},
+    }[name]
+
+
+PROOFS = (
+    *("received", "accepted", "a command's own type", "made up", "empty"),
+    *("a source's", "a source's with grants", "a request's", "a principal's name alone"),
+)
+
+
+@pytest.mark.parametrize("name", PROOFS)
+async def test_command_does_nothing_when_a_proof_stands_for_its_key(api: Api, name: str) -> None:
+    """Proofs are for messages and processes, with this install's very secret too: whoever sends a command shows a key, and may do what that
+    key may."""
+    reader = await api.key("reader", "acme", Grant("config:read"))
+    admin, data, said = await api.key(), CHANGE, proofs(name)
+    before = await api.config.snapshot()
+    problem(await command(api, None, "put", "org", data, **said), 401)
+    for key in (reader, admin):  # a name that is ours to set makes it malformed, whoever sends it
+        refused = problem(await command(api, key, "put", "org", data, **said), 400)
+        assert {fault["pointer"] for fault in refused["errors"]} <= {f"/{extension}" for extension in said}
+    binary = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/s", "ce-type": "switchboard.config.put", "ce-subject": "org"}
+    headers = binary | {f"ce-{extension}": value for extension, value in said.items()} | {"content-type": "application/json", **REPLY}
+    for shown, status in ((None, 401), (reader, 400)):
+        problem(await api.ask(shown, "/", "POST", content=msgspec.json.encode(data), headers=headers), status)
+    assert await api.config.snapshot() == before
 
 
 # ---- the snapshot ---------------------------------------------------------------------------------------------------------------
