@@ -5,7 +5,8 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -21,8 +22,14 @@ RUN = "switchboard/run"  # annotation of a Job: what it was run for
 TOLD = "switchboard/secrets"  # annotation of a pod template: the versions of the Secrets in its environment
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 SERVERS_OWN = ("managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink")
-# Made by the cluster for a Service of ours, with its labels and without a word of who owns them.
-COPIES = {"Endpoints", "EndpointSlice", "Event", "Pod"}
+# Made by the cluster for what is ours, with its labels and at times without a word of who owns them: resource and kind.
+COPIES = {
+    "endpoints": "Endpoints",
+    "endpointslices.discovery.k8s.io": "EndpointSlice",
+    "events": "Event",
+    "events.events.k8s.io": "Event",
+    "pods": "Pod",
+}
 
 
 WIDEST = 240  # characters of a line of a diff: a document may be one line of a hundred thousand
@@ -71,8 +78,10 @@ def merge(cluster: Cluster, objects: list[Manifest]) -> dict[Key, Manifest]:
     theirs = [one for one in objects if kind_of(one) == KNATIVE_SERVICE]
     rest = [one for one in objects if kind_of(one) != KNATIVE_SERVICE]
     # kn merges with what was applied last, as `kubectl apply` does on the client's side, and notes it in the same annotation.
-    found = _dry_run(cluster, theirs) + _dry_run(cluster, rest, "--server-side", "--force-conflicts", f"--field-manager={MANAGER}")
-    return {key_of(one): one for one in found}
+    with ThreadPoolExecutor(1) as meanwhile:
+        first = meanwhile.submit(_dry_run, cluster, theirs)
+        second = _dry_run(cluster, rest, "--server-side", "--force-conflicts", f"--field-manager={MANAGER}")
+        return {key_of(one): one for one in (*first.result(), *second)}
 
 
 def _dry_run(cluster: Cluster, objects: list[Manifest], *options: str) -> list[Manifest]:
@@ -178,14 +187,15 @@ def no_longer_rendered(cluster: Cluster, objects: Iterable[Manifest], keep: Iter
 
 def labelled(cluster: Cluster) -> list[Manifest]:
     """Every object in the namespace with our part-of label that no other object stands for."""
-    found = all_labelled(cluster)
-    return [one for one in found if not one["metadata"].get("ownerReferences") and one["kind"] not in COPIES]
+    found = all_labelled(cluster, besides=COPIES)
+    return [one for one in found if not one["metadata"].get("ownerReferences") and one["kind"] not in COPIES.values()]
 
 
-def all_labelled(cluster: Cluster) -> list[Manifest]:
-    """Every object in the namespace with our part-of label, those included that the cluster made for others: pods, revisions."""
+def all_labelled(cluster: Cluster, besides: Collection[str] = ()) -> list[Manifest]:
+    """Every object in the namespace with our part-of label, those included that the cluster made for others: pods, revisions. Resources
+    (`pods`) of `besides` aren't asked for: the API server reads every event of a namespace to tell which have a label."""
     kinds = cluster.kubectl("api-resources", "--namespaced", "--verbs=list,delete", "--output=name").split()
-    found = cluster.get(",".join(kinds), f"--selector={SELECTOR}")
+    found = cluster.get(",".join(kind for kind in kinds if kind not in besides), f"--selector={SELECTOR}")
     return list({key_of(one): one for one in found}.values())
 
 

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -11,6 +13,7 @@ from infra.cluster.tools import Cluster, Manifest
 from infra.render.manifests import folder_of
 from shared.domain.errors import Misconfigured, NotFound
 
+QUESTIONS = 4  # of the API server at a time
 # Kinds that only some clusters have, and what Switchboard is without them.
 OPTIONAL = {
     "monitoring.coreos.com": "nothing scrapes /metrics by itself",
@@ -25,7 +28,9 @@ def served(cluster: Cluster, objects: list[Manifest]) -> tuple[list[Manifest], l
 
     Raises Misconfigured where a kind is missing that can't be left out, and for an object outside the namespace.
     """
-    kinds = {version: _kinds(cluster, version) for version in sorted({kind_of(one)[0] for one in objects})}
+    versions = sorted({kind_of(one)[0] for one in objects})
+    with ThreadPoolExecutor(QUESTIONS) as asked:
+        kinds = dict(zip(versions, asked.map(partial(_kinds, cluster), versions), strict=True))
     left_out: list[str] = []
     kept: list[Manifest] = []
     for one in objects:

@@ -1,5 +1,6 @@
 """The plan of a deployment: rendered, compared with the cluster, and nothing changed yet."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from infra.cluster import parts, secrets
@@ -47,9 +48,11 @@ def plan_of(cluster: Cluster, rendered: list[Manifest]) -> Plan:
     objects, no_such_kind, exists = fitted(cluster, rendered)
     needed = secrets_needed(objects)
     to_make = secrets.missing(needed, secrets.read(cluster, needed) if exists else {}, is_edge(objects))
-    stray = no_longer_rendered(cluster, objects, keep={*needed, *secrets.MADE}) if exists else []
-    changes = with_what_they_replace(changes_of(cluster, objects, exists), stray)
-    return Plan(cluster, changes, to_make, stray, no_such_kind)
+    with ThreadPoolExecutor(1) as meanwhile:  # two long questions, neither of which needs the other's answer
+        listed = meanwhile.submit(no_longer_rendered, cluster, objects, {*needed, *secrets.MADE}) if exists else None
+        changes = changes_of(cluster, objects, exists)
+        stray = listed.result() if listed else []
+    return Plan(cluster, with_what_they_replace(changes, stray), to_make, stray, no_such_kind)
 
 
 def fitted(cluster: Cluster, rendered: list[Manifest]) -> tuple[list[Manifest], list[str], bool]:
