@@ -18,6 +18,8 @@ from shared.domain import errors
 from shared.stages.tls import trusted
 
 ENDPOINTS = "endpoints.json"
+# Seconds. An answer may take as long as a function may that Knative starts for it; a connection isn't waited for so long.
+PATIENCE = httpx.Timeout(60.0, connect=10.0)
 NOTHING_FOUND = "no Switchboard runs here: start one with `switchboard up`, or set SWITCHBOARD_URL and SWITCHBOARD_KEY"
 
 KINDS: dict[int, type[errors.SwitchboardError]] = {
@@ -51,11 +53,11 @@ class Connection:
         """The same address for WebSockets: `ws://...` or `wss://...`."""
         return "ws" + self.url.removeprefix("http")
 
-    def client(self, timeout: float = 10.0) -> httpx.Client:
+    def client(self, timeout: float | httpx.Timeout = PATIENCE) -> httpx.Client:
         """A client with the address and the key in it. `timeout` in seconds."""
         return httpx.Client(base_url=self.url, headers=self.headers, timeout=timeout, verify=trusted(self.url))
 
-    def async_client(self, timeout: float = 10.0) -> httpx.AsyncClient:
+    def async_client(self, timeout: float | httpx.Timeout = PATIENCE) -> httpx.AsyncClient:
         """The same for asyncio."""
         return httpx.AsyncClient(base_url=self.url, headers=self.headers, timeout=timeout, verify=trusted(self.url))
 

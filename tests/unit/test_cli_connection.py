@@ -5,6 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 from infra.cli.connection import checked, connect
 from shared.domain.errors import Malformed, Misconfigured, Overloaded, Unavailable
@@ -99,3 +100,14 @@ def test_a_problem_becomes_its_error_when_the_answer_is_a_refusal() -> None:
 def test_the_status_decides_when_the_answer_is_no_problem_document(status: int, kind: type[Exception]) -> None:
     with pytest.raises(kind):
         checked(answer(status))
+
+
+def test_an_answer_is_waited_for_as_long_as_a_function_may_take_when_it_is_at_zero(tmp_path: Path) -> None:
+    found = connect({"SWITCHBOARD_URL": "http://h", "SWITCHBOARD_KEY": "k"}, tmp_path)
+    with found.client() as client:
+        patience = client.timeout.read
+    functions = (Path(__file__).parents[2] / "knative" / "base").glob("*/service.yaml")
+    services = [one for path in functions for one in yaml.safe_load_all(path.read_text()) if one["apiVersion"].startswith("serving.")]
+    assert services
+    assert patience is not None
+    assert patience >= max(one["spec"]["template"]["spec"]["timeoutSeconds"] for one in services)
