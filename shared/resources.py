@@ -8,21 +8,6 @@ from shared.domain.rules.limits import Limits
 from shared.edge.flight import Flight
 from shared.edge.metrics import Counters
 from shared.opened import Closing, Holds, Opened, started
-from shared.ports import (
-    Backbones,
-    ConfigSource,
-    ConfigStore,
-    Credentials,
-    FeedWriter,
-    FirstCopies,
-    Known,
-    LogQueue,
-    MessageStore,
-    ReceivedLog,
-    Registry,
-    SnapshotKeeper,
-    Streams,
-)
 from shared.session import Cookies
 from shared.settings import Settings
 from shared.snapshots import SnapshotFollower
@@ -30,6 +15,21 @@ from shared.trust.logins import Logins
 
 if TYPE_CHECKING:
     from shared.adapters.hub import HubCalls, HubKnown
+    from shared.ports import (
+        Backbones,
+        ConfigSource,
+        ConfigStore,
+        Credentials,
+        FeedWriter,
+        FirstCopies,
+        Known,
+        LogQueue,
+        MessageStore,
+        ReceivedLog,
+        Registry,
+        SnapshotKeeper,
+        Streams,
+    )
     from shared.tokens.principals import Tokens
     from shared.trust.keeping import KeptTrusts
 
@@ -115,31 +115,31 @@ class Resources(Opened):
             lost |= {f"backbone:{backbone}" for backbone in queue.held()}
         return sorted(lost)
 
-    async def log(self) -> LogQueue:
+    async def log(self) -> "LogQueue":
         """The log queue in Redis."""
         return await self.once("log", self._open_log)
 
-    async def received(self) -> ReceivedLog:
+    async def received(self) -> "ReceivedLog":
         """The log of messages that wait for their verdict, in the log's Redis."""
         return await self.once("received", self._open_received)
 
-    async def backbones(self) -> Streams:
+    async def backbones(self) -> "Streams":
         """The NATS backbones of this cluster."""
         return await self.once("backbones", self._open_backbones)
 
-    async def store(self) -> MessageStore:
+    async def store(self) -> "MessageStore":
         """The message store."""
         return await self.once("store", self._open_store)
 
-    async def config(self) -> ConfigStore:
+    async def config(self) -> "ConfigStore":
         """The config store."""
         return await self.once("config", self._open_config)
 
-    async def registry(self) -> Registry:
+    async def registry(self) -> "Registry":
         """Where clusters and backbones are declared."""
         return await self.once("registry", self._open_registry)
 
-    async def credentials(self) -> Credentials:
+    async def credentials(self) -> "Credentials":
         """The credentials of agents on backbones, and the keys that sign them."""
         return await self.once("credentials", self._open_credentials)
 
@@ -153,11 +153,11 @@ class Resources(Opened):
 
         return await self.once("trusts", make)
 
-    async def known(self) -> Known:
+    async def known(self) -> "Known":
         """Where bodies and deliveries are asked for once they have left the log: the hub of an edge, else the message store."""
         return await (self.store() if self.settings.hub_url is None else self.once("hub-known", self._open_hub_known))
 
-    async def first_copies(self) -> FirstCopies:
+    async def first_copies(self) -> "FirstCopies":
         """Where is asked what became of messages that come again: likewise."""
         return await (self.store() if self.settings.hub_url is None else self.once("hub-known", self._open_hub_known))
 
@@ -166,11 +166,11 @@ class Resources(Opened):
         """The id of this cluster's own backbone. An edge's is its own name: delivery records of all clusters meet in the hub's store."""
         return HOME if self.settings.hub_url is None else self.settings.cluster
 
-    async def config_source(self) -> ConfigSource:
+    async def config_source(self) -> "ConfigSource":
         """Where snapshots come from: the config store, or an edge's hub."""
         return await (self.config() if self.settings.hub_url is None else self.once("hub-config", self._open_hub_config))
 
-    def _snapshot_keeper(self) -> SnapshotKeeper | None:
+    def _snapshot_keeper(self) -> "SnapshotKeeper | None":
         """An edge's, where it has a Redis: its hub may be away for long, while its pods come and go."""
         if self.settings.hub_url is None or self.settings.redis_url is None:
             return None
@@ -178,7 +178,7 @@ class Resources(Opened):
 
         return RedisSnapshotKeeper(self.settings.redis_url)
 
-    async def feed_writer(self) -> FeedWriter:
+    async def feed_writer(self) -> "FeedWriter":
         """The feed in Redis, for what other clusters logged."""
         return await self.once("feed", self._open_feed_writer)
 
@@ -189,7 +189,7 @@ class Resources(Opened):
 
     # Adapters are imported where they are opened: a process pays at its start for those it uses.
 
-    async def _open_log(self) -> tuple[LogQueue, Closing]:
+    async def _open_log(self) -> "tuple[LogQueue, Closing]":
         from shared.adapters.redis.log_queue import RedisLogQueue
 
         wanted = self.settings
@@ -202,14 +202,14 @@ class Resources(Opened):
         )
         return await started(queue), queue.stop
 
-    async def _open_feed_writer(self) -> tuple[FeedWriter, Closing]:
+    async def _open_feed_writer(self) -> "tuple[FeedWriter, Closing]":
         from shared.adapters.redis.feed_writer import RedisFeedWriter
 
         wanted = self.settings
         feed = RedisFeedWriter(wanted.required("redis_url"), wanted.log_shards, wanted.log_bytes)
         return await started(feed), feed.stop
 
-    async def _open_received(self) -> tuple[ReceivedLog, Closing]:
+    async def _open_received(self) -> "tuple[ReceivedLog, Closing]":
         from shared.adapters.redis.received_log import RedisReceivedLog
 
         wanted = self.settings
@@ -222,7 +222,7 @@ class Resources(Opened):
         )
         return await started(received), received.stop
 
-    async def _open_backbones(self) -> tuple[Streams, Closing]:
+    async def _open_backbones(self) -> "tuple[Streams, Closing]":
         from shared.adapters.nats.backbones import NatsBackbones
         from shared.adapters.nats.endpoint import endpoints_of
 
@@ -231,31 +231,31 @@ class Resources(Opened):
         self.snapshots.tell(lambda snapshot: backbones.follow(endpoints_of(snapshot.backbones, folder, self.logins.of)))
         return backbones, backbones.stop
 
-    async def _open_store(self) -> tuple[MessageStore, Closing]:
+    async def _open_store(self) -> "tuple[MessageStore, Closing]":
         from shared.adapters.postgres import PostgresMessageStore
 
         store = PostgresMessageStore(self.settings.required("database_url"), self.settings.cluster)
         return await started(store), store.stop
 
-    async def _open_config(self) -> tuple[ConfigStore, Closing]:
+    async def _open_config(self) -> "tuple[ConfigStore, Closing]":
         from shared.adapters.postgres import PostgresConfigStore
 
         config = PostgresConfigStore(self.settings.required("database_url"), cluster=self.settings.cluster)
         return await started(config), config.stop
 
-    async def _open_registry(self) -> tuple[Registry, Closing]:
+    async def _open_registry(self) -> "tuple[Registry, Closing]":
         from shared.adapters.postgres import PostgresRegistry
 
         registry = PostgresRegistry(self.settings.required("database_url"))
         return await started(registry), registry.stop
 
-    async def _open_credentials(self) -> tuple[Credentials, Closing]:
+    async def _open_credentials(self) -> "tuple[Credentials, Closing]":
         from shared.adapters.postgres import PostgresCredentials
 
         credentials = PostgresCredentials(self.settings.required("database_url"))
         return await started(credentials), credentials.stop
 
-    async def _open_hub_config(self) -> tuple[ConfigSource, None]:
+    async def _open_hub_config(self) -> "tuple[ConfigSource, None]":
         from shared.adapters.hub import HubConfig
 
         return HubConfig(await self._hub(), self.home), None

@@ -11,7 +11,6 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from hashlib import sha256
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 import msgspec
@@ -87,8 +86,14 @@ class Cookies:
 
     def sealed_in(self, scope: Scope) -> Session | None:
         """The same, signed out or not."""
+        sent = header(scope, b"cookie")
+        return None if sent is None else self._unsealed(sent.decode("latin-1"))
+
+    def _unsealed(self, sent: str) -> Session | None:
+        from http.cookies import CookieError, SimpleCookie  # events come without, and a start needn't wait for it
+
         try:
-            cookies = SimpleCookie((header(scope, b"cookie") or b"").decode("latin-1"))
+            cookies = SimpleCookie(sent)
         except CookieError:
             return None
         if COOKIE not in cookies:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -211,7 +210,8 @@ def _seen(asked: asyncio.Task[Snapshot]) -> None:
 def write(path: Path, snapshot: Snapshot) -> None:
     """Keep a snapshot (0600), so that a reader or a crash sees the old one or the new one, whole."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    name = path.with_name(f".{path.name}.{os.urandom(8).hex()}")  # as tempfile does, which takes 3 ms of a start to import
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(encode(snapshot))

@@ -8,14 +8,18 @@ from collections import Counter
 from collections.abc import MutableMapping, Sequence
 from typing import Any
 
-from uvicorn.protocols.utils import ClientDisconnected
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.protocol import OPEN
 
 from functions.websocket.outgoing import POLICY, RESTART, TEXTS, TRY_LATER
 from shared.edge.body import LINGER
+from shared.edge.lean_uvicorn import LATE
+from shared.lean_import import lean
+
+with lean(LATE):
+    from uvicorn.protocols.utils import ClientDisconnected
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 EVENTS, FEED = "/v1/events", "/v1/feed"
 FRAME_BYTES = {EVENTS: 8 * 1024 * 1024, FEED: 64 * 1024}  # what a client may send in one message

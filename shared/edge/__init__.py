@@ -13,6 +13,7 @@
 | `hops` | answers to a Knative broker (`Prefer: reply`) |
 | `later` | an app that is made with the first request for it |
 | `lifespan` | running the start and stop of an app inside another |
+| `lean_uvicorn` | uvicorn without what we don't use of it |
 | `logs` | JSON lines, and the request's one wide line |
 | `openapi` | one OpenAPI document of all functions, and its page |
 | `metrics` | plain counters, and how Prometheus reads them |

@@ -5,11 +5,10 @@ import re
 from collections.abc import Awaitable
 from typing import cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 from shared.codec import encode_problem
 from shared.domain.errors import Malformed
 from shared.edge.body import LINGER
+from shared.edge.lean_uvicorn import HttpToolsProtocol
 from shared.edge.one_write import OneWrite
 from shared.edge.whole import head_of
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import uvicorn
-
 from shared.domain.errors import Misconfigured
 from shared.edge import logs
 from shared.edge.app import Edge
+from shared.edge.lean_uvicorn import Config
+from shared.edge.lean_uvicorn import Server as UvicornServer
 from shared.edge.protocol import BoundedProtocol
 from shared.settings import Settings
 
@@ -24,10 +24,10 @@ BACKLOG = 2_048
 COLLECT = (20_000, 20, 50)  # objects, and collections of the younger: messages hold no cycles, so there is little to find
 
 
-class Server(uvicorn.Server):
+class Server(UvicornServer):
     """uvicorn's server that says at once that it drains, and ends with status 0 when it was told to stop."""
 
-    def __init__(self, edge: Edge, config: uvicorn.Config) -> None:
+    def __init__(self, edge: Edge, config: Config) -> None:
         super().__init__(config)
         self._edge = edge
 
@@ -57,9 +57,9 @@ class Server(uvicorn.Server):
                 loop.remove_signal_handler(sig)
 
 
-def configuration(edge: Edge, websockets: type[asyncio.Protocol] | None = None) -> uvicorn.Config:
+def configuration(edge: Edge, websockets: type[asyncio.Protocol] | None = None) -> Config:
     """How every process of ours serves HTTP, and WebSockets where it is given their protocol."""
-    return uvicorn.Config(
+    return Config(
         edge,
         loop="uvloop",
         http=BoundedProtocol,

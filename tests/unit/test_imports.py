@@ -16,12 +16,17 @@ AT_FIRST_EVENT = (
 NEVER = {
     *("cloudevents", "fastapi", "flask", "functions_framework", "httpx", "pydantic", "prometheus_client", "rich", "starlette", "typer"),
     *("aiohttp", "jwt", "opentelemetry", "redis", "websockets", "yoyo"),
+    *("click", "uvicorn.main", "uvicorn.supervisors"),  # uvicorn's command line
+    *("logging.handlers", "multiprocessing", "socketserver"),  # its reloader, and the logging it configures
+    *("http.cookies", "shutil", "tempfile", "zipfile", "_ctypes"),  # zipfile: importlib.metadata
+    *("shared.adapters.postgres.message_store", "shared.adapters.postgres.registry", "shared.adapters.postgres.writer"),
+    *("shared.domain.registry.deploying", "shared.ports.credentials", "shared.ports.deploying", "shared.ports.registry"),
 }
 
 
 def imported(code: str) -> set[str]:
-    """The top-level packages that a fresh interpreter has after that."""
-    show = "import sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    """The modules that a fresh interpreter has after that."""
+    show = "import sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", f"{code}\n{show}"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
     return set(done.stdout.split())
 
