@@ -12,15 +12,16 @@ STEP = 0.02  # seconds between two looks
 
 
 @overload
-async def eventually(check: Callable[[], Awaitable[Found]], within: float = 5.0) -> Found: ...
+async def eventually(check: Callable[[], Awaitable[Found]], within: float = 5.0, step: float = STEP) -> Found: ...
 
 
 @overload
-async def eventually(check: Callable[[], Found], within: float = 5.0) -> Found: ...
+async def eventually(check: Callable[[], Found], within: float = 5.0, step: float = STEP) -> Found: ...
 
 
-async def eventually(check: Callable[[], Any], within: float = 5.0) -> Any:
-    """The first true value that `check` gives; it may be a plain or an async function, and may assert instead of returning False.
+async def eventually(check: Callable[[], Any], within: float = 5.0, step: float = STEP) -> Any:
+    """The first true value that `check` gives; it may be a plain or an async function, and may assert instead of returning False. `step`:
+    seconds between two looks, for one that costs something.
 
     Raises AssertionError with the last answer, or check's own AssertionError, when `within` seconds have passed.
     """
@@ -38,10 +39,10 @@ async def eventually(check: Callable[[], Any], within: float = 5.0) -> Any:
             failure = error
         if time.monotonic() > deadline:
             raise failure or AssertionError(f"not within {within} s; the last answer was {answer!r}")
-        await asyncio.sleep(STEP)
+        await asyncio.sleep(step)
 
 
-def eventually_now(check: Callable[[], Found], within: float = 5.0) -> Found:
+def eventually_now(check: Callable[[], Found], within: float = 5.0, step: float = STEP) -> Found:
     """The same for tests without an event loop."""
     deadline = time.monotonic() + within
     while True:
@@ -54,4 +55,4 @@ def eventually_now(check: Callable[[], Found], within: float = 5.0) -> Found:
             failure = error
         if time.monotonic() > deadline:
             raise failure or AssertionError(f"not within {within} s; the last answer was {found!r}")
-        time.sleep(STEP)
+        time.sleep(step)

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -44,12 +45,20 @@ def of_an_edge(item: pytest.Item) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For time's sake alone: inline, then the test that goes from wiring to wiring, those of the wiring that it ends with, hub and edge.
-    Undeploying is last. Any other order deploys more often."""
-    order = ("wiring_makes_no_difference", "brokered", "remote", "test_edges.py", "undeploy")
+    """For time's sake alone: those that need no install, while it is being deployed; inline, at last what rolls all of it; then the test
+    that goes from wiring to wiring, those of the wiring that it ends with, hub and edge. Undeploying is last. Any other order deploys
+    more often."""
+    order = ("rolls_out_under_load", "wiring_makes_no_difference", "brokered", "remote", "test_edges.py", "undeploy")
     items.sort(
-        key=lambda item: next((place for place, word in reversed([*enumerate(order, 1)]) if word in f"{item.path.name} {item.name}"), 0)
+        key=lambda item: (
+            next((place for place, word in reversed([*enumerate(order, 1)]) if word in f"{item.path.name} {item.name}"), 0),
+            wants_install(item),
+        )
     )
+
+
+def wants_install(item: pytest.Item) -> bool:
+    return "install" in getattr(item, "fixturenames", ())
 
 
 @pytest.hookimpl(wrapper=True)
@@ -78,22 +87,38 @@ def took(pytestconfig: pytest.Config) -> Took:
     return pytestconfig.stash[TIMES].__setitem__
 
 
-@pytest.fixture(scope="session")
-def install(took: Took, pytestconfig: pytest.Config) -> Iterator[Install]:
-    """Deployed from nothing, and taken away at the end. Prefer `inline` or `remote`."""
+@pytest.fixture(scope="session", autouse=True)
+def arriving(took: Took, request: pytest.FixtureRequest) -> Iterator[Future[Install] | None]:
+    """The install on its way, from the first moment; None where nobody wants it."""
+    if not any(wants_install(item) for item in request.session.items):
+        yield None
+        return
+    pytestconfig = request.config
     reached = run("kubectl", "get", "--raw", "/readyz", "--request-timeout=10s", within=30)
     if reached.status != 0:
         pytest.exit(f"no cluster answers: {reached.said.strip()}", returncode=2)
     one, given = Install(), pytestconfig.getoption("--deployed")
     if one.is_there() and not given and not pytestconfig.getoption("--undeploy-first"):
         pytest.exit(f"the namespace {NAMESPACE} is there already: --undeploy-first takes it away, its data too", returncode=2)
-    if given:
-        one.deploy(INLINE)
-    else:
-        took("deploy from nothing", f"{one.from_nothing().seconds:.1f} s")
-    yield one
+
+    def deploy() -> Install:
+        if given:
+            one.deploy(INLINE)
+        else:
+            took("deploy from nothing", f"{one.from_nothing().seconds:.1f} s")
+        return one
+
+    with ThreadPoolExecutor(1) as meanwhile:
+        yield meanwhile.submit(deploy)
     if one.deployed is not None and not given:
         one.undeploy()
+
+
+@pytest.fixture(scope="session")
+def install(arriving: Future[Install] | None) -> Install:
+    """Deployed from nothing, and taken away at the end. Prefer `inline` or `remote`."""
+    assert arriving is not None
+    return arriving.result()
 
 
 @pytest.fixture

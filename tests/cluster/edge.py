@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 
 from infra.cluster.tools import Cluster
-from tests.cluster.install import GONE, Done, Install, run
+from tests.cluster.install import GONE, LOOK, Done, Install, run
 from tests.waiting import eventually_now
 
 HUB, EDGE = "test-hub", "test-edge"
@@ -26,7 +26,7 @@ class Edge(Install):
         """Deploy where nothing is, with the hub's secret."""
         if self.is_there():
             self.undeploy()
-        eventually_now(lambda: self.cluster.find(f"namespace/{NAMESPACE}") is None, within=GONE)
+        eventually_now(lambda: self.cluster.find(f"namespace/{NAMESPACE}") is None, within=GONE, step=LOOK)
         self.cluster.kubectl("create", "namespace", NAMESPACE)
         secret = {"keys": self.hub.secret(SECRET, "keys")}
         document = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET}, "stringData": secret}

@@ -26,6 +26,7 @@ INLINE, REMOTE, BROKERED = "test", "test-remote", "test-brokered"
 # The commands of README.md; tests/cluster/test_readme.py compares them.
 DEPLOY = ("deploy", "--cluster", INLINE)
 DRY_RUN, UNDEPLOY, DOCTOR = (*DEPLOY, "--dry-run"), (*DEPLOY, "--undeploy", "--yes"), ("doctor", "--cluster", INLINE)
+LOOK = 0.25  # seconds between two looks by kubectl: each takes a core a tenth of a second, and what is waited for wants the cores too
 GONE = 300  # seconds that Kubernetes may take to empty a namespace with functions in it
 SERVICES = "services.serving.knative.dev"
 REVISION = "serving.knative.dev/revision"
@@ -52,10 +53,12 @@ def run(*command: str, env: dict[str, str] | None = None, stdin: str = "", withi
 
 @dataclass
 class Install:
-    """Switchboard in its namespace. `deployed` is the cluster's name, or the folder, that was deployed last."""
+    """Switchboard in its namespace. `deployed` is the cluster's name, or the folder, that was deployed last; `printed`, what `deploy` said
+    then."""
 
     cluster: Cluster = field(default_factory=lambda: Cluster(None, NAMESPACE))
     deployed: str | None = None
+    printed: str = ""
     key: str = field(default="", repr=False)  # the first admin's
     url: str = ""  # the gateway's, from here
 
@@ -66,12 +69,13 @@ class Install:
         """A command of `switchboard`, as the README has it."""
         return (str(Path(sys.executable).with_name("switchboard")), *arguments)
 
-    def deploy(self, name: str, *options: str) -> Done:
-        """`switchboard deploy --cluster <name>`, which must succeed."""
+    def deploy(self, name: str, *options: str, wiring: str | None = None) -> Done:
+        """`switchboard deploy --cluster <name>`, which must succeed. `wiring`: the cluster that `name` is a variant of, and that does as
+        well for whoever wants the wiring alone."""
         done = self.try_deploy(name, *options)
         assert done.status == 0, done.said
         if "--dry-run" not in options:
-            self.deployed = name
+            self.deployed, self.printed = wiring or name, done.out
             self._look()
         return done
 
@@ -93,7 +97,7 @@ class Install:
         """Deploy where nothing is: what an earlier run left goes first."""
         if self.is_there():
             self.undeploy()
-        eventually_now(lambda: self.cluster.find(f"namespace/{NAMESPACE}") is None, within=GONE)
+        eventually_now(lambda: self.cluster.find(f"namespace/{NAMESPACE}") is None, within=GONE, step=LOOK)
         return self.deploy(INLINE)
 
     def has(self, name: str) -> None:
@@ -190,7 +194,7 @@ class Install:
 
     def kill(self, name: str) -> str:
         """End a pod of that name as a crash would: a second, then SIGKILL. The pod's own name."""
-        pod: str = eventually_now(lambda: self.ready_pods(name), within=60)[0]["metadata"]["name"]
+        pod: str = eventually_now(lambda: self.ready_pods(name), within=60, step=LOOK)[0]["metadata"]["name"]
         self.cluster.kubectl("delete", "pod", pod, "--grace-period=1", "--wait=false")
         return pod
 

@@ -17,7 +17,7 @@ from nats.js.api import DeliverPolicy
 from infra.cluster.tools import Cluster, Manifest
 from tests.cluster.clients import Clients
 from tests.cluster.conftest import Took
-from tests.cluster.install import INLINE, NAMESPACE, Install
+from tests.cluster.install import INLINE, LOOK, NAMESPACE, Install
 from tests.waiting import eventually_now
 
 RETRIES = 8  # a second apart, then two, and so on
@@ -116,7 +116,7 @@ def before(broker: Broker, inline: Install) -> dict[str, float]:
     """What ingest has counted, on one pod that is awake: a POST of the test's own wakes it."""
     with inline.client(broker.key) as client:
         assert client.post("/v1/events", content=b"no event", headers={"content-type": "application/cloudevents+json"}).status_code == 400
-    eventually_now(lambda: len(inline.ready_pods("ingest")) == 1, within=60)
+    eventually_now(lambda: len(inline.ready_pods("ingest")) == 1, within=60, step=LOOK)
     return posts(inline)
 
 
@@ -205,7 +205,7 @@ def test_event_is_sent_again_until_it_is_taken_when_ingest_has_too_much_in_fligh
         assert holding.stdout.readline() == "held\n"
         full = posts(inline)
         sending = meanwhile.submit(broker.send, "overloaded", b'{"text": "' + b"x" * KIB + b'"}')
-        eventually_now(lambda: since(inline, full)["refused"] >= 1, within=10)
+        eventually_now(lambda: since(inline, full)["refused"] >= 1, within=10, step=LOOK)
         assert since(inline, full)["accepted"] == 0
         kinds = [series for series in inline.metrics("ingest") if "refused" in series and "overloaded" in series.lower()]
         assert any('rule=""' in series for series in kinds), kinds

@@ -23,7 +23,7 @@ from shared.stages import events as wire
 from tests.cluster.clients import Clients
 from tests.cluster.conftest import Took
 from tests.cluster.hops import Tally, Watch, into_broker
-from tests.cluster.install import BROKERED, REMOTE, Install, variant, with_setting
+from tests.cluster.install import BROKERED, LOOK, REMOTE, Install, variant, with_setting
 from tests.events import message
 from tests.faults import ledger
 from tests.waiting import eventually, eventually_now
@@ -113,17 +113,16 @@ def test_sinks_stay_when_a_changed_setting_is_deployed_to_brokered_wiring(
     brokered: Install, sender: Sender, folder: Path, took: Took
 ) -> None:
     """What a SinkBinding puts into a pod's environment is not in our manifests: applying those again must not take it away."""
-    wanted, revisions = eventually_now(partial(awake, brokered, sender), within=60), brokered.revisions()
+    wanted, revisions = eventually_now(partial(awake, brokered, sender), within=60, step=LOOK), brokered.revisions()
     origins = ("SWITCHBOARD_WEBHOOK_ORIGINS", "https://brokered.example")
     patches = [with_setting("ingest", *origins), *(with_setting(name, *origins, "apps", "Deployment") for name in SOURCES)]
-    changed = brokered.deploy(variant(folder, patches=patches, base=BROKERED))
+    changed = brokered.deploy(variant(folder, patches=patches, base=BROKERED), wiring=BROKERED)
     took("change of a setting, brokered", f"{changed.seconds:.1f} s")
     assert brokered.revisions()["ingest"] != revisions["ingest"]
     receipt = sender.post("after")
     assert receipt["status"] == "received", "the new revision knows of the Broker"
     assert sinks(brokered) == wanted
     assert sender.stored(receipt["id"])["verdict"] == "accepted"
-    brokered.deploy(BROKERED)
 
 
 def test_refusal_is_neither_sent_again_nor_dropped_when_brokered(brokered: Install, sender: Sender, watch: Watch, took: Took) -> None:
@@ -161,7 +160,7 @@ async def test_event_is_sent_again_until_it_has_its_verdict_when_brokered(broker
     await log.stop()
     with ThreadPoolExecutor(1) as meanwhile:
         sending = meanwhile.submit(into_broker, proven(brokered, about, wire.RECEIVED, record.record_id))
-        await eventually(lambda: tally.refused("check-constraints", "unavailable") >= 2, within=60)
+        await eventually(lambda: tally.refused("check-constraints", "unavailable") >= 2, within=60, step=LOOK)
         assert not watch.seen(wire.ACCEPTED, id)
         brokered.new_key("another", sender.org, GRANT)  # which makes the revision
         await eventually(lambda: watch.seen(wire.ACCEPTED, id), within=60)
@@ -179,10 +178,10 @@ def test_nobody_has_a_sink_when_remote_wiring_is_deployed_after_it_with_prune(br
     took("change from brokered to remote", f"{back.seconds:.1f} s")
     assert "run without a sink" in back.said
     kinds = "brokers.eventing.knative.dev,triggers.eventing.knative.dev,sinkbindings.sources.knative.dev"
-    eventually_now(lambda: brokered.cluster.get(kinds, f"--selector={SELECTOR}") == [], within=60)
+    eventually_now(lambda: brokered.cluster.get(kinds, f"--selector={SELECTOR}") == [], within=60, step=LOOK)
     assert sender.post("after")["status"] == "accepted", "deploy returns once the revision without a sink serves"
     nobody: dict[str, set[str | None]] = {"ingest": {None}, "nats-source": {None}, "redis-source": {None}}
-    eventually_now(lambda: sender.post("awake") and sinks(brokered) == nobody, within=120)
+    eventually_now(lambda: sender.post("awake") and sinks(brokered) == nobody, within=120, step=LOOK)
 
 
 async def test_forged_event_is_refused_once_and_is_a_dead_letter_when_brokered(brokered: Install, sender: Sender, watch: Watch) -> None:
@@ -190,10 +189,10 @@ async def test_forged_event_is_refused_once_and_is_a_dead_letter_when_brokered(b
     about = message(f"forged-{secrets.token_hex(4)}", org=sender.org, topic="orders.x", principal="shop")
     tally, id = Tally(brokered), uuid_text(about.id)
     into_broker(proven(brokered, about, wire.ACCEPTED, uuid7(), key=b"k" * 48))
-    await eventually(lambda: tally.refused("route", "unauthenticated") == 1, within=60)
-    await eventually(lambda: tally.refused("check-constraints", "given-up") == 1, within=60)
+    await eventually(lambda: tally.refused("route", "unauthenticated") == 1, within=60, step=LOOK)
+    await eventually(lambda: tally.refused("check-constraints", "given-up") == 1, within=60, step=LOOK)
     into_broker(proven(brokered, about, wire.RECEIVED, uuid7(), key=b"k" * 48))
-    await eventually(lambda: tally.refused("check-constraints", "unauthenticated") == 1, within=60)
+    await eventually(lambda: tally.refused("check-constraints", "unauthenticated") == 1, within=60, step=LOOK)
     # With a right proof, but of what nobody ever received: the log knows of no such message.
     into_broker(proven(brokered, about, wire.ACCEPTED, uuid7()))
     into_broker(proven(brokered, about, wire.RECEIVED, uuid7()))
@@ -209,6 +208,6 @@ def test_event_is_a_dead_letter_when_a_stage_can_t_take_it_for_a_minute_brokered
     tally = Tally(brokered)
     with ThreadPoolExecutor(1) as meanwhile:
         sending = meanwhile.submit(into_broker, proven(brokered, about, wire.RECEIVED, uuid7()))
-        eventually_now(lambda: tally.refused("check-constraints", "given-up") == 1, within=150)
+        eventually_now(lambda: tally.refused("check-constraints", "given-up") == 1, within=150, step=LOOK)
         sending.result(150)
     assert tally.refused("check-constraints", "unavailable") == 9, "once, and eight times again"

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from tests.cluster.clients import Clients
 from tests.cluster.conftest import Took
-from tests.cluster.install import INLINE, Install, run, variant, with_setting
+from tests.cluster.install import INLINE, LOOK, Install, run, variant, with_setting
 from tests.cluster.loading import account, load
 from tests.waiting import eventually_now
 
 IN_ORDER = ("check-constraints", "config-crud", "ingest", "log-batch", "query", "registry-crud", "route")  # the order deploy goes in
-PATIENCE = 45  # seconds for what can't become ready: Knative itself gives up after 120
+PATIENCE = 20  # seconds for what can't become ready: Knative itself gives up after 120
 
 
 def test_nothing_changes_when_it_is_deployed_again(inline: Install, took: Took) -> None:
@@ -31,7 +31,7 @@ def test_dry_run_says_what_would_change_and_changes_nothing(inline: Install, fol
 
 
 def test_admin_key_and_urls_are_what_deploy_prints(inline: Install) -> None:
-    printed = inline.deploy(INLINE).out
+    printed = inline.printed
     command = next(line for line in printed.splitlines() if "get secret" in line)
     key = run("bash", "-c", command[command.index("kubectl") :]).out
     assert key == inline.key
@@ -46,8 +46,9 @@ async def test_no_request_fails_when_a_new_revision_rolls_out_under_load(
     changed = variant(folder, {"SWITCHBOARD_WEBHOOK_ORIGINS": "https://rolled.example"}, trusted_proxies=1)
     with load(clients, key, "rolling") as running:
         running.reaches(50)
-        done = inline.deploy(changed)
-        eventually_now(lambda: not inline.ending_pods(), within=120)  # what served before does so for 30 s more: its end is part of it
+        done = inline.deploy(changed, wiring=INLINE)
+        # What served before does so for 30 s more: its end is part of it.
+        eventually_now(lambda: not inline.ending_pods(), within=120, step=LOOK)
         running.reaches(running.acked + 50)
     after = inline.revisions()
     assert all(before[name] != after[name] for name in IN_ORDER)

@@ -16,7 +16,7 @@ from shared.adapters.redis.keys import prefix
 from tests.cluster.clients import Clients
 from tests.cluster.conftest import Took
 from tests.cluster.edge import EDGE, HUB, NAME, Edge, event
-from tests.cluster.install import SERVICES, Install, run
+from tests.cluster.install import LOOK, SERVICES, Install, run
 from tests.cluster.loading import account, load
 from tests.feed import reading
 from tests.waiting import eventually, eventually_now
@@ -134,7 +134,7 @@ async def test_edge_goes_on_without_its_hub_and_nothing_is_lost_or_twice_when_th
         running.reaches(ACKED)
         began = time.monotonic()
         take_away(hub)
-        eventually_now(lambda: {*AWAY, "log-batch"} <= set(edge.degraded("logger")), within=120)
+        eventually_now(lambda: {*AWAY, "log-batch"} <= set(edge.degraded("logger")), within=120, step=LOOK)
         running.reaches(running.acked + ACKED)
         edge.kill("ingest")  # the next one has a new disk
         running.reaches(running.acked + ACKED)
@@ -148,7 +148,7 @@ async def test_edge_goes_on_without_its_hub_and_nothing_is_lost_or_twice_when_th
     outcome = running.outcome
     await account(hub, org, outcome, streams=edge)
     eventually_now(lambda: queued(edge) == 0, within=60)
-    eventually_now(lambda: edge.degraded("logger") == [], within=60)
+    eventually_now(lambda: edge.degraded("logger") == [], within=60, step=LOOK)
     took("an edge without its hub", f"{away:.0f} s, {waiting} flushes waited; {outcome['sent']} acked, none lost or twice")
     took("deploy of a hub whose Services and store were away", f"{back.seconds:.1f} s")
     took("answers to retry meanwhile, at the edge", str(sum(outcome["tries"].values())))
@@ -173,7 +173,7 @@ def take_away(hub: Install) -> None:
     hub.cluster.kubectl("delete", *(f"{SERVICES}/{name}" for name in TAKEN_AWAY), "--timeout=60s")
     for what, replicas in STOPPED.items():
         hub.cluster.kubectl("scale", what, f"--replicas={replicas}")
-    eventually_now(lambda: not any(hub.pods(name.partition("/")[2]) for name in STOPPED), within=60)
+    eventually_now(lambda: not any(hub.pods(name.partition("/")[2]) for name in STOPPED), within=60, step=LOOK)
 
 
 def queued(edge: Edge) -> int:

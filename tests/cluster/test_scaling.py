@@ -6,7 +6,7 @@ import time
 import httpx
 
 from tests.cluster.conftest import Took
-from tests.cluster.install import Install
+from tests.cluster.install import LOOK, Install
 from tests.waiting import eventually_now
 
 STARTS = 10  # P8 wants the median of so many,
@@ -22,7 +22,7 @@ def test_post_is_202_when_ingest_is_at_zero(inline: Install, org: str, took: Too
     until = time.monotonic() + SECONDS
     with inline.client(key) as client:
         while len(cold) < STARTS and (len(cold) < LEAST or time.monotonic() < until):
-            eventually_now(lambda: inline.pods("ingest") == [], within=120)
+            eventually_now(lambda: inline.pods("ingest") == [], within=120, step=LOOK)
             began = time.monotonic()
             answer = client.post("/v1/events", content=b"{}", headers={**headers, "ce-id": f"cold-{len(cold)}"})
             cold.append(time.monotonic() - began)
@@ -33,7 +33,7 @@ def test_post_is_202_when_ingest_is_at_zero(inline: Install, org: str, took: Too
 
 
 def test_query_answers_when_it_is_at_zero(inline: Install, took: Took) -> None:
-    eventually_now(lambda: inline.pods("query") == [], within=120)
+    eventually_now(lambda: inline.pods("query") == [], within=120, step=LOOK)
     began = time.monotonic()
     answer = httpx.get(f"{inline.url}/v1/messages", headers={"authorization": f"Bearer {inline.key}"}, timeout=60)
     took("query from zero to 200", f"{time.monotonic() - began:.2f} s")

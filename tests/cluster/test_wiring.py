@@ -11,7 +11,7 @@ import psycopg
 import redis
 
 from tests.cluster.conftest import Took
-from tests.cluster.install import BROKERED, INLINE, REMOTE, Install
+from tests.cluster.install import BROKERED, INLINE, LOOK, REMOTE, Install
 from tests.corpus import BATCH, BATCHES, SINGLE, STRUCTURED, Case, attributes
 from tests.faults import ledger
 from tests.waiting import eventually, eventually_now
@@ -99,7 +99,7 @@ async def test_wiring_makes_no_difference_to_verdicts_and_rows(install: Install,
     install.has(INLINE)
     inline = sent(install, orgs[0])
     assert {status for status, _ in inline.values()} == {202, 207, 400, 403, 413, 415, 422}
-    eventually_now(lambda: not any(install.pods(name) for name in STAGES), within=120)
+    eventually_now(lambda: not any(install.pods(name) for name in STAGES), within=120, step=LOOK)
     took("change from inline to remote", f"{install.deploy(REMOTE).seconds:.1f} s")
     remote = sent(install, orgs[1])
     assert remote == inline
