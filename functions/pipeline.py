@@ -22,7 +22,7 @@ from shared.domain.rules.limits import Limits
 from shared.domain.same import same_event
 from shared.domain.snapshot import Snapshot
 from shared.domain.uuid7 import uuid7
-from shared.domain.verdict import Delivery, Outcome, Receipt, Refusal, Shadow, Verdict, blocked_by, shadows_of
+from shared.domain.verdict import Delivery, Outcome, Receipt, Refusal, Shadow, Verdict, blocked_by, shadows_of, targets_of
 from shared.ports import Backbones, LogQueue
 from shared.stages.events import ACCEPTED, DELIVERED, RECEIVED, REJECTED, UNDELIVERABLE
 
@@ -238,7 +238,7 @@ def _receipts(entries: Sequence[Entry], deliveries: Sequence[tuple[Delivery, ...
 
 def _accepted(message: Message, verdict: Verdict, principal: Principal, snapshot: Snapshot) -> Accepted:
     """The record of a message that nothing blocks."""
-    backbones, undeliverable = resolve(message, principal, snapshot)
+    backbones, undeliverable = resolve(message, principal, snapshot, None if verdict is None else targets_of(verdict))
     if message.revision != snapshot.revision:
         message = _stamped(message, snapshot.revision)
     return Accepted(message, backbones, undeliverable, False, () if verdict is None else shadows_of(verdict))

@@ -9,12 +9,12 @@ from shared.domain.principal import Principal
 from shared.domain.rules import check
 from shared.domain.rules.limits import Limits
 from shared.domain.snapshot import Snapshot
-from shared.domain.verdict import Shadowed, Verdict
+from shared.domain.verdict import Detailed, Verdict
 
 
 async def handle(messages: Sequence[Message], principal: Principal, snapshot: Snapshot, limits: Limits) -> list[Verdict]:
-    """A verdict for each message of one principal, in order: None for accepted, else the error of the rule that blocks; Shadowed where
-    shadow policies would have done something.
+    """A verdict for each message of one principal, in order: None for accepted, else the error of the rule that blocks; Detailed where
+    shadow policies would have done something, or a message's own content said where it goes.
 
     Raises nothing for a bad message: a rule that can't be evaluated blocks under its own name.
     """
@@ -28,7 +28,8 @@ def verdict(message: Message, principal: Principal, snapshot: Snapshot, limits: 
     if check.free(message, principal, scope):
         return None
     judged = check.judge(message, principal, scope, limits, now)
-    return Shadowed(judged.blocked, judged.shadows) if judged.shadows else judged.blocked
+    to = judged.to if scope.targets is None and judged.blocked is None else None
+    return judged.blocked if to is None and not judged.shadows else Detailed(judged.blocked, judged.shadows, to)
 
 
 def by_name(message: Message, principal: Principal | None, snapshot: Snapshot, limits: Limits, now: float) -> Verdict:

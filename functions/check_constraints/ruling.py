@@ -22,7 +22,7 @@ from shared.domain.routing import resolve
 from shared.domain.rules.limits import Limits
 from shared.domain.same import same_event
 from shared.domain.snapshot import Snapshot
-from shared.domain.verdict import Shadow, Verdict, blocked_by, shadows_of
+from shared.domain.verdict import Shadow, Verdict, blocked_by, shadows_of, targets_of
 from shared.ports import Receipts, ReceivedLog
 
 
@@ -95,7 +95,7 @@ def ruling(record_id: bytes, message: Message, verdict: Verdict, principal: Prin
     blocked, shadows = blocked_by(verdict), shadows_of(verdict)
     if blocked is not None or principal is None:
         return _refusal(record_id, message, blocked or NotProcessable("nobody sent it"), shadows)
-    targets, undeliverable = resolve(message, principal, snapshot)
+    targets, undeliverable = resolve(message, principal, snapshot, targets_of(verdict))
     kept = Kept(message.revision, targets, undeliverable, shadows)
     return Ruling(record_id, message, kept, Accepted(message, targets, undeliverable, False, shadows))
 

@@ -20,24 +20,31 @@ class Shadow(msgspec.Struct, frozen=True, omit_defaults=True):
     to: tuple[str, ...] = ()
 
 
-class Shadowed(msgspec.Struct, frozen=True):
-    """A verdict beside which shadow policies have something to say. `blocked` is None for accepted."""
+class Detailed(msgspec.Struct, frozen=True):
+    """A verdict with more to say: what shadow policies would have done, and where an accepted message goes (`to`: targets in the grammar of
+    contracts.md), where judging it told. `blocked` is None for accepted."""
 
     blocked: SwitchboardError | None
-    shadows: tuple[Shadow, ...]
+    shadows: tuple[Shadow, ...] = ()
+    to: tuple[str, ...] | None = None
 
 
-Verdict = SwitchboardError | Shadowed | None  # None for accepted, with nothing more to say: nearly all are
+Verdict = SwitchboardError | Detailed | None  # None for accepted, with nothing more to say: nearly all are
 
 
 def blocked_by(verdict: Verdict) -> SwitchboardError | None:
     """The error of the rule that blocks; None for accepted."""
-    return verdict.blocked if isinstance(verdict, Shadowed) else verdict
+    return verdict.blocked if isinstance(verdict, Detailed) else verdict
 
 
 def shadows_of(verdict: Verdict) -> tuple[Shadow, ...]:
     """What shadow policies would have done."""
-    return verdict.shadows if isinstance(verdict, Shadowed) else ()
+    return verdict.shadows if isinstance(verdict, Detailed) else ()
+
+
+def targets_of(verdict: Verdict) -> tuple[str, ...] | None:
+    """Where an accepted message goes; None where that isn't known yet."""
+    return verdict.to if isinstance(verdict, Detailed) else None
 
 
 class Delivery(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -9,7 +9,7 @@ from shared.domain.message import Message
 from shared.domain.principal import Principal, grants_along
 from shared.domain.refused import error_of
 from shared.domain.snapshot import Snapshot
-from shared.domain.verdict import Shadowed, Verdict
+from shared.domain.verdict import Detailed, Verdict
 from shared.opened import Closing
 from shared.resources import Resources
 from shared.stages import events as wire
@@ -56,7 +56,7 @@ def _verdict(answer: wire.Event) -> Verdict:
     if answer.type != wire.ACCEPTED and refusal is None:
         raise Unavailable("check-constraints refused and did not say why; retry with the same id")
     blocked = None if answer.type == wire.ACCEPTED or refusal is None else error_of(refusal)
-    return Shadowed(blocked, shadows) if shadows else blocked
+    return Detailed(blocked, shadows) if shadows else blocked
 
 
 async def open_check(resources: Resources) -> RemoteCheck:

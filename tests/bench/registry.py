@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import psycopg
 
+from functions.check_constraints import handler as check_constraints
 from functions.route.handler import Route
 from shared.adapters.memory.log_queue import MemoryLogQueue
 from shared.adapters.nats.endpoint import endpoints_of
@@ -20,7 +21,10 @@ from shared.domain.publishing import Outgoing, Published, PublishedGroup
 from shared.domain.registry.reach import Reach
 from shared.domain.registry.shapes import Access, Backbone, Cluster, Spec, encode
 from shared.domain.routing import resolve
+from shared.domain.rules.check import routed
+from shared.domain.rules.limits import Limits
 from shared.domain.snapshot import Snapshot
+from shared.domain.verdict import targets_of
 from shared.snapshots import write
 from tests.bench.figure import Figure
 from tests.bench.policies import MESSAGE, PRINCIPAL, in_turn
@@ -74,7 +78,7 @@ def backbone(number: int) -> Backbone:
 async def resolved(state: Path, runs: int = 3) -> Figure:
     """CPU us a message that resolving adds, three conditions deep among a thousand backbones, over the same publish to a fixed backbone:
     the lanes with nothing behind them. `us_fixed_route` is what one route without a condition adds, `us_on_data` what one whose condition
-    reads the body does."""
+    reads the body does: check has asked it, and tells the targets with its verdict. `us_asked` is what it costs to ask."""
     return await asyncio.to_thread(_resolved, runs)  # with a loop of its own, which it goes through call by call
 
 
@@ -85,7 +89,15 @@ def _resolved(runs: int) -> Figure:
     series = [_added(loop, route, reach, document, runs) for document in (ROUTES, FIXED, ON_DATA)]
     loop.close()
     (ours, fixed), (simple, _), (on_data, _) = series
-    notes = {"us_publish_fixed": fixed, "us_fixed_route": simple, "us_on_data": on_data}
+    snapshot = Snapshot(1, {}, documents={"acme": {"org": msgspec.json.encode(ON_DATA)}}, backbones=reach)
+    scope = snapshot.rules.scope(MESSAGE.org, MESSAGE.topic, MESSAGE.subject)
+
+    def ask() -> None:
+        routed(MESSAGE, PRINCIPAL, scope)
+
+    asked, nothing = in_turn(ask, lambda: None, runs)
+    asking = [one - other for one, other in zip(asked, nothing, strict=True)]
+    notes = {"us_publish_fixed": fixed, "us_fixed_route": simple, "us_on_data": on_data, "us_asked": asking}
     return Figure("resolve", "us a message added", ours, gate=5.0, notes=notes, below=True)
 
 
@@ -102,8 +114,10 @@ def _added(
         entries = [Entry("new", MESSAGE, each[:1], 1, 0, 1, index) for index, each in enumerate(targets)]  # one delivery for each message
         loop.run_until_complete(_sent(route, entries))
 
+    to = targets_of(check_constraints.verdict(MESSAGE, PRINCIPAL, snapshot, Limits(), 0.0))
+
     def with_resolve() -> None:
-        publish([resolve(MESSAGE, PRINCIPAL, snapshot).backbones for _ in range(BATCH)])
+        publish([resolve(MESSAGE, PRINCIPAL, snapshot, to).backbones for _ in range(BATCH)])
 
     ours, fixed = in_turn(with_resolve, lambda: publish([target] * BATCH), runs)
     return [(one - other) / BATCH for one, other in zip(ours, fixed, strict=True)], [each / BATCH for each in fixed]

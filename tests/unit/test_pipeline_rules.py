@@ -8,6 +8,10 @@ import pytest
 from shared.domain.record import Accepted
 from shared.domain.registry.reach import Resolved
 from shared.domain.routing import resolve
+from shared.domain.rules import check
+from shared.domain.rules.cel import Program
+from shared.domain.rules.facts import Facts
+from shared.domain.rules.policies import answer
 from shared.domain.snapshot import Snapshot
 from shared.domain.verdict import Shadow
 from tests.events import message
@@ -50,6 +54,23 @@ async def test_schema_names_the_field_when_data_does_not_fit() -> None:
     receipt(good)
     error = refusal(bad).error
     assert (error.status, error.rule, [fault.pointer for fault in error.faults]) == (422, "schema", ["/data/sku"])
+
+
+async def test_condition_on_the_body_is_asked_once_when_a_message_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+
+    def counted(program: Program | None, facts: Facts) -> bool | str:
+        nonlocal asked
+        asked += 1
+        return answer(program, facts)
+
+    monkeypatch.setattr(check, "answer", counted)
+    product = Ruled(org={"routes": [{"when": "data.n > 1", "to": ["global"]}, {"to": ["local"]}]})
+    outcomes = await product.submit(message("e1", body=b'{"n":1}'), message("e2", body=b'{"n":2}'), message("e3", body=b"{}"))
+    assert asked == 3
+    assert [one.backbone for one in receipt(outcomes[0]).deliveries] == ["local"]
+    assert [one.error for one in receipt(outcomes[1]).deliveries] == ["no-route"], "there is no global one"
+    assert refusal(outcomes[2]).error.rule == "route"
 
 
 SHADOW = [{"name": "new", "when": "data.n > 1", "mode": "shadow", "reason": "too many"}]

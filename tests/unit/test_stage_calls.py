@@ -11,7 +11,7 @@ from shared.domain.principal import Grant, Principal
 from shared.domain.publishing import Outgoing
 from shared.domain.refused import refused
 from shared.domain.snapshot import Snapshot
-from shared.domain.verdict import Shadow, Shadowed, Verdict, blocked_by, shadows_of
+from shared.domain.verdict import Detailed, Shadow, Verdict, blocked_by, shadows_of
 from shared.edge.asgi import Receive, Scope, Send, answer
 from shared.stages import events as wire
 from shared.stages.calls import Calls, EventCalls
@@ -97,7 +97,7 @@ async def verdicts(check: RemoteCheck, *ids: str) -> list[Verdict]:
 async def test_shadows_come_with_their_verdict_when_the_stage_has_some() -> None:
     shadows = (Shadow("new", "block", "too many"),)
     check = Stage(lambda events: [signed(one, shadows=shadows) for one in events]).check()
-    assert await verdicts(check, "e1") == [Shadowed(None, shadows)]
+    assert await verdicts(check, "e1") == [Detailed(None, shadows)]
     check = Stage(lambda events: [signed(one, wire.REJECTED, refusal=NO, shadows=shadows) for one in events]).check()
     (verdict,) = await verdicts(check, "e1")
     assert isinstance(blocked_by(verdict), Forbidden)
