@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -23,6 +23,7 @@ from shared.domain.registry.reach import Reach
 from shared.domain.registry.shapes import SHARED, Access, Backbone, Cluster, Leaf, Spec
 from shared.domain.registry.streams import WantedStream
 from shared.domain.retention import Retention
+from shared.domain.revisions import Stale
 from shared.ports.deploying import Seen
 from tests.waiting import eventually
 
@@ -45,9 +46,12 @@ class Installed:
         self.left = 1  # how often it isn't all gone yet
         self.calls: list[str] = []
         self.gone: list[str] = []
+        self.goes_on = asyncio.Event()  # cleared: an install lasts
+        self.goes_on.set()
 
     async def ensure(self, wanted: Deployment) -> Ensured:
         self.calls.append("ensure")
+        await self.goes_on.wait()
         if self.wrong is not None:
             raise self.wrong
         drift, self.drift = self.drift, ""
@@ -61,6 +65,7 @@ class Installed:
         return Found(up, "2.15.1", self.endpoint, Leaf("nats-leaf://in:7422", "nats-leaf://out:7422"), "" if self.up is None else "no room")
 
     async def remove(self, wanted: Deployment) -> bool:
+        self.calls.append("remove")
         if self.wrong is not None:
             raise self.wrong
         self.left -= 1
@@ -331,6 +336,67 @@ async def test_it_is_forgotten_when_all_of_it_has_been_taken_away(install: Insta
         await eventually(forgotten, within=WITHIN)
     assert install.provider.releases == {}
     assert (await install.actions())[-1] == "backbone.forget"
+
+
+async def test_all_of_it_is_taken_away_when_it_is_deleted_while_it_is_installed(install: Install) -> None:
+    install.provider.goes_on.clear()
+    await install.declare()
+    async with install.reconciler():
+        await eventually(lambda: "ensure" in install.provider.calls, within=WITHIN)
+        kept = await install.kept()
+        await install.registry.write(Change("backbone.remove", kept.declared, kept.revision, remove=True), "boss")
+        marked = await install.kept()
+        assert isinstance(marked.declared, Backbone)
+        assert marked.declared.deleting, "something may be there already: it isn't forgotten at once"
+        install.provider.goes_on.set()
+
+        async def forgotten() -> bool:
+            return not await install.registry.registered((SHARED,), "backbones/main-0a")
+
+        await eventually(forgotten, within=WITHIN)
+    assert install.provider.releases == {}
+    first = install.provider.calls.index("remove")
+    assert set(install.provider.calls[first:]) == {"remove"}, "nothing is installed again"
+    assert (await install.actions())[-1] == "backbone.forget"
+
+
+async def test_change_is_acted_upon_when_it_comes_while_the_one_before_is_installed_or_rolls(install: Install) -> None:
+    install.provider.goes_on.clear()
+    await install.declare()
+    async with install.reconciler():
+        await eventually(lambda: "ensure" in install.provider.calls, within=WITHIN)
+        await changed(install, 2, 3)
+        install.provider.up = 0  # and then its servers roll
+        install.provider.goes_on.set()
+
+        async def rolls_as(generation: int) -> bool:
+            kept = await install.kept()
+            assert kept.status is not None
+            assert (await install.condition("Ready"))[0] != "True"
+            return kept.status.observed_generation == generation
+
+        await eventually(lambda: rolls_as(2), within=WITHIN)
+        assert install.provider.releases["main-0a"].values["replicas"] == 3
+        await changed(install, 3, 5)
+        await eventually(lambda: rolls_as(3), within=WITHIN)
+        assert install.provider.releases["main-0a"].values["replicas"] == 5, "nobody waited until the roll before was done"
+        install.provider.up = None
+        await eventually(install.is_ready, within=WITHIN)
+
+
+async def changed(install: Install, generation: int, replicas: Literal[1, 3, 5]) -> None:
+    """Declare another spec, whatever the reconciler writes meanwhile."""
+
+    async def written() -> bool:
+        kept = await install.kept()
+        assert isinstance(kept.declared, Backbone)
+        wanted = msgspec.structs.replace(kept.declared, spec=Spec(replicas=replicas), generation=generation)
+        try:
+            return bool(await install.registry.write(Change("update", wanted, kept.revision), "boss"))
+        except Stale:
+            return False
+
+    assert await eventually(written, within=WITHIN)
 
 
 async def test_another_goes_on_when_the_one_that_looked_after_it_is_silent(install: Install) -> None:
