@@ -122,11 +122,13 @@ class Submissions:
         A pull can't be taken back: what the server is about to send for it when the subscription ends would be lost until ACK_WAIT.
         """
         self.pull_no_more()
-        deadline = asyncio.get_running_loop().time() + CLOSE_WITHIN
+        loop, before = asyncio.get_running_loop(), -1
+        deadline = loop.time() + CLOSE_WITHIN
         with suppress(Lost):
-            while self.asked > 0 and asyncio.get_running_loop().time() < min(deadline, self._until):
-                if not (await self._consumer("INFO", {}, deadline)).num_pending:
-                    break
+            while self.asked > 0 and loop.time() < min(deadline, self._until):
+                if not (await self._consumer("INFO", {}, deadline)).num_pending and self.asked == before:
+                    break  # nothing waits for us, and nothing came since the last look
+                before = self.asked
                 await asyncio.sleep(CLOSE_LOOK)
         await self._connection.leave(self._subscription)
         self._subscription = self.asked = 0
