@@ -1,4 +1,4 @@
-"""Importing a library without what our processes don't use of it: half of a start was that (performance.md, P8).
+"""Importing a library without what our processes don't use of it: a tenth of a start was that (performance.md, P8).
 
 Where a library names a module that is `late`, that is there, and empty: it runs when somebody asks it for a name, which it then has. So
 nothing is missing, whoever asks. A module that is left out isn't there, for this library alone.

@@ -11,7 +11,8 @@ AT_START = "import functions.ingest.main"
 AT_FIRST_EVENT = (
     f"{AT_START}, shared.adapters.redis.log_queue, shared.adapters.nats.backbones\n"
     "from shared.adapters.postgres.config_store import PostgresConfigStore\n"
-    "from shared.tokens.principals import Tokens; Tokens()"
+    "from shared.tokens.principals import Tokens; Tokens()\n"
+    "import uvicorn.lifespan.on, uvicorn.loops.uvloop"  # what the server imports once it starts
 )
 NEVER = {
     *("cloudevents", "fastapi", "flask", "functions_framework", "httpx", "pydantic", "prometheus_client", "rich", "starlette", "typer"),
