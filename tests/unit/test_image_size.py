@@ -42,6 +42,8 @@ def test_build_ends_when_a_folder_is_missing(folders: list[Path]) -> None:
 
 def test_core_is_bounded_by_all_that_it_copies_when_it_is_built() -> None:
     lines = (IMAGES / "Dockerfile").read_text().splitlines()
-    core = lines[lines.index("FROM ${BASE} AS core") :]
-    copied = [line.split()[-1] for line in core[: core.index("FROM ${HELM} AS helm")] if line.startswith("COPY ")]
+    core = lines[lines.index("FROM ${BASE} AS runtime") : lines.index("FROM ${HELM} AS helm")]  # from its base on
+    assert [line for line in core if line.startswith("FROM ")] == ["FROM ${BASE} AS runtime", "FROM runtime AS core"]
+    copied = [line.split()[-1] for line in core if line.startswith("COPY ")]
+    assert len(copied) == 2
     assert f"RUN /app/infra/images/limit 250 {' '.join(copied)}" in lines

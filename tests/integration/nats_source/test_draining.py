@@ -133,8 +133,11 @@ def _published(url: str, subject: str, count: int) -> None:
 
     async def publish() -> None:
         async with await nats.connect(url) as client:
+            own = await client.subscribe(subject)
             for number in range(count):
                 await client.publish(subject, b"%d" % number)
-            await client.flush()
+            for _ in range(count):  # nats-py's flush sends its PING before what is still to be written
+                await own.next_msg(timeout=60)
+            await client.flush()  # the last one has been sent on to everybody
 
     asyncio.run(publish())
