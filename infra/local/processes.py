@@ -14,6 +14,11 @@ from infra.local.state import State
 
 ROOT = Path(str(shared.__file__)).resolve().parents[1]  # of the checkout or the installed packages
 
+# glibc's malloc gives the kernel back what is free at the end of its heap from 128 KiB on, and asks it for larger blocks one by one. A
+# flush is half a megabyte, several times a turn: its pages were made anew each time. So up to 32 MiB are kept. infra/images/Dockerfile
+# says the same.
+MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(32 << 20), "MALLOC_MMAP_THRESHOLD_": str(8 << 20)}
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -62,7 +67,7 @@ def _program(
         directory=Path.cwd(),
         log=state.log(name),
         ready=lambda: is_ready(address),
-        environment={**environment, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
+        environment={**MALLOC, **environment, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
         grace=process.grace,
         inherited=inherited,
     )
