@@ -44,7 +44,8 @@ async def put_org(
 
 
 async def delete_org(store: ConfigStore, caller: Principal, org: str, reason: str) -> None:
-    """Stop an org's doors: no principal, no key, no document. Raises NotFound, Forbidden, LastAdmin."""
+    """Stop an org's doors: no principal, no key, and of its documents only the `retention` of what it left. Raises NotFound, Forbidden,
+    LastAdmin."""
     check_system(caller)
     if not await store.delete_org(check_org(org), author(caller, org), reason):
         raise NotFound(f"there is no org {org}")

@@ -61,7 +61,7 @@ def add(app: FastAPI, resources: Resources) -> None:
     @app.delete(
         ONE,
         status_code=HTTP_204_NO_CONTENT,
-        summary="Stop an org's doors: no principal, key or document is left; messages, streams and history stay until retention",
+        summary="Stop an org's doors: no principal, key or rule is left; messages, streams and history stay until its retention",
         openapi_extra=described.headers("switchboard-reason"),
     )
     async def delete_org(org: str, request: Request, caller: Caller) -> Response:

@@ -1,6 +1,7 @@
 """How long messages are kept (contracts.md, "Config": `retention`)."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -20,3 +21,17 @@ class Retention(msgspec.Struct, frozen=True):
 
     def of(self, org: str) -> int:
         return self.by_org.get(org, self.others)
+
+
+def left_of(document: bytes) -> bytes | None:
+    """What stays of an org's document when the org is deleted, since its messages do: how long they are kept. None where it doesn't say.
+
+    One that this release can't read stays whole.
+    """
+    try:
+        said: Any = msgspec.json.decode(document)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return document
+    if not isinstance(said, dict) or "retention" not in said:
+        return None
+    return msgspec.json.encode({"retention": said["retention"]})

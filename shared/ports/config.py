@@ -94,7 +94,8 @@ class ConfigStore(ConfigDocuments, ConfigSource, Protocol):
         """Make `admin.org` with its first admin and a key. Raises Stale where there is one; with `restore`, not for a deleted one."""
 
     async def delete_org(self, org: str, author: str, reason: str = "") -> bool:
-        """Remove an org's principals, keys and documents, and note that it is gone. Whether there was one. Raises LastAdmin."""
+        """Remove an org's principals, keys and documents, its `retention` aside, and note that it is gone. Whether there was one. Raises
+        LastAdmin."""
 
 
 class SnapshotKeeper(Protocol):

@@ -266,6 +266,22 @@ class ConfigHistoryConformance:
         assert [(one.org, one.deleted) for one in await config.orgs(org)] == [(org, None)]
         assert await config.documents(org) == {}
 
+    async def test_only_its_retention_is_left_of_an_orgs_documents_when_it_is_deleted(self, config: ConfigStore, org: str) -> None:
+        await config.create_org(Principal("admin", org, ADMIN), "root")
+        await config.create_org(Principal("admin", f"{org}2", ADMIN), "root")
+        written = {"org": b'{"max_bytes":9,"retention":"7d"}', "topics/orders.>": b'{"max_bytes":5}'}
+        for path, text in written.items():
+            await config.write_documents(org, put(path, text), "me")
+        assert await config.delete_org(org, "root")
+        last, left = await config.current(), b'{"retention":"7d"}'
+        assert await config.documents(org) == {"org": Document(left, last)}
+        snapshot = await config.snapshot()
+        assert (snapshot.documents[org], snapshot.rules.retention.of(org)) == ({"org": left}, 7 * 86_400)
+        told = await config.revision(None, last)
+        assert told is not None
+        changed = {change.path: (change.before, change.after) for change in told.changes if change.path in written}
+        assert changed == {"org": (written["org"], left), "topics/orders.>": (written["topics/orders.>"], None)}
+
     async def test_org_is_known_when_it_has_a_principal(self, config: ConfigStore, org: str) -> None:
         assert await config.orgs(org) == []
         await config.put_principal(Principal("shop", org, ()), "me")

@@ -4,9 +4,11 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from functions.logger.retention import BATCH, Sweeper
 from shared.domain.errors import Unavailable
-from shared.domain.retention import Retention
+from shared.domain.retention import Retention, left_of
 from shared.domain.rules.rules import LONGEST_KEPT, Rules
 from tests.waiting import eventually
 
@@ -60,3 +62,17 @@ async def test_sweeper_goes_on_until_nothing_is_left_and_comes_back() -> None:
     await eventually(lambda: store.asked > asked + 1)  # it goes on trying
     stop.set()
     await task
+
+
+@pytest.mark.parametrize(
+    ("document", "left"),
+    [
+        pytest.param(b'{"max_bytes":9,"retention":"7d"}', b'{"retention":"7d"}', id="how long its messages are kept"),
+        pytest.param(b'{"max_bytes":9}', None, id="nothing where it doesn't say"),
+        pytest.param(b'{"retention":', b'{"retention":', id="all of it where it can't be read"),
+        pytest.param(b'"\xff"', b'"\xff"', id="all of what isn't text"),
+        pytest.param(b"[]", None, id="nothing of what is no document"),
+    ],
+)
+def test_only_the_retention_is_left_of_a_deleted_orgs_document(document: bytes, left: bytes | None) -> None:
+    assert left_of(document) == left

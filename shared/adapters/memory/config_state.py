@@ -14,6 +14,7 @@ from shared.domain.principal import Principal
 from shared.domain.registry.deciding import Kept, Place
 from shared.domain.registry.reach import reaches
 from shared.domain.registry.shapes import encode
+from shared.domain.retention import left_of
 from shared.domain.revisions import Change, Document, Held, OrgState
 from shared.domain.sessions import named_by
 from shared.domain.snapshot import Snapshot, standing
@@ -72,10 +73,13 @@ class State(NamedTuple):
         for key_id in [key_id for key_id, key in self.keys.items() if wanted(key)]:
             del self.keys[key_id]
 
-    def drop_org(self, org: str) -> None:
-        """Remove an org's documents, principals and keys."""
+    def drop_org(self, org: str, revision: int) -> None:
+        """Remove an org's principals and keys, and of its documents all but how long its messages are kept."""
+        said = self.documents.get((org, "org"))
         for document in [place for place in self.documents if place[0] == org]:
             del self.documents[document]
+        if said is not None and (left := left_of(said.text)) is not None:
+            self.documents[org, "org"] = Document(left, revision)
         for principal in [place for place in self.principals if place[0] == org]:
             del self.principals[principal]
         self.drop_keys(lambda key: key.org == org)

@@ -210,7 +210,7 @@ class MemoryConfigStore:
 
         def write(state: State, revision: int) -> None:
             state.orgs[org] = OrgState(org, found.created, second())
-            state.drop_org(org)
+            state.drop_org(org, revision)
 
         await self.change(org, author, "org.delete", f"orgs/{org}", reason, write)
         return True

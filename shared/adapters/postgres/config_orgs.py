@@ -7,10 +7,12 @@ from shared.adapters.postgres.connections import Connection
 from shared.adapters.postgres.keys import INSERT_KEY, PUT_PRINCIPAL, new_key
 from shared.adapters.postgres.statements import statement
 from shared.domain.principal import Principal
+from shared.domain.retention import left_of
 from shared.domain.revisions import NewOrg, OrgState, Stale
 
 ORGS, PUT_ORG, END_ORG = (statement(name) for name in ("orgs", "put_org", "end_org"))
 DELETE_PRINCIPALS, END_DOCUMENTS = statement("delete_principals"), statement("end_documents")
+DOCUMENTS, KEEP_DOCUMENT = statement("documents"), statement("keep_document")
 
 
 class OrgRows(ConfigRows):
@@ -46,7 +48,11 @@ class OrgRows(ConfigRows):
         async def work(connection: Connection, revision: int) -> bool:
             if (await connection.execute(END_ORG, {"org": org})).rowcount == 0:
                 return False
+            said = await (await connection.execute(DOCUMENTS, {"org": org, "path": "org", "revision": None})).fetchall()
             await connection.execute(END_DOCUMENTS, {"org": org})
+            for _, text, _ in said:
+                if (left := left_of(text.encode())) is not None:
+                    await connection.execute(KEEP_DOCUMENT, {"org": org, "path": "org", "value": left.decode()})
             await connection.execute(DELETE_PRINCIPALS, {"org": org})
             return True
 
