@@ -81,9 +81,9 @@ class RunningUp:
 
 
 @contextlib.contextmanager
-def product_up(folder: Path) -> Iterator[RunningUp]:
+def product_up(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[RunningUp]:
     """A `switchboard up` of the product's own processes, ready, for the time of the block."""
-    running = RunningUp(folder / "state", command=PRODUCT)
+    running = RunningUp(folder / "state", environment, PRODUCT)
     try:
         running.ready()
         yield running

@@ -5,7 +5,8 @@ said here alone.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from shared.adapters.nats.connection import Connection
 from shared.adapters.nats.endpoint import endpoints_of
 from shared.adapters.nats.link import Link
 from shared.adapters.nats.replies import Lost
+from shared.adapters.nats.sourcing import Sourcing, source_of
 from shared.adapters.nats.streams import NAME_TAKEN, NOT_FOUND, StreamAnswer, ask_stream
 from shared.domain.registry.login import NO_LOGIN, Login
 from shared.domain.registry.reach import Reach
-from shared.domain.registry.streams import DUPLICATE_WINDOW_S, WantedStream
+from shared.domain.registry.streams import DUPLICATE_WINDOW_S, Source, WantedStream
 from shared.ports.deploying import Seen
 
 FIRST_CONNECTION = 3.0  # seconds that a new connection is given before it is said that there is none
@@ -27,15 +29,20 @@ SECOND = 1_000_000_000  # in nanoseconds, the server's unit
 STAYS = ("storage", "retention")  # of a stream, from when it is made
 
 Json = dict[str, Any]
+Sourced = Callable[[str, Sequence[Source]], Awaitable[list[Json]]]
 
 
 class NatsBackboneStreams:
-    """BackboneStreams on NATS. `credentials` has a file for each backbone that needs some, by id."""
+    """BackboneStreams on NATS. `credentials` has a file for each backbone that needs some, by id.
+
+    What a leaf's stream takes from its hubs is looked at each time (sourcing.py): they may have lost messages.
+    """
 
     def __init__(self, credentials: Path | None, name: str = "reconcile-backbones") -> None:
         self._credentials = credentials
         self._name = name
         self._links: dict[str, Link] = {}
+        self._sourcing = Sourcing()
         self._settled: dict[str, tuple[Sequence[WantedStream], Connection, float]] = {}  # what was wanted and found on a connection, when
 
     async def stop(self) -> None:
@@ -44,6 +51,7 @@ class NatsBackboneStreams:
 
     async def let_go(self, id: str) -> None:
         self._settled.pop(id, None)
+        self._sourcing.forget(id)
         link = self._links.pop(id, None)
         if link is not None:
             await link.stop()
@@ -65,7 +73,7 @@ class NatsBackboneStreams:
         if known is not None and known[:2] == (wanted, connection) and now - known[2] < AGAIN_S:
             return Seen()
         try:
-            problems = await _ensure_all(connection, wanted)
+            problems = await _ensure_all(connection, wanted, partial(self._sourcing.sources, connection, reach.id))
         except Lost as lost:
             return Seen(refused=str(lost))
         if not problems:
@@ -85,12 +93,12 @@ class NatsBackboneStreams:
         return link
 
 
-async def _ensure_all(connection: Connection, wanted: Sequence[WantedStream]) -> list[str]:
+async def _ensure_all(connection: Connection, wanted: Sequence[WantedStream], sourced: Sourced) -> list[str]:
     """What can't be made as it is wanted, and why. Raises Lost where there is no answer."""
     problems: list[str] = []
     for start in range(0, len(wanted), AT_ONCE):
         some = wanted[start : start + AT_ONCE]
-        found = await asyncio.gather(*(_ensure_one(connection, one) for one in some), return_exceptions=True)
+        found = await asyncio.gather(*(_ensure_one(connection, one, sourced) for one in some), return_exceptions=True)
         for one, problem in zip(some, found, strict=True):
             if isinstance(problem, BaseException):
                 raise problem
@@ -99,9 +107,11 @@ async def _ensure_all(connection: Connection, wanted: Sequence[WantedStream]) ->
     return problems
 
 
-async def _ensure_one(connection: Connection, wanted: WantedStream) -> str:
+async def _ensure_one(connection: Connection, wanted: WantedStream, sourced: Sourced) -> str:
     """Empty, or why the stream isn't as it is wanted."""
     ours = config_of(wanted)
+    if wanted.sources:
+        ours["sources"] = await sourced(wanted.name, wanted.sources)
     deadline = asyncio.get_running_loop().time() + ANSWER_WITHIN
     answer = await ask_stream(connection, f"STREAM.INFO.{wanted.name}", {}, deadline)
     if _code(answer) == NOT_FOUND:
@@ -135,15 +145,7 @@ def config_of(wanted: WantedStream) -> Json:
         "allow_direct": True,
     }
     if wanted.sources:
-        sources = [
-            {
-                "name": f"sb-{one.org}",
-                "external": {"api": f"$JS.{one.domain}.API", "deliver": ""},
-                "subject_transforms": [{"src": f"sb.{one.org}.>", "dest": f"sbg.{one.org}.>"}],
-            }
-            for one in wanted.sources
-        ]
-        return config | {"sources": sources}
+        return config | {"sources": list(map(source_of, wanted.sources))}
     return config | {"subjects": list(wanted.subjects), "allow_atomic": True}
 
 

@@ -12,6 +12,7 @@ MAX_BYTES = 256 * 1024 * 1024  # reserved by the server: the sum over all orgs m
 DUPLICATE_WINDOW = 180  # seconds: longer than the log's recent window of 120 s
 NOT_FOUND = 10059  # nats-server, errors.json: JSStreamNotFoundErr
 NAME_TAKEN = 10058  # JSStreamNameExistErr
+API = "$JS.API"
 
 _log = logging.getLogger(__name__)
 
@@ -93,10 +94,13 @@ async def ask_stream(connection: Connection, method: str, body: dict[str, object
         raise Lost(f"JetStream's answer can't be read: {error}") from error
 
 
-async def ask_api(connection: Connection, method: str, body: dict[str, object], deadline: float) -> bytes:
-    """What JetStream's API answers to a request, as JSON. Raises Lost where it doesn't answer in time, or there is none."""
+async def ask_api(connection: Connection, method: str, body: dict[str, object], deadline: float, api: str = API) -> bytes:
+    """What JetStream's API answers to a request, as JSON; `api` is another one's than this server's, of a domain that it is joined to.
+
+    Raises Lost where it doesn't answer in time, or there is none.
+    """
     payload, answer = msgspec.json.encode(body), Answer()
-    await connection.ask(answer, lambda reply: f"PUB $JS.API.{method} {reply}.0 {len(payload)}\r\n".encode() + payload + b"\r\n", deadline)
+    await connection.ask(answer, lambda reply: f"PUB {api}.{method} {reply}.0 {len(payload)}\r\n".encode() + payload + b"\r\n", deadline)
     if answer.data is None:
         raise Lost(connection.gone or "JetStream does not answer")
     if not answer.data:

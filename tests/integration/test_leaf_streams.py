@@ -1,0 +1,187 @@
+"""What a leaf has of its hub when the hub comes back with less than it had: all of it, and each message once."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import nats
+import pytest
+from nats.aio.client import Client
+from nats.js.api import ConsumerConfig, DeliverPolicy
+
+from shared.adapters.nats import backbone_streams
+from shared.adapters.nats.backbone_streams import NatsBackboneStreams
+from shared.domain.registry.reach import Reach
+from shared.domain.registry.streams import Source, WantedStream
+from tests.joined import HUB, LEAF, Joined, joined
+from tests.waiting import eventually
+
+WITHIN = 120.0  # seconds: a server that asked another one which has ended asks it again after 30
+OURS = WantedStream("sb-acme", ("sb.acme.>",), "file", 1, 86_400, 64 * 1024**2)
+COPY = OURS._replace(name="sbg-acme", subjects=(), sources=(Source(HUB, "acme"),))
+OLD, LOST, NEW = ([f"{name}-{number}" for number in range(count)] for name, count in (("old", 30), ("lost", 20), ("new", 35)))
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[Joined]:
+    with joined(tmp_path / "servers") as servers:
+        yield servers
+
+
+@asynccontextmanager
+async def looked_after(servers: Joined) -> AsyncIterator["Keeper"]:
+    keeper = Keeper(servers)
+
+    await eventually(partial(keeper.begins_at, 1), within=WITHIN)
+    try:
+        yield keeper
+    finally:
+        await keeper.streams.stop()
+
+
+class Keeper:
+    """A reconciler's looks at both."""
+
+    def __init__(self, servers: Joined) -> None:
+        self._servers = servers
+        self.streams = NatsBackboneStreams(None)
+
+    async def begins_at(self, sequence: int) -> bool:
+        """Whether the leaf takes what the hub has from there on, after a look: the hub was asked, in the life that it is in."""
+        return await self.look() and await starts(self._servers) == sequence
+
+    async def look(self) -> bool:
+        hub = Reach(HUB, "", "here", "global", self._servers.hub.url, HUB, here=True)
+        leaf = Reach(LEAF, "", "here", "local", self._servers.leaf.url, LEAF, here=True)
+        return await self.streams.ensure(hub, [OURS]) == ("", "") == await self.streams.ensure(leaf, [OURS, COPY])
+
+
+@pytest.fixture(autouse=True)
+def always_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look asks the servers."""
+    monkeypatch.setattr(backbone_streams, "AGAIN_S", 0.0)
+
+
+@asynccontextmanager
+async def client(url: str) -> AsyncIterator[Client]:
+    connection = await nats.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def publish(servers: Joined, ids: Sequence[str]) -> None:
+    """On the hub, one after the other."""
+    async with client(servers.hub.url) as connection:
+        for id in ids[:-1]:
+            await connection.publish("sb.acme.all.topic", b"{}", headers={"Nats-Msg-Id": id})
+        await connection.jetstream().publish("sb.acme.all.topic", b"{}", headers={"Nats-Msg-Id": ids[-1]}, timeout=WITHIN)
+
+
+async def heard(servers: Joined, stream: str = "sbg-acme") -> list[str]:
+    """The ids of what is on a stream of the leaf's, in order."""
+    async with client(servers.leaf.url) as connection:
+        jetstream = connection.jetstream()
+        count = (await jetstream.stream_info(stream)).state.messages
+        if not count:
+            return []
+        subscription = await jetstream.subscribe(
+            ">", stream=stream, ordered_consumer=True, config=ConsumerConfig(deliver_policy=DeliverPolicy.ALL)
+        )
+        return [((await subscription.next_msg(timeout=WITHIN)).headers or {})["Nats-Msg-Id"] for _ in range(count)]
+
+
+async def has(servers: Joined, ids: Sequence[str]) -> bool:
+    found = await heard(servers)
+    assert sorted(found) == sorted(set(found)), "twice"
+    return set(found) >= set(ids)
+
+
+async def starts(servers: Joined) -> int | None:
+    """From which sequence on the leaf takes what the hub has."""
+    async with client(servers.leaf.url) as connection:
+        info = await connection.jetstream().stream_info("sbg-acme")
+        [source] = info.config.sources or []
+        return source.opt_start_seq
+
+
+@pytest.mark.parametrize("seen", ["before it was lost", "when it was there", "never: the reconciler is another"])
+async def test_leaf_has_all_of_it_once_when_a_hub_gave_lost_sequences_to_others(servers: Joined, tmp_path: Path, seen: str) -> None:
+    async with looked_after(servers) as keeper:
+        await publish(servers, OLD)
+        await eventually(lambda: has(servers, OLD), within=WITHIN)
+        servers.keep_store(tmp_path / "before")
+        await eventually(partial(keeper.begins_at, len(OLD) + 1), within=WITHIN)
+        if seen == "before it was lost":
+            await eventually(keeper.look, within=WITHIN)
+        await publish(servers, LOST)
+        await eventually(lambda: has(servers, [*OLD, *LOST]), within=WITHIN)
+        if seen == "when it was there":
+            await eventually(keeper.look, within=WITHIN)
+        servers.restore(tmp_path / "before")
+        await publish(servers, NEW)  # the first 20 have the sequences that were lost
+        await publish(servers, LOST)  # by repair
+        if seen.startswith("never"):
+            await keeper.streams.stop()
+            keeper.streams = NatsBackboneStreams(None)
+
+        async def there() -> bool:
+            return await keeper.look() and await has(servers, [*OLD, *LOST, *NEW])
+
+        await eventually(there, within=WITHIN)
+        await publish(servers, ["last"])
+        await eventually(lambda: has(servers, [*OLD, *LOST, *NEW, "last"]), within=WITHIN)
+        assert (await heard(servers))[-1] == "last"
+
+
+async def test_nothing_is_taken_again_when_a_hub_starts_anew_with_all_it_had(servers: Joined, tmp_path: Path) -> None:
+    async with looked_after(servers) as keeper:
+        await publish(servers, OLD)
+        await eventually(lambda: has(servers, OLD), within=WITHIN)
+        await eventually(keeper.look, within=WITHIN)
+        servers.hub.kill()
+        servers.hub.start()
+
+        await eventually(partial(keeper.begins_at, len(OLD) + 1), within=WITHIN)
+        await publish(servers, LOST)
+        await eventually(lambda: has(servers, [*OLD, *LOST]), within=WITHIN)
+        assert await heard(servers) == [*OLD, *LOST]
+
+
+async def test_leaf_takes_all_of_it_when_the_hub_s_stream_is_made_anew(servers: Joined) -> None:
+    async with looked_after(servers) as keeper:
+        await publish(servers, OLD)
+        await eventually(lambda: has(servers, OLD), within=WITHIN)
+        await eventually(keeper.look, within=WITHIN)
+        async with client(servers.hub.url) as connection:
+            await connection.jetstream().delete_stream("sb-acme")
+        await eventually(keeper.look, within=WITHIN)
+        await publish(servers, NEW)
+        await publish(servers, OLD)
+
+        async def there() -> bool:
+            return await keeper.look() and await has(servers, [*OLD, *NEW])
+
+        await eventually(there, within=WITHIN)
+
+
+async def test_missing_message_is_found_when_it_is_behind_many(servers: Joined, tmp_path: Path) -> None:
+    """More than are read at once."""
+    many = [f"many-{number}" for number in range(1_300)]
+    async with looked_after(servers) as keeper:
+        await publish(servers, many)
+        await eventually(lambda: has(servers, many), within=WITHIN)
+        servers.keep_store(tmp_path / "before")
+        await eventually(partial(keeper.begins_at, len(many) + 1), within=WITHIN)
+        await publish(servers, LOST)
+        await eventually(lambda: has(servers, [*many, *LOST]), within=WITHIN)
+        servers.restore(tmp_path / "before")
+        await publish(servers, NEW)
+
+        async def there() -> bool:
+            return await keeper.look() and await has(servers, [*many, *LOST, *NEW])
+
+        await eventually(there, within=WITHIN)
+        assert await starts(servers) == len(many) + 1
