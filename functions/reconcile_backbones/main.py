@@ -27,6 +27,7 @@ from shared.domain.registry.deploying import Undeployed
 from shared.edge.app import Edge
 from shared.edge.asgi import ASGIApp
 from shared.edge.server import run
+from shared.edge_keys import EdgeKeys
 from shared.pause import set_within
 from shared.ports import Provider
 from shared.resources import Resources
@@ -109,12 +110,17 @@ class Pod:
         await self._keepers.run(self._stop)
 
     async def _revoke(self) -> None:
-        revoking = Revoking(await self._resources.credentials(), await self._resources.trusts(), self._accounts)
-        while not self._stop.is_set():
-            self._changed.clear()
-            ours = self._keepers.ids if self._keepers else set()
-            await revoking.step(self._resources.snapshots.current, ours, int(time.time()))
-            await set_within(self._changed, REVOKE_EVERY_S)
+        folder = self._resources.settings.edge_keys
+        edges = None if folder is None else EdgeKeys(folder).all
+        revoking = Revoking(await self._resources.credentials(), await self._resources.trusts(), self._accounts, edges)
+        try:
+            while not self._stop.is_set():
+                self._changed.clear()
+                ours = self._keepers.ids if self._keepers else set()
+                await revoking.step(self._resources.snapshots.current, ours, int(time.time()))
+                await set_within(self._changed, REVOKE_EVERY_S)
+        finally:
+            await revoking.stop()
 
     async def _look(self) -> World:
         snapshot = self._resources.snapshots.current

@@ -1,28 +1,43 @@
-"""Credentials that hold no longer: noted when their principal is gone or lost grants, and refused by the servers from then on.
+"""Who is let in no longer: credentials whose principal is gone or lost grants, and edges whose key the hub forgot.
 
-Level-triggered: what the store says is compared with what the servers were told last, on each change of config and every second.
+Level-triggered: what the store and the folder of edges' keys say is compared with what the servers were told last, on each change of config
+and every second.
 """
 
+import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import NamedTuple
 
 from shared.domain.errors import SwitchboardError, Unavailable
 from shared.domain.registry.agents import Credential, lost_by, revocations
+from shared.domain.registry.reach import Reach
 from shared.domain.snapshot import Snapshot
 from shared.ports import Accounts, Credentials, Trusts
 
 AUTHOR = "reconcile-backbones"
 SETTLES_S = 3  # seconds: a snapshot may be older than new credentials, and not have their principal yet
+STEP_S = 0.5  # seconds that a step waits for servers: those that don't answer keep nobody else waiting
 
 log = logging.getLogger(__name__)
 
 
-class Revoking:
-    """What a process does of it: for the backbones that it looks after."""
+class Admitted(NamedTuple):
+    """What a backbone's servers go by: whose tokens are good for nothing since when, by public key, and the own keys of edges that are let
+    in."""
 
-    def __init__(self, store: Credentials, trusts: Trusts, accounts: Accounts) -> None:
-        self._store, self._trusts, self._accounts = store, trusts, accounts
-        self._told: dict[str, dict[str, int]] = {}  # by backbone: what its servers were told, over a connection that lasts
+    revoked: dict[str, int]
+    edges: frozenset[bytes] = frozenset()
+
+
+class Revoking:
+    """What a process does of it: for the backbones that it looks after. `edges` gives the own keys that edges have now; None where no edge
+    has one: then only servers that are to refuse somebody are told anything."""
+
+    def __init__(self, store: Credentials, trusts: Trusts, accounts: Accounts, edges: Callable[[], Iterable[bytes]] | None = None) -> None:
+        self._store, self._trusts, self._accounts, self._edges = store, trusts, accounts, edges
+        self._told: dict[str, Admitted] = {}  # by backbone: what its servers were told, over a connection that lasts
+        self._telling: dict[str, asyncio.Task[None]] = {}
         self._complained: dict[str, str] = {}
 
     async def step(self, snapshot: Snapshot, ours: Collection[str], now: int) -> None:
@@ -36,8 +51,29 @@ class Revoking:
         for id in [id for id in self._told if id not in ours]:
             del self._told[id]
             await self._accounts.let_go(id)
-        for id in sorted({one.backbone for one in known if one.revoked is not None}):
-            await self._tell(id, [one for one in known if one.backbone == id], snapshot, now)
+        for id, wanted in self._wanted(known, snapshot, ours, now).items():
+            reach = snapshot.reach(id)
+            if reach is not None and reach.endpoint and id not in self._telling and not self._knows(id, wanted):
+                self._telling[id] = asyncio.create_task(self._tell(reach, wanted, now), name=f"telling {id} who is let in")
+        await self._finish(STEP_S)
+
+    async def stop(self) -> None:
+        """Tell nobody any more."""
+        for task in self._telling.values():
+            task.cancel()
+        await asyncio.gather(*self._telling.values(), return_exceptions=True)
+
+    def _wanted(self, known: Sequence[Credential], snapshot: Snapshot, ours: Collection[str], now: int) -> dict[str, Admitted]:
+        """What servers are to be told, by backbone. Where edges may have keys of their own, all that have keys are."""
+        by_id: dict[str, list[Credential]] = {}
+        for one in known:
+            by_id.setdefault(one.backbone, []).append(one)
+        told = {one.backbone for one in known if one.revoked is not None}
+        edges: frozenset[bytes] = frozenset()
+        if self._edges is not None:
+            edges = frozenset(self._edges())
+            told |= {one.id for one in snapshot.backbones if one.id in ours and one.keys and not one.deleting}
+        return {id: Admitted(dict(revocations(by_id.get(id, ()), now)), edges) for id in sorted(told)}
 
     async def _judged(self, one: Credential, snapshot: Snapshot, now: int) -> Credential:
         """It as it is from now on: revoked where its principal is not what it was."""
@@ -47,25 +83,30 @@ class Revoking:
         await self._store.revoke(one, AUTHOR, why)
         return next((other for other in await self._store.given(one.org, one.backbone) if other.id == one.id), one)
 
-    async def _tell(self, id: str, known: Sequence[Credential], snapshot: Snapshot, now: int) -> None:
-        """Tell its servers, where they don't know all of it."""
-        wanted = dict(revocations(known, now))
-        reach = snapshot.reach(id)
-        if reach is None or not reach.endpoint or (self._told.get(id) == wanted and self._accounts.is_connected(id)):
-            return
+    def _knows(self, id: str, wanted: Admitted) -> bool:
+        return self._told.get(id) == wanted and self._accounts.is_connected(id)
+
+    async def _finish(self, within: float) -> None:
+        """Wait for those that are being told; who takes longer is told on."""
+        if self._telling:
+            await asyncio.wait(self._telling.values(), timeout=within)
+        for id in [id for id, task in self._telling.items() if task.done()]:
+            self._telling.pop(id).result()
+
+    async def _tell(self, reach: Reach, wanted: Admitted, now: int) -> None:
         try:
-            signed = await self._trusts.account(id, wanted, now)
+            signed = await self._trusts.account(reach.id, wanted.revoked, now, wanted.edges)
             problem = "it has no keys any more" if signed is None else await self._accounts.tell(reach, *signed)
         except SwitchboardError as error:
             problem = error.detail
         if problem:
-            self._told.pop(id, None)
+            self._told.pop(reach.id, None)
         else:
-            self._told[id] = wanted
-        self._complain(id, problem)
+            self._told[reach.id] = wanted
+        self._complain(reach.id, problem)
 
     def _complain(self, id: str, problem: str) -> None:
         """Once for each reason."""
         if problem and self._complained.get(id) != problem:
-            log.warning("revoked credentials%s: %s", f" of {id}: its servers can't be told" if id else " can't be read", problem)
+            log.warning("%s: %s", f"{id}: its servers can't be told who is let in" if id else "revoked credentials can't be read", problem)
         self._complained[id] = problem

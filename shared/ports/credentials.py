@@ -1,6 +1,6 @@
 """Credentials of agents on backbones, and the keys that sign them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from shared.domain.registry.agents import Credential
@@ -39,8 +39,11 @@ class Trusts(Protocol):
     async def login(self, backbone: str, name: str) -> Login | None:
         """How a leaf, or somebody else who may do everything there, signs in to it; None where it has no keys."""
 
-    async def account(self, backbone: str, revoked: Mapping[str, int], issued: int) -> tuple[str, Login] | None:
-        """The account's token that says whose tokens are good for nothing, and how to sign in to hand it over."""
+    async def account(
+        self, backbone: str, revoked: Mapping[str, int], issued: int, edges: Iterable[bytes] = ()
+    ) -> tuple[str, Login] | None:
+        """The account's token that says whose tokens are good for nothing, and how to sign in to hand it over; `edges` are the own keys of
+        the edges that are let in."""
 
     def forget(self, backbone: str) -> None:
         """It is gone."""

@@ -2,10 +2,11 @@
 
 An operator stands over two accounts: the servers' own (`$SYS`), and the one that everybody else is in. Users of that one are Switchboard's
 processes and the backbone's leaves, who may do everything in it, and agents, whose tokens another key of the account signs: one with a
-scope, which says what an agent may do (shared/domain/registry/agents.py).
+scope, which says what an agent may do (shared/domain/registry/agents.py). What an edge is let in by is signed by a key for that edge alone:
+a token of the account that doesn't name the key is the end of the edge's own, and of its connections.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 from shared.domain.registry.agents import PUBLISH, ROLE, SUBSCRIBE
@@ -54,20 +55,22 @@ class BackboneTrust:
         accounts = {self.system.public: system, self.account.public: self.account_token({}, BORN)}
         return ServerTrust(operator, self.system.public, self.account.public, accounts)
 
-    def account_token(self, revoked: Mapping[str, int], issued: int) -> str:
-        """The account's, which says whose tokens are good for nothing."""
+    def account_token(self, revoked: Mapping[str, int], issued: int, edges: Iterable[str] = ()) -> str:
+        """The account's, which says whose tokens are good for nothing; `edges` are the public keys of the edges that are let in."""
         scope = claims.scope(self.agents.public, ROLE, PUBLISH, SUBSCRIBE)
-        wanted = claims.account_claims(jetstream=True, scopes=[scope], revoked=revoked)
+        signers = sorted(self._edge_signer(key).public for key in edges)
+        wanted = claims.account_claims(jetstream=True, signers=[scope, *signers], revoked=revoked)
         return claims.signed(wanted, self.operator, self.account.public, self.backbone, issued)
 
     def login(self, name: str) -> Login:
         """How somebody who may do everything in the account signs in: Switchboard's processes, or a leaf by its id."""
         user = NKey("user", derived(self.master, f"user {name}"))
-        return Login(self.user_token(user.public, name), user.seed)
+        return Login(claims.signed(claims.user_claims(self.account.public), self.account, user.public, name, BORN), user.seed)
 
-    def user_token(self, key: str, name: str) -> str:
-        """The token of somebody who may do everything in the account, and holds the secret part of this public key."""
-        return claims.signed(claims.user_claims(self.account.public), self.account, key, name, BORN)
+    def edge_token(self, key: str, name: str) -> str:
+        """The token of an edge, who may do everything in the account as well, and holds the secret part of this public key: good while the
+        account's token names the edge."""
+        return claims.signed(claims.user_claims(self.account.public), self._edge_signer(key), key, name, BORN)
 
     def system_login(self, now: int) -> Login:
         """How the reconciler signs in to `$SYS`, for an hour."""
@@ -78,3 +81,7 @@ class BackboneTrust:
     def agent_token(self, user: NKey, name: str, tags: Sequence[str], issued: int, expires: int) -> str:
         """An agent's."""
         return claims.signed(claims.scoped_user_claims(self.account.public, tags), self.agents, user.public, name, issued, expires)
+
+    def _edge_signer(self, key: str) -> NKey:
+        """The account's key that signs for one edge, and nobody else."""
+        return NKey("account", derived(self.master, f"edge {key}"))

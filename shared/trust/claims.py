@@ -22,12 +22,12 @@ def operator_claims(system_account: str) -> Json:
     return {"type": "operator", "version": 2, "system_account": system_account}
 
 
-def account_claims(*, jetstream: bool, scopes: Sequence[Json] = (), revoked: Mapping[str, int] | None = None) -> Json:
-    """An account's. `scopes` are signing keys with what users signed by them may do; `revoked`: by user's public key, tokens issued at or
-    before that second are good for nothing."""
+def account_claims(*, jetstream: bool, signers: Sequence[Json | str] = (), revoked: Mapping[str, int] | None = None) -> Json:
+    """An account's. `signers` are its signing keys, alone or with what users signed by them may do (scope()); `revoked`: by user's public
+    key, tokens issued at or before that second are good for nothing."""
     claims: Json = {"type": "account", "version": 2, "limits": ACCOUNT_LIMITS | (JETSTREAM if jetstream else {}), "default_permissions": {}}
-    if scopes:
-        claims["signing_keys"] = list(scopes)
+    if signers:
+        claims["signing_keys"] = list(signers)
     if revoked:
         claims["revocations"] = dict(sorted(revoked.items()))
     return claims

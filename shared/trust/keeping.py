@@ -1,7 +1,7 @@
 """Backbones' keys as a process uses them: made once, sealed in the store, opened with the install's secret and remembered."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from shared.domain.errors import Misconfigured
 from shared.domain.registry.agents import too_many
@@ -9,6 +9,7 @@ from shared.domain.registry.deploying import ServerTrust, Undeployed
 from shared.domain.registry.login import Login
 from shared.ports.credentials import Credentials
 from shared.trust.backbone import BackboneTrust
+from shared.trust.logins import edge_user
 from shared.trust.nkeys import RAW, NKey
 from shared.trust.sealing import MASTER, opened, sealed
 
@@ -71,10 +72,15 @@ class KeptTrusts:
             raise too_many(f"its grants to read make a token of {len(token)} bytes, and {LONGEST_TOKEN} are allowed")
         return Login(token, user.seed), user.public
 
-    async def account(self, backbone: str, revoked: Mapping[str, int], issued: int) -> tuple[str, Login] | None:
+    async def account(
+        self, backbone: str, revoked: Mapping[str, int], issued: int, edges: Iterable[bytes] = ()
+    ) -> tuple[str, Login] | None:
         """The account's token that says whose tokens are good for nothing, and how to sign in to hand it over."""
         trust = await self.of(backbone)
-        return None if trust is None else (trust.account_token(revoked, issued), trust.system_login(issued))
+        if trust is None:
+            return None
+        users = {edge_user(backbone, key).public for key in edges}
+        return trust.account_token(revoked, issued, users), trust.system_login(issued)
 
     def forget(self, backbone: str) -> None:
         """It is gone."""

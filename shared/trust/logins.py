@@ -2,7 +2,8 @@
 
 Who has the install's secret opens the sealed keys. An edge with a key of its own can't, and is not to have them: it derives a user's key of
 its own for each backbone, and the hub, which knows the edge's key, gives it the token of that user with the snapshot. Nothing secret
-travels; of what an edge holds no other edge, and no backbone, can make anything.
+travels; of what an edge holds no other edge, and no backbone, can make anything. Servers take the token while the account's names the edge,
+which the reconciler sees to (functions/reconcile_backbones/revoking.py).
 """
 
 import logging
@@ -55,7 +56,7 @@ class Logins:
             trust = self._open(one)
             if trust is None:
                 return ""
-            self._edges[one.id, key] = trust.user_token(edge_user(one.id, key).public, EDGE)
+            self._edges[one.id, key] = trust.edge_token(edge_user(one.id, key).public, EDGE)
         return self._edges[one.id, key]
 
     def _of_edge(self, one: Reach) -> str:

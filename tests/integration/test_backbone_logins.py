@@ -1,6 +1,7 @@
 """Servers by the chart's own nats.conf, a backbone's tokens in it: they let in Switchboard's processes, an edge's, and nobody else."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -16,6 +17,7 @@ from infra.local.nats import binary, healthy
 from infra.local.server import Server, listens
 from infra.local.state import State
 from shared.adapters.helm.trusted import values_of
+from shared.adapters.nats.accounts import NatsAccounts
 from shared.adapters.nats.backbones import NatsBackbones
 from shared.adapters.nats.endpoint import Endpoint, endpoints_of
 from shared.domain.publishing import Outgoing
@@ -24,7 +26,7 @@ from shared.domain.registry.login import Login
 from shared.domain.registry.reach import Reach
 from shared.domain.registry.shapes import SHARED, Access, Cluster, Spec
 from shared.trust.backbone import BackboneTrust
-from shared.trust.logins import Logins
+from shared.trust.logins import Logins, edge_user
 from shared.trust.sealing import sealed
 from tests.charts.rendering import one, render
 from tests.events import accepted
@@ -33,7 +35,7 @@ from tests.waiting import eventually
 
 EU = Cluster("eu", SHARED, "", "helm", Access(in_cluster=True), {})
 HUB, LEAF = "hubs-0badcafe", "leaf-0badcafe"
-INSTALL, EDGE, OTHER = (letter * 48 for letter in (b"i", b"e", b"o"))
+INSTALL, EDGE, MORE, OTHER = (letter * 48 for letter in (b"i", b"e", b"m", b"o"))
 MASTERS = {HUB: os.urandom(32), LEAF: os.urandom(32)}
 TRUSTS = {id: BackboneTrust(id, master) for id, master in MASTERS.items()}
 WITHIN = 30.0
@@ -88,6 +90,24 @@ def reach(server: LocalServer, id: str = HUB) -> Reach:
     return Reach(id, SHARED, "eu", "local", server.url, id, here=True, keys=sealed(id, MASTERS[id], INSTALL))
 
 
+async def told(server: LocalServer, *edges: bytes) -> None:
+    """The servers let these edges in, and no others."""
+    accounts, now = NatsAccounts("test"), int(time.time())
+    try:
+        token = TRUSTS[HUB].account_token({}, now, [edge_user(HUB, key).public for key in edges])
+        assert await accounts.tell(reach(server), token, TRUSTS[HUB].system_login(now)) == ""
+    finally:
+        await accounts.stop()
+
+
+def doors_of(server: LocalServer, key: bytes) -> NatsBackbones:
+    """The connections of a process that has this key: the install's, or an edge's own."""
+    known = [reach(server)] if key == INSTALL else Logins((INSTALL,)).for_edge([reach(server)], key)
+    doors = NatsBackbones({})
+    doors.follow(endpoints_of(known, None, Logins((key,)).of))
+    return doors
+
+
 async def published(server: LocalServer, endpoints: dict[str, Endpoint], event: str) -> int:
     """The sequence that a message has on it, by a door's own way there."""
     doors = NatsBackbones({})
@@ -106,19 +126,41 @@ async def test_processes_are_let_in_with_the_secret_and_an_edge_s_with_its_own_w
 ) -> None:
     process = Logins((INSTALL,))
     assert await published(hub, endpoints_of([reach(hub)], None, process.of), "of-the-hub") == 1
-    told = process.for_edge([reach(hub)], EDGE)
-    assert await published(hub, endpoints_of(told, None, Logins((EDGE,)).of), "of-an-edge") == 2
+    await told(hub, EDGE)
+    own = process.for_edge([reach(hub)], EDGE)
+    assert await published(hub, endpoints_of(own, None, Logins((EDGE,)).of), "of-an-edge") == 2
+
+
+async def test_edge_is_disconnected_and_let_in_no_more_when_its_key_is_forgotten(hub: LocalServer) -> None:
+    edge, more, process = doors_of(hub, EDGE), doors_of(hub, MORE), doors_of(hub, INSTALL)
+    try:
+        await told(hub, EDGE, MORE)
+        await eventually(lambda: all(doors.reachable(HUB) for doors in (edge, more, process)), within=WITHIN)
+        stays = [doors._links[HUB].connection for doors in (more, process)]
+        await told(hub, MORE)
+        await eventually(lambda: not edge.reachable(HUB), within=WITHIN)
+        await eventually(partial(is_refused, edge), within=WITHIN)
+        assert [doors._links[HUB].connection for doors in (more, process)] == stays
+        assert all(connection is not None and connection.live for connection in stays)
+        await told(hub, EDGE, MORE)
+        await eventually(lambda: edge.reachable(HUB), within=WITHIN)
+    finally:
+        for doors in (edge, more, process):
+            await doors.stop()
 
 
 async def test_nobody_else_is_let_in(hub: LocalServer) -> None:
-    told = Logins((INSTALL,)).for_edge([reach(hub)], EDGE)
+    await told(hub, EDGE)
+    own = Logins((INSTALL,)).for_edge([reach(hub)], EDGE)
+    unnamed = Logins((INSTALL,)).for_edge([reach(hub)], OTHER)
     forged = TRUSTS[LEAF].login("switchboard")
     for endpoints in (
         endpoints_of([reach(hub)], None),
         endpoints_of([reach(hub)], None, Logins((OTHER,)).of),
-        endpoints_of(told, None, Logins((OTHER,)).of),
+        endpoints_of(own, None, Logins((OTHER,)).of),
+        endpoints_of(unnamed, None, Logins((OTHER,)).of),
         endpoints_of([reach(hub)], None, lambda one: forged.file()),
-        endpoints_of([reach(hub)], None, lambda one: Login(told[0].token, forged.seed).file()),
+        endpoints_of([reach(hub)], None, lambda one: Login(own[0].token, forged.seed).file()),
     ):
         doors = NatsBackbones({})
         doors.follow(endpoints)

@@ -43,20 +43,20 @@ def test_what_edges_log_is_on_the_feed_when_a_cluster_is_a_hub(rendered: Rendere
             assert ("SWITCHBOARD_REDIS_URL" in _variables(rows)) == (cluster in HUBS), cluster
 
 
-def test_keys_of_edges_own_are_mounted_where_edges_ask_when_a_cluster_is_a_hub(rendered: Rendered) -> None:
+def test_keys_of_edges_own_are_mounted_where_edges_ask_and_are_let_in_when_a_cluster_is_a_hub(rendered: Rendered) -> None:
     for cluster, objects in rendered.items():
         having = set()
         for each in objects:
-            if each["apiVersion"].startswith(KNATIVE) and each["kind"] == "Service":
+            if (each["apiVersion"].startswith(KNATIVE) and each["kind"] == "Service") or each["kind"] == "Deployment":
                 pod = pod_of(each)
-                [container], volumes = pod["containers"], {one["name"]: one for one in pod["volumes"]}
+                [container, *_], volumes = pod["containers"], {one["name"]: one for one in pod.get("volumes", ())}
                 if "edges" in volumes:
                     having.add(each["metadata"]["name"])
                     assert volumes["edges"]["secret"] == {"secretName": "switchboard-edge-keys", "optional": True}
                     (mount,) = [one for one in container["volumeMounts"] if one["name"] == "edges"]
                     assert {"name": "SWITCHBOARD_EDGE_KEYS", "value": mount["mountPath"]} in container["env"]
                     assert mount["readOnly"] is True
-        assert having == ({"config-crud", "log-batch", "registry-crud"} if cluster in HUBS else set()), cluster
+        assert having == ({"config-crud", "log-batch", "registry-crud", "reconcile-backbones"} if cluster in HUBS else set()), cluster
 
 
 def test_sources_are_there_when_a_cluster_is_an_edge(rendered: Rendered) -> None:

@@ -1,5 +1,6 @@
 """Credentials that hold no longer: what the reconciler notes, and what it tells the servers, on a store in memory."""
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -29,12 +30,18 @@ class Servers:
         self.problem = ""
         self.connected = False
         self.told: list[dict[str, int]] = []
+        self.signers: list[list[str]] = []
         self.left: list[str] = []
+        self.silent: set[str] = set()
 
     async def tell(self, reach: Reach, token: str, login: Login) -> str:
+        if reach.id in self.silent:
+            await asyncio.Event().wait()
         if not self.problem:
             self.connected = True
-            self.told.append(read_claims(token)["nats"].get("revocations", {}))
+            claims = read_claims(token)["nats"]
+            self.told.append(claims.get("revocations", {}))
+            self.signers.append([one for one in claims["signing_keys"] if isinstance(one, str)])
         return self.problem
 
     def is_connected(self, id: str) -> bool:
@@ -52,9 +59,15 @@ class World:
         self.revoking = Revoking(store, KeptTrusts(store, (b"s" * 48,)), self.servers)
         self.now = one.created + SETTLES_S + 1
 
-    async def step(self, *principals: Principal, ours: tuple[str, ...] = (ID,), later: int = 0) -> None:
-        snapshot = Snapshot(1, {}, keyless=principals, backbones=(Reach(ID, "acme", "eu", "local", "nats://eu:4222"),))
-        await self.revoking.step(snapshot, ours, self.now + later)
+    def with_edges(self, *edges: bytes) -> list[bytes]:
+        """From now on these keys are edges' own; the list may be changed."""
+        known = list(edges)
+        self.revoking = Revoking(self.store, KeptTrusts(self.store, (b"s" * 48,)), self.servers, lambda: known)
+        return known
+
+    async def step(self, *principals: Principal, ours: tuple[str, ...] = (ID,), later: int = 0, keys: bytes = b"") -> None:
+        backbones = tuple(Reach(id, "acme", "eu", "local", "nats://eu:4222", keys=keys) for id in dict.fromkeys((ID, *ours)))
+        await self.revoking.step(Snapshot(1, {}, keyless=principals, backbones=backbones), ours, self.now + later)
 
     async def why(self) -> str:
         [one] = await self.store.given("acme", ID)
@@ -131,3 +144,43 @@ async def test_it_goes_on_when_the_store_was_away(world: World, monkeypatch: pyt
         await world.step()
     await world.step()
     assert len(world.servers.told) == 1
+
+
+async def test_servers_are_told_which_edges_are_let_in_when_the_keys_of_edges_change(world: World) -> None:
+    edges = world.with_edges(b"1" * 40, b"2" * 40)
+    for _ in range(2):
+        await world.step(HOLDS, keys=b"sealed")
+    edges.remove(b"2" * 40)
+    await world.step(HOLDS, keys=b"sealed", later=1)
+    edges.clear()
+    await world.step(HOLDS, keys=b"sealed", later=2)
+    both, one, none = world.servers.signers
+    assert (len(both), len(one), none) == (2, 1, [])
+    assert set(one) < set(both)
+
+
+async def test_servers_are_told_once_though_no_edge_has_a_key_when_one_may_have_had_it_before(world: World) -> None:
+    world.with_edges()
+    for _ in range(2):
+        await world.step(HOLDS, keys=b"sealed")
+    assert world.servers.signers == [[]]
+
+
+async def test_backbone_without_keys_is_told_nothing_when_edges_have_some(world: World) -> None:
+    world.with_edges(b"1" * 40)
+    await world.step(HOLDS)
+    assert world.servers.signers == []
+
+
+async def test_others_are_told_when_a_backbone_does_not_answer(world: World) -> None:
+    edges = world.with_edges(b"1" * 40)
+    for id in ("silent-0b", "third-0c"):
+        await KeptTrusts(world.store, (b"s" * 48,)).make(id)
+    world.servers.silent = {"silent-0b"}
+    for _ in range(2):
+        await world.step(HOLDS, ours=(ID, "silent-0b", "third-0c"), keys=b"sealed")
+    assert [len(one) for one in world.servers.signers] == [1, 1]
+    edges.clear()
+    await world.step(HOLDS, ours=(ID, "silent-0b", "third-0c"), keys=b"sealed", later=1)
+    assert world.servers.signers[2:] == [[], []]
+    await world.revoking.stop()
