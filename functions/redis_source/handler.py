@@ -42,6 +42,7 @@ class Lane:
         self._lists, self._way, self._current, self._room, self._counts = lists, way, current, room, counts
         self._backoff = Backoff()
         self._known: dict[int, list[Settled | None]] = {}  # answers to what this worker still holds, by its place in the batch
+        self._known_of = (0, 0)  # the number of that batch, and how many elements of it are held
         self._most = sys.maxsize  # elements tried together: half as many each time that our own code fails over them
         self._failures = 0  # of our own code, in a row, over the first element alone
         self._wrong_type = False
@@ -55,6 +56,7 @@ class Lane:
             except Exception as error:
                 if not isinstance(error, SwitchboardError):
                     log.exception("the submit list of %s failed, and is tried again", self.org)
+                self._counts.waits += 1
                 self._known.clear()
                 pause = self._failed(0)
             if pause is None:
@@ -80,8 +82,9 @@ class Lane:
         if not batch.elements:
             return None
         if not batch.again:
-            self._known.clear()
             self._counts.taken += len(batch.elements)
+        if self._known_of != (batch.number, len(batch.elements)):  # another; after a failover the server may know an older one, too
+            self._known.clear()
         if batch.deaths > MAX_DELIVERIES:
             reason = f"it was taken {batch.deaths} times, and never had an outcome: whoever took it is gone"
             return await self._reject_first(batch, reason, stop)
@@ -97,6 +100,7 @@ class Lane:
         self._failures = 0
         left = works[done:]
         self._known |= dict(enumerate(work.answers for work in works))
+        self._known_of = (batch.number, len(batch.elements))
         if done:
             await self._let_go(batch, done, told, stop)
         if not left:
@@ -131,6 +135,7 @@ class Lane:
         """Settle the first `done` elements, and keep what is known of the others."""
         if await self._settle("taken", batch, done, told, stop):
             self._known = {place - done: answers for place, answers in self._known.items() if place >= done}
+            self._known_of = (batch.number, len(batch.elements) - done)
         else:
             self._known.clear()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -206,4 +206,32 @@ async def test_every_call_says_so_when_the_server_is_away_and_works_when_it_is_b
 
     assert await eventually(back, within=10)
     assert lists.reachable()
+    await lists.close()
+
+
+async def test_every_write_says_so_when_the_server_takes_none_and_works_when_it_does(own_redis: LocalServer, org: str) -> None:
+    """A replica, or one that has lost its replicas: it goes on to answer what is read."""
+    lists = RedisSubmitLists(own_redis.url)
+    client: Any = redis.asyncio.Redis.from_url(own_redis.url)
+    async with client:
+        await client.lpush(f"sb:submit:{{{org}}}", json.dumps({"n": 1}))
+        batch = await lists.take(org)
+        await client.config_set("min-replicas-to-write", 1)
+        calls: list[Coroutine[Any, Any, object]] = [lists.take(org), lists.beat([org]), lists.recover([org]), lists.leave([org])]
+        calls.append(lists.settle(org, "taken", batch, 1, Settlement()))
+        for call in calls:
+            with pytest.raises(Unavailable):
+                await call
+            assert await lists.waiting([org]) == []
+            assert not lists.reachable(), "though it answered"
+        await client.config_set("min-replicas-to-write", 0)
+        assert (await lists.take(org)).again
+        assert lists.reachable()
+        await client.replicaof("127.0.0.1", 1)
+        with pytest.raises(Unavailable):
+            await lists.recover([org])
+        assert not lists.reachable()
+        await client.replicaof("NO", "ONE")
+        assert await lists.settle(org, "taken", batch, 1, Settlement())
+        assert lists.reachable()
     await lists.close()

@@ -285,6 +285,19 @@ async def test_dead_workers_elements_are_taken_over(door: Door) -> None:
     await eventually(lambda: len(door.accepted) == 1)
 
 
+async def test_nothing_is_believed_to_be_known_when_the_lists_hold_an_older_batch_of_the_worker(door: Door) -> None:
+    """After a failover: the replica never heard of the last batch, nor that the one before was done."""
+    door.judge = lambda message: Unavailable("away", retry_after_ms=1) if message.event_id == "e1" else None
+    door.lists.push("acme", *(encoded(event(f"e{number}")) for number in (1, 2, 3)))
+    await eventually(lambda: door.source.counts.waits > 1)
+    assert [message.event_id for message in door.accepted] == ["e2", "e3"]
+    door.lists.held["acme", "one", "taken"][:] = [encoded(event(f"older-{number}")) for number in (1, 2, 3)]
+    door.lists.batches["acme", "one", "taken"] = (0, False)
+    await door.emptied()
+    assert [message.event_id for message in door.accepted] == ["e2", "e3", "older-1", "older-2", "older-3"]
+    assert len(door.receipts()) == 3
+
+
 @pytest.mark.parametrize("place", [0, 500, 999])
 async def test_element_that_our_code_fails_over_is_rejected_and_its_neighbours_go_on(
     door: Door, monkeypatch: pytest.MonkeyPatch, place: int

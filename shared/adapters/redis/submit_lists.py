@@ -43,7 +43,7 @@ class RedisSubmitLists:
         await self._calls.close()
 
     def reachable(self) -> bool:
-        """Whether the Redis answered when it was last asked."""
+        """Whether the Redis answered when it was last asked, and let the door write."""
         return self._calls.reachable
 
     async def waiting(self, orgs: Sequence[str]) -> list[str]:
