@@ -110,12 +110,16 @@ class Orgs:
         self.served: dict[str, Org] = {}
         self._make = make
         self._refused: set[str] = set()
+        self._going: dict[str, asyncio.Task[None]] = {}  # those that finish what they have in hand: a slow sink may take long for that
 
     async def follow(self, wanted: Sequence[str]) -> None:
-        """Serve these orgs, and no others. One whose streams can't be made is tried again the next time."""
-        gone = [self.served.pop(org) for org in self.served.keys() - set(wanted)]
-        await asyncio.gather(*(one.close() for one in gone))
-        new = [org for org in wanted if org not in self.served]
+        """Serve these orgs, and no others. One whose streams can't be made is tried again the next time; one that comes back while it
+        goes, when it is gone."""
+        for org in self.served.keys() - set(wanted):
+            self._going[org] = asyncio.create_task(self.served.pop(org).close(), name=f"nats-source-{org}-goes")
+        for org in [org for org, going in self._going.items() if going.done()]:
+            self._going.pop(org).result()
+        new = [org for org in wanted if org not in self.served and org not in self._going]
         for start in range(0, len(new), OPENED_AT_ONCE):
             await asyncio.gather(*map(self._open, new[start : start + OPENED_AT_ONCE]))
 
@@ -130,7 +134,8 @@ class Orgs:
     async def close(self) -> None:
         """Serve nobody any more."""
         orgs, self.served = list(self.served.values()), {}
-        await asyncio.gather(*(one.close() for one in orgs))
+        going, self._going = list(self._going.values()), {}
+        await asyncio.gather(*(one.close() for one in orgs), *going)
 
     async def _open(self, org: str) -> None:
         one = self._make(org)

@@ -48,9 +48,13 @@ class Lane:
         self._wrong_type = False
 
     async def drain(self, stop: asyncio.Event) -> None:
-        """Work off the list until it is empty, the org is gone, or `stop` is set. Raises nothing."""
-        while not stop.is_set() and self.org in self._current().orgs:
+        """Work off the list until it is empty, or `stop` is set. When the org goes, what is held of it is put back. Raises nothing."""
+        while not stop.is_set():
+            served = self.org in self._current().orgs
             try:
+                if not served:
+                    await self._lists.leave([self.org])
+                    return
                 async with self._room.held(0, BATCH_BYTES):
                     pause = await self._turn(stop)
             except Exception as error:
@@ -66,7 +70,7 @@ class Lane:
 
     async def shed(self, stop: asyncio.Event) -> None:
         """Refuse the newest elements while the list holds more than it may. Raises Unavailable."""
-        while not stop.is_set():
+        while not stop.is_set() and self.org in self._current().orgs:
             batch = await self._lists.take(self.org, "over")
             if not batch.elements:
                 return

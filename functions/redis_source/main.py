@@ -84,6 +84,7 @@ class Pod:
         gauges["redis_door_waits"] = lambda: float(counts.waits)
         gauges["redis_door_receipts_dropped"] = lambda: float(lists.dropped)
         gauges["redis_door_busy_orgs"] = lambda: float(len(source.busy))
+        gauges["redis_door_orgs"] = lambda: float(len(self._resources.snapshots.current.orgs))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """A pod whose door is dead would look alive: it ends, and is started again."""

@@ -298,6 +298,22 @@ async def test_nothing_is_believed_to_be_known_when_the_lists_hold_an_older_batc
     assert len(door.receipts()) == 3
 
 
+async def test_what_is_held_is_put_back_when_its_org_goes_and_is_worked_off_when_it_comes_back(door: Door) -> None:
+    away = True
+    door.judge = lambda message: Unavailable("away", retry_after_ms=1) if away else None
+    door.lists.push("acme", *(encoded(event(f"e{number}")) for number in (1, 2)))
+    await eventually(lambda: door.source.counts.waits > 1)
+    door.snapshot = Snapshot(8, {}, orgs=("globex",))
+    await eventually(lambda: not door.source.busy)
+    assert [json.loads(element)["id"] for element in door.lists.submitted["acme"]] == ["e1", "e2"]
+    assert not door.lists.held["acme", "one", "taken"]
+    assert not door.lists.beats
+    away = False
+    door.snapshot = Snapshot(9, {}, orgs=("acme", "globex"))
+    await door.emptied()
+    assert [message.event_id for message in door.accepted] == ["e1", "e2"]
+
+
 @pytest.mark.parametrize("place", [0, 500, 999])
 async def test_element_that_our_code_fails_over_is_rejected_and_its_neighbours_go_on(
     door: Door, monkeypatch: pytest.MonkeyPatch, place: int
