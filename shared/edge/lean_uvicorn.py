@@ -11,9 +11,9 @@ LATE = ("uvicorn", "logging.config")  # the package's own module imports the com
 
 with lean(LATE):
     from uvicorn.config import Config
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
     from uvicorn.server import Server
 
 setattr(sys.modules["uvicorn"], "Config", Config)  # noqa: B010  # its modules ask the package for it when the server starts: no more is run then
 
-__all__ = ["LATE", "Config", "HttpToolsProtocol", "Server"]
+__all__ = ["LATE", "Config", "HttpToolsProtocol", "RequestResponseCycle", "Server"]

@@ -8,14 +8,21 @@ from typing import Any
 
 
 class OneWrite:
-    """A transport in front of uvloop's, which is `whole`. Everything but writing is passed on."""
+    """A transport in front of uvloop's, which is `whole`. Everything but writing and ending is passed on.
 
-    __slots__ = ("_loop", "_waiting", "whole")
+    `linger`: seconds that close() waits for the peer to end, too. Closing under a peer that sends resets the connection, with the answer
+    that is on its way (RFC 9112, 9.6).
+    """
+
+    __slots__ = ("_ending", "_loop", "_waiting", "closing", "linger", "whole")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self.whole = transport
         self._loop = loop
         self._waiting: list[bytes] = []
+        self.linger = 0.0
+        self.closing = False  # lingers
+        self._ending: asyncio.TimerHandle | None = None
 
     def write(self, data: bytes) -> None:
         """Write with all else that is written before the loop turns."""
@@ -26,7 +33,7 @@ class OneWrite:
     def write_now(self, data: bytes) -> None:
         """Write what is a whole answer already, behind what waits."""
         self.flush()
-        if not self.whole.is_closing():
+        if not self.is_closing():
             self.whole.write(data)
 
     def flush(self) -> None:
@@ -34,12 +41,26 @@ class OneWrite:
         waiting = self._waiting
         if waiting:
             self._waiting = []
-            if not self.whole.is_closing():  # the peer may be gone by now
+            if not self.is_closing():  # the peer may be gone by now
                 self.whole.write(b"".join(waiting))
 
     def close(self) -> None:
         self.flush()
-        self.whole.close()
+        if not self.linger or self.whole.is_closing():
+            self.whole.close()
+        elif not self.closing:
+            self.closing = True
+            self.whole.write_eof()
+            self.whole.resume_reading()  # or its end isn't seen
+            self._ending = self._loop.call_later(self.linger, self.whole.close)
+
+    def is_closing(self) -> bool:
+        return self.closing or self.whole.is_closing()
+
+    def gone(self) -> None:
+        """The connection is lost: nothing is waited for."""
+        if self._ending is not None:
+            self._ending.cancel()
 
     def write_eof(self) -> None:
         self.flush()

@@ -8,12 +8,13 @@ from typing import cast
 from shared.codec import encode_problem
 from shared.domain.errors import Malformed
 from shared.edge.body import LINGER
-from shared.edge.lean_uvicorn import HttpToolsProtocol
+from shared.edge.lean_uvicorn import HttpToolsProtocol, RequestResponseCycle
 from shared.edge.one_write import OneWrite
 from shared.edge.whole import head_of
 
 HEAD_BYTES = 64 * 1024  # a request's line and headers
 HEAD_SECONDS = 10.0  # from its first byte to its last
+LAST_CALL = 0.5  # seconds for a request that is on its way when the server stops, and for the client of an idle connection to end it
 
 # llhttp ends a request whose head asks for an upgrade right there, and its body is lost (httptools 0.9). A server may pass the header over
 # (RFC 9110, 7.8), so it is renamed on anything but a GET: Java's HttpClient sends `Upgrade: h2c` with every POST.
@@ -50,16 +51,20 @@ class BoundedProtocol(HttpToolsProtocol):
     _ended = False  # a request ended in the data that llhttp read last
     _answering: asyncio.Task[None] | None = None  # a request that came whole
     _behind: bytes = b""  # what came while it was answered
-    _last = False  # the connection ends with the answer in hand
+    _last = False  # the server stops: the connection ends with the next answer
+    _ending: RequestResponseCycle | None = None  # the ordinary request whose answer that is
+    _called: asyncio.TimerHandle | None = None
     _idle: asyncio.TimerHandle | None = None
     _used = 0.0  # loop time of the last answer to a request that came whole
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast(asyncio.Transport, OneWrite(transport, self.loop)))
         self._late = self.loop.call_later(HEAD_SECONDS, self._too_late)
+        if getattr(getattr(self.app, "resources", None), "draining", False):  # it was on its way when the server stopped listening
+            self.shutdown()
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
+        if self._refused or (self._last and self.transport.is_closing()):
             return
         if self._answering is not None:
             self._behind += data
@@ -89,9 +94,11 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._late = self.loop.call_later(HEAD_SECONDS, self._too_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for timer in (self._late, self._idle):
+        for timer in (self._late, self._idle, self._called):
             if timer is not None:
                 timer.cancel()
+        if isinstance(self.transport, OneWrite):
+            self.transport.gone()
         if self._answering is not None:  # the server waits for it when it stops
             self.tasks.add(self._answering)
             self._answering.add_done_callback(self.tasks.discard)
@@ -101,16 +108,40 @@ class BoundedProtocol(HttpToolsProtocol):
         self._inside = True
         super().on_message_begin()
 
+    def on_headers_complete(self) -> None:
+        before = self.cycle
+        super().on_headers_complete()
+        if self._last and self.cycle is not None and self.cycle is not before:
+            self._end_with(self.cycle)
+
     def on_message_complete(self) -> None:
         self._inside, self._ended = False, True
         super().on_message_complete()
 
     def shutdown(self) -> None:
-        """The server stops: the connection ends, with the answer in hand where there is one."""
-        if self._answering is not None:
-            self._last = True
-        else:
-            super().shutdown()
+        """The server stops: the connection ends with the last answer in hand, or with that to a request which is on its way. Nobody who
+        sends meanwhile is cut off: a reset would take the answer along."""
+        if self._last:
+            return
+        self._last, cast(OneWrite, self.transport).linger = True, LINGER
+        if self._answering is None and self.cycle is not None and not self.cycle.response_complete:
+            self._end_with(self.pipeline[0][0] if self.pipeline else self.cycle)
+        self._called = self.loop.call_later(LAST_CALL, self._last_call)
+
+    def _end_with(self, cycle: RequestResponseCycle) -> None:
+        """This answer says that it is the last, and not the one before it: what was read is answered."""
+        if self._ending is not None and not self._ending.response_started:
+            self._ending.keep_alive = True
+        if cycle.keep_alive:
+            self._ending, cycle.keep_alive = cycle, False
+
+    def _last_call(self) -> None:
+        """End it, unless something is being read or answered: that has bounds of its own."""
+        if self._answering is not None or self._inside or (self.cycle is not None and not self.cycle.response_complete):
+            self._called = self.loop.call_later(LAST_CALL, self._last_call)
+        elif not self.transport.is_closing():
+            cast(OneWrite, self.transport).linger = LAST_CALL
+            self.transport.close()
 
     def _take_whole(self, data: bytes) -> bool:
         """Whether this is one whole POST of events, with nothing before it that waits for its answer: then it is being answered."""
@@ -136,7 +167,7 @@ class BoundedProtocol(HttpToolsProtocol):
         transport = cast(OneWrite, self.transport)
         if transport.is_closing():
             return
-        if self._last:  # said, so that nobody sends a next one into the close
+        if self._last and not self._behind:  # said, so that nobody sends a next one into the close
             transport.write_now(response.replace(b"\r\n", b"\r\nconnection: close\r\n", 1))
             transport.close()
             return
@@ -163,6 +194,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         """The WebSocket's protocol gets uvloop's own transport: it writes a frame at a time."""
+        if self._last:
+            self.transport.close()
+            return
         if isinstance(self.transport, OneWrite):
             self.transport.flush()
             self.transport = self.transport.whole
