@@ -35,12 +35,13 @@ class Row(NamedTuple):
     rule: str | None = None
     pointer: str | None = None
     before: dict[str, Any] | None = None  # sent first
+    was: str = "accepted"  # and what is said of that
 
     @property
     def records(self) -> int:
         """How many the log has of the row at each door: none of what couldn't be read."""
         read = self.status != "malformed" and self.rule != "size"
-        return (self.before is not None) + (read and self.name != "duplicate")
+        return (self.before is not None and self.was != "malformed") + (read and self.name != "duplicate")
 
 
 def event(topic: str = "table.open", **more: Any) -> dict[str, Any]:
@@ -49,11 +50,14 @@ def event(topic: str = "table.open", **more: Any) -> dict[str, Any]:
     return {name: value for name, value in whole.items() if value is not ...}
 
 
+RULED_A, RULED_B = (event("table.ruled", id="ruled", data={"sku": sku}) for sku in "ab")
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 TABLE = (
     Row("plain", event()),
     Row("every attribute", event(time="2026-01-01T00:00:00Z", dataschema="urn:a", datacontenttype="application/json", x="y", n=1, b=True)),
     Row("traced", event(traceparent=TRACE, tracestate="a=b")),
+    Row("traced by many", event(traceparent=TRACE, tracestate="congo=t61rcWkgMzE,rojo@eu=00f067aa;0ba9")),
+    Row("a state of no trace", event(tracestate="a=b")),
     Row("text", event(datacontenttype="text/plain", data="caf\u00e9")),
     Row("bytes", event(data=..., data_base64="AAH/", datacontenttype="application/octet-stream")),
     Row("no data, to nobody", event(data=..., subject=...)),
@@ -74,6 +78,10 @@ TABLE = (
     Row("too often", event("table.rated"), "blocked", 429, "rate:one", before=event("table.rated", id="first")),
     Row("duplicate", event(id="twice"), before=event(id="twice")),
     Row("conflict", event(id="two", data={"sku": "b"}), "blocked", 422, "identity", before=event(id="two")),
+    Row("conflict that a rule refuses too", RULED_B, "blocked", 422, "identity", before=RULED_A),
+    Row("accepted after a refusal", RULED_A, before=RULED_B, was="blocked"),
+    Row("refused again", RULED_B, "blocked", 422, "policy:no-b", before=RULED_B, was="blocked"),
+    Row("accepted after it was malformed", event(id="mended"), before=event(id="mended", time="now"), was="malformed"),
 )
 
 
@@ -129,7 +137,7 @@ async def test_verdict_receipt_and_record_are_the_same_when_the_event_takes_any_
     for number, door in enumerate(doors):
         if row.before is not None:
             (before,) = await door.send([own(row.before, row, number)])
-            assert before["status"] == "accepted", before
+            assert before["status"] == row.was, before
         (receipt,) = await door.send([own(row.event, row, number)])
         problem = receipt.get("problem", {})
         assert (receipt["status"], problem.get("status", 202), problem.get("rule")) == (row.status, row.code, row.rule), receipt
@@ -172,6 +180,26 @@ async def test_event_is_one_message_when_it_comes_by_another_door_again(house: H
     assert again == {**accepted, "duplicate": True}
     (conflict,) = await doors[second].send([other])
     assert (conflict["status"], conflict["problem"].get("rule"), conflict["id"]) == ("blocked", "identity", accepted["id"]), conflict
+    (still,) = await doors[first].send([one])
+    assert still == again, "a conflict changes nothing"
+
+
+@pytest.mark.parametrize("second", range(len(DOORS)), ids=DOORS)
+@pytest.mark.parametrize("first", range(len(DOORS)), ids=DOORS)
+async def test_refusal_takes_no_identity_when_the_event_comes_mended_by_another_door(
+    house: House, doors: list[Door], first: int, second: int
+) -> None:
+    """And once it is taken, what was refused is a conflict, at either door."""
+    bad, good = (json.dumps({**ruled, "id": f"{first}-{second}", "source": "/mended"}).encode() for ruled in (RULED_B, RULED_A))
+    (refused,) = await doors[first].send([bad])
+    assert (refused["status"], refused["problem"]["rule"]) == ("blocked", "policy:no-b"), refused
+    (accepted,) = await doors[second].send([good])
+    assert (accepted["status"], accepted["duplicate"]) == ("accepted", False), accepted
+    for door in (doors[first], doors[second]):
+        (conflict,) = await door.send([bad])
+        assert (conflict["status"], conflict["problem"]["rule"], conflict["id"]) == ("blocked", "identity", accepted["id"]), conflict
+        (again,) = await door.send([good])
+        assert again == {**accepted, "duplicate": True}
 
 
 async def test_trace_goes_on_to_the_backbone_when_the_event_takes_any_door(house: House, doors: list[Door]) -> None:

@@ -1,6 +1,7 @@
 """What the NATS door answers, and what it leaves alone."""
 
 import asyncio
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -153,11 +154,37 @@ async def test_it_is_forbidden_when_the_key_is_another_orgs(agent: Agent, door: 
     await eventually(refused)
 
 
-async def test_the_trace_goes_on_when_a_message_has_one(agent: Agent, door: Door) -> None:
-    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    await agent.ask("orders", b"{}", headers("1") | {"traceparent": trace})
-    (stored,) = await read_stream(door.nats, agent.org)
-    assert stored.headers["traceparent"] == trace
+TRACE, OWN = (f"00-{digit * 32}-b7ad6b7169203331-01" for digit in "ab")
+STATE = "congo=t61rcWkgMzE,rojo=00f067aa0ba902b7"  # percent-encoded or not, it is the same on the backbone
+TRACED = {"traceparent": TRACE, "tracestate": STATE}
+STRUCTURED = {"Content-Type": "application/cloudevents+json"}
+
+
+@pytest.mark.parametrize(
+    ("payload", "given", "goes_on"),
+    [
+        (b"{}", headers("1") | TRACED, TRACED),
+        (b"{}", headers("1", **TRACED), TRACED),
+        (event("1"), STRUCTURED | TRACED, TRACED),
+        (event("1", **TRACED), STRUCTURED, TRACED),
+        (b"{}", headers("1", traceparent=OWN) | TRACED, {"traceparent": OWN}),
+        (event("1", traceparent=OWN), STRUCTURED | TRACED, {"traceparent": OWN}),
+        (b"{}", headers("1") | TRACED | {"traceparent": "00-none"}, {}),
+    ],
+    ids=["binary", "its own attributes", "structured", "its own members", "its own and another", "likewise structured", "no trace"],
+)
+async def test_the_trace_goes_on_when_a_message_has_one(
+    agent: Agent, door: Door, payload: bytes, given: dict[str, str], goes_on: dict[str, str]
+) -> None:
+    """By request, and submitted."""
+    await agent.ask("orders", payload, given)
+    await agent.submit("orders", payload.replace(b'"1"', b'"2"'), {**given, **({"ce-id": "2"} if "ce-id" in given else {})})
+    await eventually(lambda: len(agent.receipts) == 1, within=30)
+    for stored in await read_stream(door.nats, agent.org):
+        assert stored.headers.get("traceparent") == goes_on.get("traceparent")
+        assert stored.headers.get("ce-traceparent") == goes_on.get("traceparent")
+        state = stored.headers.get("ce-tracestate")
+        assert (state and unquote(state)) == goes_on.get("tracestate")
 
 
 async def test_the_neighbours_are_logged_when_one_of_a_thousand_is_bad(agent: Agent) -> None:
