@@ -15,7 +15,7 @@ from shared.adapters.postgres.migrations import migrate
 from shared.domain.errors import Unavailable
 from shared.domain.record import Flush
 from shared.domain.retention import Retention
-from tests.conformance.message_store import DAY, ReadingConformance, WritingConformance, found, rows_of
+from tests.conformance.message_store import DAY, MINUTE, ReadingConformance, WritingConformance, found, rows_of
 from tests.missing import missing
 from tests.servers import Databases, add_timescaledb
 from tests.stored import NOON, accepted, attempt, flush, taken
@@ -122,6 +122,21 @@ class TestPostgres(WritingConformance, ReadingConformance):
         await store.write(0, [flush(1, accepted(org=org, received_at=far), taken(accepted(org=org).message, time=far + 9 * DAY))])
         (row,) = await rows_of(store, org)
         assert [each.time for each in row.deliveries] == [far + 9 * DAY]
+
+    async def test_rows_are_written_when_a_day_without_partition_turns_up_behind_what_was_sent(
+        self, store: PostgresMessageStore, org: str
+    ) -> None:
+        """Rows go in pieces of 120 kB at most: the far day is behind the first."""
+        await store.write(0, [flush(1, accepted("known", org))])
+        far = accepted("far", org, received_at=NOON + 500 * DAY)
+        await store.write(0, [flush(2, accepted("large", org, body=b"x" * 1_000_000)), flush(3, far)])
+        assert sorted(await found(store, org)) == ["far", "known", "large"]
+
+    async def test_identity_has_one_row_when_it_turns_up_again_behind_what_was_sent(self, store: PostgresMessageStore, org: str) -> None:
+        large = accepted("large", org, body=b"x" * 1_000_000)
+        await store.write(0, [flush(1, accepted(org=org)), flush(2, large), flush(3, accepted(org=org, received_at=NOON + MINUTE))])
+        assert sorted(await found(store, org)) == ["1", "large"]
+        assert [(row.message.received_at, row.redelivered) for row in await rows_of(store, org)] == [(NOON, 1)]
 
     async def test_reads_go_on_when_idle_connections_were_ended(self, store: PostgresMessageStore, shared_database: str, org: str) -> None:
         await store.write(0, [flush(1, accepted(org=org))])

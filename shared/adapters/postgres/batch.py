@@ -1,6 +1,6 @@
 """What a batch of flushes holds, sorted by the table it goes to."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -29,6 +29,11 @@ class Batch:
         return days
 
 
+def around(days: Iterable[int]) -> set[int]:
+    """The days, and those beside them: an identity is the same one on either side of midnight."""
+    return {each for day in days for each in (day - 1, day, day + 1)}
+
+
 def flush_id(flush: Flush) -> FlushId:
     """What tells a flush from every other, and from the other parts of itself when it was bisected.
 
@@ -44,15 +49,25 @@ def flush_id(flush: Flush) -> FlushId:
 def sort_out(flushes: Iterable[Flush]) -> Batch:
     """The records of the flushes, by kind."""
     batch = Batch()
+    for _ in sort_into(batch, flushes):
+        pass
+    return batch
+
+
+def sort_into(batch: Batch, flushes: Iterable[Flush]) -> Iterator[Row]:
+    """Sort the records in as they are asked for: each row of a message is given once it is in the batch."""
     accepted = batch.accepted
     for flush in flushes:
         logged_at = flush.logged_at
         for _, record in flush.new():
             if type(record) is Accepted:  # nearly all are
-                accepted.append(Row(record, logged_at, day_of(record.message.received_at)))
+                accepted.append(row := Row(record, logged_at, day_of(record.message.received_at)))
+                yield row
+            elif type(record) is Attempt:
+                batch.attempts.append(row := Row(record, logged_at, day_of(record.message.received_at)))
+                yield row
             else:
-                _sort_in(batch, record, logged_at)
-    return batch
+                _sort_in(batch, record)
 
 
 def undelivered(rows: Iterable[Row]) -> list[DeadLetter]:
@@ -65,10 +80,8 @@ def undelivered(rows: Iterable[Row]) -> list[DeadLetter]:
     return letters
 
 
-def _sort_in(batch: Batch, record: object, logged_at: int) -> None:
+def _sort_in(batch: Batch, record: object) -> None:
     match record:
-        case Attempt():
-            batch.attempts.append(Row(record, logged_at, day_of(record.message.received_at)))
         case Deliveries():
             batch.deliveries.append(record)
         case DeadLetter():

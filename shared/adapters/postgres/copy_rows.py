@@ -6,8 +6,11 @@ from struct import Struct
 
 import msgspec
 
+from shared.adapters.postgres.statements import statement
 from shared.domain.message import Message
 from shared.domain.record import Accepted, Attempt, Deliveries
+
+COPY_MESSAGES, COPY_KEYS = statement("copy_messages"), statement("copy_keys")
 
 DAY = 86_400_000_000  # microseconds
 EPOCH = 946_684_800_000_000  # 2000-01-01 UTC, from where PostgreSQL counts, in microseconds since 1970
@@ -15,13 +18,17 @@ EPOCH_DAY = EPOCH // DAY
 
 START = b"PGCOPY\n\xff\r\n\x00" + bytes(8)  # no flags, no header extension
 END = b"\xff\xff"
+NO_ROWS = START + END
+FIRST_PIECE = 16_000  # bytes: the server waits for it
 PIECE = 120_000  # bytes given to psycopg at once: it cuts what is over 128 KiB
 
 _NULL = b"\xff\xff\xff\xff"
 _TEXT = 25  # the OID of text
 _length = Struct(">i").pack
+_LENGTHS = tuple(map(_length, range(256)))
 _array = Struct(">iiiii").pack  # dimensions, nulls, type of the elements, their number, first subscript
 _message = Struct(">h i16s i16s iq iq iq ih i? i? i").pack
+_jsonb = Struct(">iB").pack
 _key = Struct(">h i16s ii iq i").pack
 _delivery = Struct(">h iq i16s").pack
 _sequence = Struct(">iq").pack
@@ -51,11 +58,13 @@ def day_of(time: int) -> int:
 
 def key_rows(rows: Iterable[Row]) -> Iterator[bytes]:
     """The same rows for sql/copy_keys.sql. As bytes they sort by id."""
+    orgs: dict[str, bytes] = {}
     for row in rows:
         message = row.record.message
-        org = message.org.encode()
-        head = _key(5, 16, message.id, 4, row.day - EPOCH_DAY, 8, message.received_at - EPOCH, len(message.digest))
-        yield b"".join((head, message.digest, _length(len(org)), org))
+        org, digest = message.org, message.digest
+        packed_org = orgs.get(org) or orgs.setdefault(org, _text(org))
+        head = _key(5, 16, message.id, 4, row.day - EPOCH_DAY, 8, message.received_at - EPOCH, len(digest))
+        yield head + digest + packed_org
 
 
 def key_id(packed: bytes) -> bytes:
@@ -74,8 +83,9 @@ def message_rows(rows: Iterable[Row]) -> Iterator[bytes]:
         else:
             record_id, status, cut = record.record_id, record.status, record.cut  # type: ignore[union-attr]  # it is an Attempt
             labels = _labels_of(message, record)
-        digest, body, extensions = message.digest, message.body, message.extensions
-        event_id = message.event_id.encode()
+        digest, body = message.digest, message.body
+        event_id, time = message.event_id.encode(), (message.time or "").encode()
+        extensions = _json(message.extensions) if message.extensions else b""
         yield b"".join(
             (
                 _message(
@@ -85,10 +95,12 @@ def message_rows(rows: Iterable[Row]) -> Iterator[bytes]:
                 digest,
                 labels,
                 _places.get((message.topic, message.subject, message.source)) or _new_place(message),
-                _length(len(event_id)),
+                _LENGTHS[len(event_id)] if len(event_id) < 256 else _length(len(event_id)),
                 event_id,
-                _text(message.time),
-                _extensions(extensions) if extensions else _NULL,
+                _NULL if message.time is None else _LENGTHS[len(time)] if len(time) < 256 else _length(len(time)),
+                time,
+                _jsonb(len(extensions) + 1, 1) if extensions else _NULL,  # its version, 1, and the text
+                extensions,
                 _NULL if body is None else _length(len(body)),
                 body or b"",
                 _json_text(record.shadows) if record.shadows else _NULL,
@@ -116,13 +128,13 @@ def delivery_rows(deliveries: Iterable[Deliveries]) -> Iterator[bytes]:
 
 def pieces(rows: Iterable[bytes]) -> Iterator[bytes]:
     """The rows between the format's start and end, in pieces of about PIECE bytes: rows are packed while the server takes the last ones."""
-    piece, size = [START], 0
+    piece, size, enough = [START], 0, FIRST_PIECE
     for row in rows:
         piece.append(row)
         size += len(row)
-        if size >= PIECE:
+        if size >= enough:
             yield b"".join(piece)
-            piece, size = [], 0
+            piece, size, enough = [], 0, PIECE
     yield b"".join((*piece, END))
 
 
@@ -138,12 +150,6 @@ def _texts(values: tuple[str, ...]) -> bytes:
     encoded = b"".join(map(_text, values))
     head = _array(1, 0, _TEXT, len(values), 1) if values else _array(0, 0, _TEXT, 0, 0)[:12]
     return _length(len(head) + len(encoded)) + head + encoded
-
-
-def _extensions(extensions: dict[str, str | int | bool]) -> bytes:
-    """A jsonb: its version, 1, and the text."""
-    encoded = _json(extensions)
-    return b"%b\x01%b" % (_length(len(encoded) + 1), encoded)
 
 
 def _json_text(value: object) -> bytes:

@@ -1,6 +1,6 @@
 """Times and ids as psycopg takes them. Ours are microseconds, and days, since 1970 UTC."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import UTC, date, datetime, timedelta
 from struct import Struct
 
@@ -27,6 +27,11 @@ def moment(microseconds: int) -> datetime:
 def date_of(day: int) -> date:
     """Raises ValueError or OverflowError for a day that no calendar has."""
     return date.fromordinal(FIRST_DAY + day)
+
+
+def dates(days: Iterable[int]) -> list[date]:
+    """The days in their order. Raises as date_of does."""
+    return [date_of(day) for day in sorted(days)]
 
 
 class Uuids(bytes):
