@@ -1,5 +1,6 @@
-"""A hub that comes back with an old store, several shards: an agent on a leaf hears everything, and each message once."""
+"""A hub that comes back with an old store, or rolls, under several shards: an agent on a leaf hears everything, and each message once."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -10,12 +11,14 @@ from functools import partial
 from pathlib import Path
 
 import httpx
+import nats
 import pytest
 
 from infra.local.child import birth
+from shared.adapters.nats.sourcing import life_of
 from shared.adapters.redis.keys import shard_of
 from tests.integration.running_up import RunningUp, product_up
-from tests.integration.test_local_backbones import agent, at_of, declared, has_stream, pids, ready, subjects
+from tests.integration.test_local_backbones import At, agent, at_of, declared, has_stream, pids, ready, subjects
 from tests.waiting import eventually_now
 
 WITHIN = 120.0
@@ -40,6 +43,20 @@ def send(client: httpx.Client, source: str, *ids: str) -> list[str]:
     return list(ids)
 
 
+def life_in(at: At) -> str:
+    """Which life of the hub's stream the leaf's takes from; empty while it says none."""
+
+    async def asked() -> str:
+        connection = await nats.connect(at.urls, **at.options)
+        try:
+            answer = await connection.request("$JS.API.STREAM.INFO.sbg-default", b"")
+            return life_of(json.loads(answer.data)["config"]["sources"][0])
+        finally:
+            await connection.close()
+
+    return asyncio.run(asked())
+
+
 def numbered(name: str, count: int) -> list[str]:
     return [f"{name}-{number}" for number in range(count)]
 
@@ -56,6 +73,33 @@ def hub_away(running: RunningUp, hub: str, how: signal.Signals) -> Iterator[Path
         yield streams
     finally:
         os.kill(reconcile, signal.SIGCONT)
+
+
+def test_leaf_goes_on_where_it_was_when_a_hub_of_three_servers_rolls(running: RunningUp) -> None:
+    with running.client() as client:
+        hub, leaf = declared(client, "hq", "hub", "global", replicas=3), declared(client, "eu", "main", "local")
+        client.put("/v1/config/org", json={"routes": [{"when": 'message.topic == "all"', "to": ["global"]}]}).raise_for_status()
+        there = {id: ready(client, id) for id in (hub, leaf)}
+        at = at_of(running, there[leaf])
+        eventually_now(partial(has_stream, at, "sbg-default"), within=WITHIN)
+
+        def life() -> str:
+            return life_in(at)
+
+        before = eventually_now(life, within=WITHIN, step=0.2)
+        with agent(running, there[leaf], "agent-7") as hears:
+            for round, source in enumerate(SOURCES):
+                sent = send(client, source, *numbered(f"round-{round}", 20))
+                assert hears(20) == sent
+            changed = there[hub] | {"spec": {"replicas": 3, "values": {"limits": {"maxPayload": "2MB"}}}}
+            assert client.put(f"/v1/backbones/{hub}", json=changed).status_code == 202
+            sent = [id for source in SOURCES for id in send(client, source, *numbered(f"meanwhile{source}", 20))]
+            assert sorted(hears(60)) == sorted(sent)
+            ready(client, hub)
+            eventually_now(lambda: life() not in ("", before), within=WITHIN, step=0.2)  # leaders were elected
+            for round, source in enumerate(SOURCES):
+                sent = send(client, source, *numbered(f"after-{round}", 20))
+                assert hears(20) == sent
 
 
 def test_leaf_hears_all_of_it_once_when_the_hub_came_back_with_an_old_store(running: RunningUp, tmp_path: Path) -> None:

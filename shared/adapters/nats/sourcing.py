@@ -168,14 +168,19 @@ async def _life(connection: Connection, one: Source) -> tuple[_Origin, str]:
     origin = await asked(connection, f"STREAM.INFO.{stream}", {}, _Origin, api)
     if origin.error is not None:
         return origin, ""
-    # A consumer in memory is gone when its server starts again. Of a cluster's it is made anew as it was: there a leader is elected.
+    if origin.cluster.leader_since:  # of a cluster: no other may have taken over
+        return origin, _named(origin.created, origin.cluster.leader_since)
+    # A single server says nothing of when it started; but a consumer in its memory is gone then, and made anew here.
     config: Json = {"durable_name": WITNESS, "ack_policy": "none", "deliver_policy": "new", "mem_storage": True, "num_replicas": 1}
     request: Json = {"stream_name": stream, "config": config}
     witness = await asked(connection, f"CONSUMER.DURABLE.CREATE.{stream}.{WITNESS}", request, _Made, api)
     if witness.error is not None:
         return origin, ""
-    said = f"{origin.created} {origin.cluster.leader_since} {witness.created}"
-    return origin, hashlib.sha256(said.encode()).hexdigest()[:12]
+    return origin, _named(origin.created, witness.created)
+
+
+def _named(*said: str) -> str:
+    return hashlib.sha256(" ".join(said).encode()).hexdigest()[:12]
 
 
 async def _first_missing(connection: Connection, stream: str, leaf: Leaf, one: Source, origin: _Origin, mark: Mark) -> int:
