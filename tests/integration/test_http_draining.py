@@ -74,7 +74,7 @@ async def test_all_that_was_logged_was_answered_and_the_last_answer_says_so_when
     answered = {id for client in clients for id in client.answered}
     assert {status for client in clients for status in client.answered.values()} == {202}
     assert set(await asyncio.to_thread(logged, redis_url)) == answered, "logged is answered, and answered is logged"
-    assert sum(client.told for client in clients) > CLIENTS // 2  # a client that was slower than the last call hears nothing
+    assert any(client.told for client in clients)  # a client that was slower than the last call hears nothing
 
 
 @pytest.fixture
