@@ -46,7 +46,7 @@ class Source:
         self._sink: Sink | None = None
         self._rejected = self._unanswerable = 0  # of orgs no longer served
         gauges = resources.counters.gauges
-        gauges["nats_source_orgs"] = lambda: float(len(self._served))
+        gauges["nats_source_orgs"] = lambda: float(0 if self._orgs is None else len(self._orgs.served))
         gauges["nats_source_lag"] = lambda: float(sum(one.lag for one in self._served))
         gauges["nats_source_in_hand"] = lambda: float(sum(one.intake.in_hand for one in self._served))
         gauges["nats_source_rejected"] = lambda: float(self._rejected + sum(one.rejected for one in self._served))
@@ -54,7 +54,7 @@ class Source:
 
     @property
     def _served(self) -> list[Org]:
-        return [] if self._orgs is None else list(self._orgs.served.values())
+        return [] if self._orgs is None else self._orgs.all
 
     def start(self) -> None:
         """Begin; a server that isn't there yet is waited for."""
@@ -115,7 +115,7 @@ class Source:
 
     async def _serve(self, pulling: Connection, asking: Connection) -> None:
         """Serve every org there is, until a connection ends or we are to stop."""
-        orgs = self._orgs = Orgs(lambda org: Org(org, pulling, asking, self._ways(org), self._resources.flight))
+        orgs = self._orgs = Orgs(lambda org: Org(org, pulling, asking, self._ways(org), self._resources.flight), self._note)
         self._connected = True
         loop, looked = asyncio.get_running_loop(), 0.0
         ends = [asyncio.create_task(event.wait()) for event in (self._stop, pulling.ended, asking.ended)]
@@ -132,11 +132,13 @@ class Source:
         finally:
             for end in ends:
                 end.cancel()
-            served = self._served
             await orgs.close()
-            self._rejected += sum(one.rejected for one in served)
-            self._unanswerable += sum(map(_unanswerable, served))
             self._orgs = None
+
+    def _note(self, gone: Org) -> None:
+        """What an org has counted stays counted."""
+        self._rejected += gone.rejected
+        self._unanswerable += _unanswerable(gone)
 
     def _ways(self, org: str) -> Ways:
         sink, resources, counters = self._sink, self._resources, self._resources.counters

@@ -104,21 +104,29 @@ class Org:
 
 
 class Orgs:
-    """Those served now."""
+    """Those served now. `gone` is told of each that is no longer."""
 
-    def __init__(self, make: Callable[[str], Org]) -> None:
+    def __init__(self, make: Callable[[str], Org], gone: Callable[[Org], None]) -> None:
         self.served: dict[str, Org] = {}
-        self._make = make
+        self._make, self._gone = make, gone
         self._refused: set[str] = set()
-        self._going: dict[str, asyncio.Task[None]] = {}  # those that finish what they have in hand: a slow sink may take long for that
+        self._going: dict[str, tuple[Org, asyncio.Task[None]]] = {}  # they finish what they have in hand: a slow sink may take long
+
+    @property
+    def all(self) -> list[Org]:
+        """Those that are on their way out, too."""
+        return [*self.served.values(), *(one for one, _ in self._going.values())]
 
     async def follow(self, wanted: Sequence[str]) -> None:
         """Serve these orgs, and no others. One whose streams can't be made is tried again the next time; one that comes back while it
         goes, when it is gone."""
         for org in self.served.keys() - set(wanted):
-            self._going[org] = asyncio.create_task(self.served.pop(org).close(), name=f"nats-source-{org}-goes")
-        for org in [org for org, going in self._going.items() if going.done()]:
-            self._going.pop(org).result()
+            one = self.served.pop(org)
+            self._going[org] = one, asyncio.create_task(one.close(), name=f"nats-source-{org}-goes")
+        for org, (one, closing) in [each for each in self._going.items() if each[1][1].done()]:
+            del self._going[org]
+            self._gone(one)
+            closing.result()
         new = [org for org in wanted if org not in self.served and org not in self._going]
         for start in range(0, len(new), OPENED_AT_ONCE):
             await asyncio.gather(*map(self._open, new[start : start + OPENED_AT_ONCE]))
@@ -133,9 +141,10 @@ class Orgs:
 
     async def close(self) -> None:
         """Serve nobody any more."""
-        orgs, self.served = list(self.served.values()), {}
-        going, self._going = list(self._going.values()), {}
-        await asyncio.gather(*(one.close() for one in orgs), *going)
+        await asyncio.gather(*(one.close() for one in self.served.values()), *(closing for _, closing in self._going.values()))
+        for one in self.all:
+            self._gone(one)
+        self.served, self._going = {}, {}
 
     async def _open(self, org: str) -> None:
         one = self._make(org)

@@ -32,7 +32,8 @@ class Made:
         self.opened: list[str] = []
         self.all: dict[str, list[One]] = {}
         self.refuses: dict[str, int] = {}
-        self.orgs = Orgs(self._make)  # type: ignore[arg-type]  # open and close are all that is asked of an org here
+        self.gone: list[One] = []
+        self.orgs = Orgs(self._make, self.gone.append)  # type: ignore[arg-type]  # open and close are all that is asked of an org here
 
     def _make(self, org: str) -> One:
         left = self.refuses.get(org, 0)
@@ -49,10 +50,14 @@ async def test_others_are_served_when_one_that_goes_takes_long_over_what_it_has_
     assert list(made.orgs.served) == ["globex"]
     await made.orgs.follow(["globex", "acme"])
     assert made.opened == ["acme", "globex"], "not twice at once"
-    made.all["acme"][0].may_go.set()
-    await eventually(lambda: made.all["acme"][0].gone)
+    (acme,) = made.all["acme"]
+    assert [one.org for one in made.orgs.all] == ["globex", "acme"]
+    assert made.gone == []
+    acme.may_go.set()
+    await eventually(lambda: acme.gone)
     await made.orgs.follow(["globex", "acme"])
     assert made.opened == ["acme", "globex", "acme"]
+    assert made.gone == [acme]
 
 
 async def test_org_is_tried_again_when_its_streams_could_not_be_made() -> None:
@@ -73,5 +78,5 @@ async def test_close_waits_for_those_that_go_when_the_source_stops() -> None:
     assert not closing.done()
     made.all["acme"][0].may_go.set()
     await closing
-    assert made.all["acme"][0].gone
-    assert made.orgs.served == {}
+    assert {one.org for one in made.gone if one.gone} == {"acme", "globex"}
+    assert made.orgs.all == []
