@@ -15,7 +15,6 @@ import nats
 import pytest
 
 from infra.local.child import birth
-from shared.adapters.nats.sourcing import life_of
 from shared.adapters.redis.keys import shard_of
 from tests.integration.running_up import RunningUp, product_up
 from tests.integration.test_local_backbones import At, agent, at_of, declared, has_stream, pids, ready, subjects
@@ -44,13 +43,14 @@ def send(client: httpx.Client, source: str, *ids: str) -> list[str]:
 
 
 def life_in(at: At) -> str:
-    """Which life of the hub's stream the leaf's takes from; empty while it says none."""
+    """Which life of the hub's stream the leaf's was compared with; empty while it says none."""
 
     async def asked() -> str:
         connection = await nats.connect(at.urls, **at.options)
         try:
             answer = await connection.request("$JS.API.STREAM.INFO.sbg-default", b"")
-            return life_of(json.loads(answer.data)["config"]["sources"][0])
+            found: dict[str, str] = json.loads(answer.data)["config"].get("metadata") or {}
+            return next((life for name, life in found.items() if name.startswith("switchboard.life.")), "")
         finally:
             await connection.close()
 

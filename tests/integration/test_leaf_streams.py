@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 import nats
@@ -12,6 +11,7 @@ from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from shared.adapters.nats import backbone_streams
 from shared.adapters.nats.backbone_streams import NatsBackboneStreams
+from shared.adapters.nats.sourcing import life_key
 from shared.domain.registry.reach import Reach
 from shared.domain.registry.streams import Source, WantedStream
 from tests.joined import HUB, LEAF, Joined, joined
@@ -33,7 +33,7 @@ def servers(tmp_path: Path) -> Iterator[Joined]:
 async def looked_after(servers: Joined) -> AsyncIterator["Keeper"]:
     keeper = Keeper(servers)
 
-    await eventually(partial(keeper.begins_at, 1), within=WITHIN)
+    await eventually(keeper.knows_another_life, within=WITHIN)
     try:
         yield keeper
     finally:
@@ -45,11 +45,17 @@ class Keeper:
 
     def __init__(self, servers: Joined) -> None:
         self._servers = servers
+        self._life: str | None = None
         self.streams = NatsBackboneStreams(None)
 
-    async def begins_at(self, sequence: int) -> bool:
-        """Whether the leaf takes what the hub has from there on, after a look: the hub was asked, in the life that it is in."""
-        return await self.look() and await starts(self._servers) == sequence
+    async def knows_another_life(self) -> bool:
+        """Whether the leaf's stream was compared with the hub's since the hub has started, after a look."""
+        if not await self.look():
+            return False
+        async with client(self._servers.leaf.url) as connection:
+            said = ((await connection.jetstream().stream_info("sbg-acme")).config.metadata or {}).get(life_key(HUB))
+        known, self._life = self._life, said
+        return said not in (None, known)
 
     async def look(self) -> bool:
         hub = Reach(HUB, "", "here", "global", self._servers.hub.url, HUB, here=True)
@@ -113,7 +119,7 @@ async def test_leaf_has_all_of_it_once_when_a_hub_gave_lost_sequences_to_others(
         await publish(servers, OLD)
         await eventually(lambda: has(servers, OLD), within=WITHIN)
         servers.keep_store(tmp_path / "before")
-        await eventually(partial(keeper.begins_at, len(OLD) + 1), within=WITHIN)
+        await eventually(keeper.knows_another_life, within=WITHIN)
         if seen == "before it was lost":
             await eventually(keeper.look, within=WITHIN)
         await publish(servers, LOST)
@@ -134,6 +140,7 @@ async def test_leaf_has_all_of_it_once_when_a_hub_gave_lost_sequences_to_others(
         await publish(servers, ["last"])
         await eventually(lambda: has(servers, [*OLD, *LOST, *NEW, "last"]), within=WITHIN)
         assert (await heard(servers))[-1] == "last"
+        assert await starts(servers) == len(OLD) + 1
 
 
 async def test_nothing_is_taken_again_when_a_hub_starts_anew_with_all_it_had(servers: Joined, tmp_path: Path) -> None:
@@ -144,7 +151,8 @@ async def test_nothing_is_taken_again_when_a_hub_starts_anew_with_all_it_had(ser
         servers.hub.kill()
         servers.hub.start()
 
-        await eventually(partial(keeper.begins_at, len(OLD) + 1), within=WITHIN)
+        await eventually(keeper.knows_another_life, within=WITHIN)
+        assert await starts(servers) is None  # it is the source that it was
         await publish(servers, LOST)
         await eventually(lambda: has(servers, [*OLD, *LOST]), within=WITHIN)
         assert await heard(servers) == [*OLD, *LOST]
@@ -174,7 +182,7 @@ async def test_missing_message_is_found_when_it_is_behind_many(servers: Joined, 
         await publish(servers, many)
         await eventually(lambda: has(servers, many), within=WITHIN)
         servers.keep_store(tmp_path / "before")
-        await eventually(partial(keeper.begins_at, len(many) + 1), within=WITHIN)
+        await eventually(keeper.knows_another_life, within=WITHIN)
         await publish(servers, LOST)
         await eventually(lambda: has(servers, [*many, *LOST]), within=WITHIN)
         servers.restore(tmp_path / "before")

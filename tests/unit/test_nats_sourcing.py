@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from shared.adapters.nats.sourcing import Leaf, life_of, source_of
+from shared.adapters.nats.sourcing import Leaf, number_of, source_of
 from shared.domain.registry.streams import Source
 
 ACME = Source("hub", "acme")
@@ -14,11 +14,11 @@ def leaf(source: dict[str, object], *sources: dict[str, object]) -> Leaf:
     return msgspec.convert({"config": {"sources": [source]}, "sources": list(sources)}, Leaf)
 
 
-def test_source_is_another_one_to_the_server_when_the_hub_s_stream_has_another_life() -> None:
-    plain, first, second = source_of(ACME), source_of(ACME, "a1", 5), source_of(ACME, "b2", 5)
-    assert [life_of(one) for one in (plain, first, second, {})] == ["", "a1", "b2", ""]
-    assert first["subject_transforms"] != second["subject_transforms"]
-    assert plain["subject_transforms"] == first["subject_transforms"][:1] == [{"src": "sb.acme.>", "dest": "sbg.acme.>"}]
+def test_source_is_another_one_to_the_server_when_it_has_another_number() -> None:
+    plain, first, second = source_of(ACME), source_of(ACME, 1_001, 5), source_of(ACME, 1_002, 5)
+    assert [number_of(one) for one in (plain, first, second, {})] == [0, 1_001, 1_002, 0]
+    assert plain["subject_transforms"] == [{"src": "sb.acme.>", "dest": "sbg.acme.>"}]
+    assert first["subject_transforms"] == [{"src": "sb.*.>", "dest": "sbg.{{left(1,1001)}}.>"}]
     assert ("opt_start_seq" in plain, first["opt_start_seq"]) == (False, 5)
 
 
@@ -34,8 +34,8 @@ def test_source_is_another_one_to_the_server_when_the_hub_s_stream_has_another_l
     ],
 )
 def test_leaf_has_all_up_to_what_it_took_last_or_to_where_it_began(start: int, told: list[dict[str, object]], reached: int) -> None:
-    assert leaf(source_of(ACME, "a1", start), *told).reached("hub") == reached
+    assert leaf(source_of(ACME, 1_001, start), *told).reached("hub") == reached
 
 
 def test_leaf_has_nothing_of_a_hub_that_it_takes_nothing_from() -> None:
-    assert (leaf(source_of(ACME, "a1", 5)).source("other"), leaf(source_of(ACME, "a1", 5)).reached("other")) == ({}, 0)
+    assert (leaf(source_of(ACME, 1_001, 5)).source("other"), leaf(source_of(ACME, 1_001, 5)).reached("other")) == ({}, 0)

@@ -29,7 +29,7 @@ SECOND = 1_000_000_000  # in nanoseconds, the server's unit
 STAYS = ("storage", "retention")  # of a stream, from when it is made
 
 Json = dict[str, Any]
-Sourced = Callable[[str, Sequence[Source]], Awaitable[list[Json]]]
+Sourced = Callable[[str, Sequence[Source]], Awaitable[Json]]
 
 
 class NatsBackboneStreams:
@@ -73,7 +73,7 @@ class NatsBackboneStreams:
         if known is not None and known[:2] == (wanted, connection) and now - known[2] < AGAIN_S:
             return Seen()
         try:
-            problems = await _ensure_all(connection, wanted, partial(self._sourcing.sources, connection, reach.id))
+            problems = await _ensure_all(connection, wanted, partial(self._sourcing.sourced, connection, reach.id))
         except Lost as lost:
             return Seen(refused=str(lost))
         if not problems:
@@ -111,7 +111,7 @@ async def _ensure_one(connection: Connection, wanted: WantedStream, sourced: Sou
     """Empty, or why the stream isn't as it is wanted."""
     ours = config_of(wanted)
     if wanted.sources:
-        ours["sources"] = await sourced(wanted.name, wanted.sources)
+        ours |= await sourced(wanted.name, wanted.sources)
     deadline = asyncio.get_running_loop().time() + ANSWER_WITHIN
     answer = await ask_stream(connection, f"STREAM.INFO.{wanted.name}", {}, deadline)
     if _code(answer) == NOT_FOUND:

@@ -1,15 +1,16 @@
 """What a leaf's stream takes from a hub's, and from where on: taken again from a hub that lost messages.
 
 The server that fills the leaf's stream remembers the sequence it got to, and asks for what is behind it. A hub that comes back with an old
-store gives the sequences that it lost to other messages, which that server would never ask for. So each source says which life of the
-hub's stream it is of: a stream can lose its newest messages only where a server starts, or a leader is elected, and that is another life.
-Of a new one everything that the leaf's stream lacks is looked for, and taken from the first such message on, as another source: what
-the stream has already is dropped by its id, within the duplicate window.
+store gives the sequences that it lost to other messages, which that server would never ask for. So the leaf's stream says which life of the
+hub's it was compared with: a stream can lose its newest messages only where a server starts, or a leader is elected, and that is another
+life. Of a new one everything that the leaf's stream lacks is looked for, and where that is among what its server passes over it is taken
+from there on, as another source: what the stream has already is dropped by its id, within the duplicate window.
 """
 
 import asyncio
 import hashlib
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -24,11 +25,14 @@ from shared.domain.registry.streams import Source
 
 WITNESS = "switchboard=life"  # no principal's consumer is called so
 AWAY_S = 5.0  # seconds for which a hub that didn't answer isn't asked again: a leaf may have a thousand streams
+FIRST_NUMBER, NUMBERS = 1_000, 2**31 - 1_001  # of sources: longer than any org's name, and what the server reads as a number
 OVERLAP = 1_000  # messages of a leaf's stream that may have come while it was asked
 
 Json = dict[str, Any]
 
 _log = logging.getLogger(__name__)
+
+_NUMBER = re.compile(r"\{\{left\(1,(\d+)\)\}\}")
 
 
 class Mark(NamedTuple):
@@ -79,6 +83,11 @@ class Leaf(msgspec.Struct):
         found: Json = next((one for one in self.config.get("sources") or () if _is_of(one, domain)), {})
         return found
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What else is said of it, by anybody."""
+        return dict(self.config.get("metadata") or {})
+
     def reached(self, domain: str) -> int:
         """The sequence up to which all that the hub has was taken."""
         taken = max((one.seq for one in self.sources or () if _is_of(msgspec.to_builtins(one), domain)), default=0)
@@ -103,53 +112,63 @@ class Sourcing:
         self._marks = {place: mark for place, mark in self._marks.items() if place[0] != backbone}
         self._away = {pair: until for pair, until in self._away.items() if pair[0] != backbone}
 
-    async def sources(self, connection: Connection, backbone: str, stream: str, wanted: Sequence[Source]) -> list[Json]:
-        """The sources that a leaf's stream is to have, in the server's own names. Those of a hub that doesn't answer stay as they are.
+    async def sourced(self, connection: Connection, backbone: str, stream: str, wanted: Sequence[Source]) -> Json:
+        """What a leaf's stream is to say of its sources, in the server's own names. Those of a hub that doesn't answer stay as they are.
 
         Raises Lost where the leaf doesn't answer.
         """
         leaf = await asked(connection, f"STREAM.INFO.{stream}", {}, Leaf, API)
         if leaf.error is not None:
-            return [source_of(one) for one in wanted]
-        return [await self._source(connection, (backbone, stream, one.domain), leaf, one) for one in wanted]
+            return {"sources": [source_of(one) for one in wanted]}
+        found = [await self._source(connection, (backbone, stream, one.domain), leaf, one) for one in wanted]
+        lives = {life_key(one.domain): life for one, (_, life) in zip(wanted, found, strict=True) if life}
+        return {"sources": [source for source, _ in found], "metadata": leaf.metadata | lives}
 
-    async def _source(self, connection: Connection, place: tuple[str, str, str], leaf: Leaf, one: Source) -> Json:
+    async def _source(self, connection: Connection, place: tuple[str, str, str], leaf: Leaf, one: Source) -> tuple[Json, str]:
+        """The source of one hub, and the life of the hub's stream that it was compared with."""
         found, pair, now = leaf.source(one.domain), (place[0], one.domain), asyncio.get_running_loop().time()
-        before = life_of(found)
-        as_it_is = source_of(one, before, found.get("opt_start_seq", 0))
+        before, as_it_is = leaf.metadata.get(life_key(one.domain), ""), source_of(one, number_of(found), found.get("opt_start_seq", 0))
         if now < self._away.get(pair, now):
-            return as_it_is
+            return as_it_is, before
         try:
             origin, life = await _life(connection, one)
-            if not life:
-                return as_it_is
             if life == before:
                 self._marks[place] = Mark(leaf.reached(one.domain), leaf.state.last_seq, origin.ts)
-                return as_it_is
+            if life in ("", before):
+                return as_it_is, before
             async with self._reading:
                 start = await _first_missing(connection, place[1], leaf, one, origin, self._marks.get(place, Mark()))
         except Lost as lost:
             _log.debug("%s: the hub %s can't be asked: %s", place[1], one.domain, lost)
             self._away[pair] = asyncio.get_running_loop().time() + AWAY_S
-            return as_it_is
-        if start <= leaf.reached(one.domain):
-            _log.warning("%s of %s takes what %s has from %d on again: it lost messages", place[1], place[0], one.domain, start)
-        return source_of(one, life, start)
+            return as_it_is, before
+        if start > leaf.reached(one.domain):  # the leaf's server asks for it by itself
+            return as_it_is, life
+        _log.warning("%s of %s takes what %s has from %d on again: it lost messages", place[1], place[0], one.domain, start)
+        return source_of(one, FIRST_NUMBER + int(life, 16) % NUMBERS, start), life
 
 
-def source_of(one: Source, life: str = "", start: int = 0) -> Json:
-    """A source as the server takes it. The life of the hub's stream is told by a subject that nothing is published on: with another one it
-    is another source to the server, which begins at `start`."""
-    transforms = [{"src": f"sb.{one.org}.>", "dest": f"sbg.{one.org}.>"}]
-    if life:
-        transforms.append({"src": f"sb.{one.org}", "dest": f"sbg.{one.org}.{life}"})
-    source = {"name": f"sb-{one.org}", "external": {"api": api_of(one.domain), "deliver": ""}, "subject_transforms": transforms}
+def source_of(one: Source, number: int = 0, start: int = 0) -> Json:
+    """A source as the server takes it. With another `number` it is another source to the server, which begins at `start`.
+
+    The number stands where it changes nothing: as the length to which an org's name is cut. A source that says which org costs a hub least,
+    and so has none until it must.
+    """
+    cut = f"{{{{left(1,{number})}}}}"
+    transform = {"src": "sb.*.>", "dest": f"sbg.{cut}.>"} if number else {"src": f"sb.{one.org}.>", "dest": f"sbg.{one.org}.>"}
+    source = {"name": f"sb-{one.org}", "external": {"api": api_of(one.domain), "deliver": ""}, "subject_transforms": [transform]}
     return source | ({"opt_start_seq": start} if start else {})
 
 
-def life_of(source: Mapping[str, Any]) -> str:
-    """Which life of the hub's stream a source is of; empty where it doesn't say."""
-    return "".join(str(one["dest"]).rpartition(".")[2] for one in (source.get("subject_transforms") or ())[1:])
+def number_of(source: Mapping[str, Any]) -> int:
+    """The number that a source has; 0 where it has none."""
+    found = [_NUMBER.search(str(one.get("dest"))) for one in source.get("subject_transforms") or ()]
+    return next((int(one[1]) for one in found if one is not None), 0)
+
+
+def life_key(domain: str) -> str:
+    """Where a leaf's stream says which life of a hub's it was compared with."""
+    return f"switchboard.life.{domain}"
 
 
 def api_of(domain: str) -> str:
