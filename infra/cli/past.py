@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
+from infra.cli.answers import read_json
 from infra.cli.connection import Connection, checked
 
 PAGE, PAGES = 1000, 10  # messages a page, and pages at most: a page of big bodies is cut by the server, so memory has its end too
@@ -20,7 +21,7 @@ async def stored(where: Connection, wanted: dict[str, str]) -> tuple[list[Frame]
     items: list[dict[str, Any]] = []
     async with where.async_client(timeout=60.0) as client:
         for _ in range(PAGES):
-            answer = checked(await client.get("/v1/messages", params=page)).json()
+            answer = read_json(checked(await client.get("/v1/messages", params=page)).content)
             items += answer["items"]
             if answer["next"] is None:
                 return as_frames(items), False

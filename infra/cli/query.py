@@ -10,6 +10,7 @@ import typer
 
 from functions.query.parameters import message_uuid
 from infra.cli import output
+from infra.cli.answers import read_json
 from infra.cli.connection import checked, connect
 
 COLUMNS = ("received_at", "id", "topic", "subject", "verdict", "data", "delivered")
@@ -72,7 +73,7 @@ def _print_one(client: httpx.Client, id: str, scope: dict[str, str], raw: bool, 
         sys.stdout.buffer.write(response.content)
         sys.stdout.buffer.flush()
     else:
-        message = response.json()
+        message = read_json(response.content)
         output.print_fields(message if format is output.Format.JSON else _readable(message), format)
 
 
@@ -81,7 +82,7 @@ def _found(client: httpx.Client, wanted: dict[str, str], limit: int, all: bool) 
     page = wanted | {"limit": str(limit)}
     left = limit
     while True:
-        answer = checked(client.get("/v1/messages", params=page)).json()
+        answer = read_json(checked(client.get("/v1/messages", params=page)).content)
         yield from answer["items"]
         left -= len(answer["items"])
         if answer["next"] is None or (left <= 0 and not all):

@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.typing import Subprotocol
 
 from infra.cli import output
+from infra.cli.answers import read_json
 from infra.cli.connection import KINDS, Connection, connect
 from infra.cli.past import Frame, stored, then_live
 from shared.domain.errors import Fault, SwitchboardError, Unavailable
@@ -112,7 +113,7 @@ async def _connected(where: Connection, parameters: dict[str, str]) -> AsyncIter
     ) as connection:
         while True:
             async with asyncio.timeout(SILENCE):
-                frame: Frame = json.loads(await connection.recv())
+                frame: Frame = read_json(await connection.recv())
             if "error" in frame:
                 raise _of_problem(frame["error"])
             yield frame

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from infra.cli import output
+from infra.cli.answers import read_json
 from infra.cli.connection import checked, connect
 from infra.cli.query import message_path
 
@@ -27,7 +28,7 @@ def why(
     Example: switchboard why 8f14e45f-ceea-8b3a-95e4-61f7ce5a1474
     """
     with connect().client() as client:
-        answer = checked(client.get(f"{message_path(id)}/why", params={} if org is None else {"org": org})).json()
+        answer = read_json(checked(client.get(f"{message_path(id)}/why", params={} if org is None else {"org": org})).content)
     if format is output.Format.JSON:
         output.print_json(answer)
         return
