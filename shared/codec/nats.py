@@ -1,8 +1,9 @@
 """What a NATS message holds: an event in binary mode (CloudEvents NATS binding 1.0.3-wip), or one as JSON (contracts.md, "The four doors").
 
 Header names are read in any case. Binary mode says the media type in `ce-datacontenttype`; a `Content-Type` stands in for it. Structured
-mode is a `Content-Type` of application/cloudevents+json, or no headers at all. An event that names no topic has the one that the
-tokens of its subject say; one that names another is malformed.
+mode is a `Content-Type` of application/cloudevents+json, or no header that says anything of the payload: `Authorization`, `ce-replyto`,
+a trace context and NATS's own say who sends it and how it travels. An event that names no topic has the one that the tokens of its
+subject say; one that names another is malformed.
 """
 
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ REPLY_TO = b"ce-replyto"
 STRUCTURED = b"application/cloudevents"
 
 _CONTENT_TYPES = (b"content-type", b"ce-datacontenttype")
+_BESIDE = frozenset((REPLY_TO, b"authorization", b"traceparent", b"tracestate"))  # and `nats-...`: they say nothing of the payload
 
 
 def header_pairs(block: bytes | None) -> list[tuple[bytes, bytes]]:
@@ -49,6 +51,8 @@ def decode_from_nats(pairs: Pairs, payload: bytes, context: Context) -> Message:
         return _structured(b"application/cloudevents+json", (), payload, context)
     found = dict(pairs)
     content_type = found.get(b"content-type")
+    if content_type is None and b"ce-specversion" not in found and all(name in _BESIDE or name.startswith(b"nats-") for name in found):
+        content_type = b"application/cloudevents+json"
     if content_type is not None and content_type[:23].lower() == STRUCTURED:
         return _structured(content_type, [pair for pair in pairs if pair[0] != REPLY_TO], payload, context)
     declared = found.get(b"ce-datacontenttype")

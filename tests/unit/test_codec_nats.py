@@ -12,6 +12,7 @@ from shared.domain.names import topic_tokens
 
 CONTEXT = Context("acme", "nats", "nats:acme", 1_700_000_000_000_000, topic="orders.created")
 EVENT = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "order", "subject": "agent-7", "data": {"sku": "a"}}
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 BINARY = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/shop", "ce-type": "order", "ce-subject": "agent-7"}
 
 
@@ -33,6 +34,19 @@ def test_binary_and_structured_are_the_same_message_when_they_say_the_same() -> 
     assert structured(EVENT) == binary(BINARY | {"Content-Type": "application/json"})
     with_type = header_pairs(block({"content-type": "application/cloudevents+json; charset=utf-8"}))
     assert decode_from_nats(with_type, json.dumps(EVENT, separators=(",", ":")).encode(), CONTEXT) == structured(EVENT)
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [{"Authorization": "Bearer key"}, {"ce-replyto": "_INBOX.acme.1"}, {"Nats-Msg-Id": "5"}, {"traceparent": TRACE, "tracestate": "a=1"}],
+)
+def test_it_is_structured_when_the_headers_say_nothing_of_the_payload(beside: dict[str, str]) -> None:
+    message = binary(beside, json.dumps(EVENT, separators=(",", ":")).encode())
+    assert (message.id, message.digest) == (structured(EVENT).id, structured(EVENT).digest)
+    assert message.extensions == structured(EVENT).extensions
+    with pytest.raises(Malformed) as found:
+        binary(beside, b"no JSON")
+    assert found.value.status == 400
 
 
 def test_it_is_the_message_that_http_reads_when_the_topic_is_named_there() -> None:
@@ -82,7 +96,7 @@ def test_header_names_are_read_when_they_are_in_any_case() -> None:
         ({**BINARY, "ce-sbid": "mine"}, "ce-sbid"),
         ({name: value for name, value in BINARY.items() if name != "ce-source"}, "ce-source"),
         ({"content-type": "application/json"}, "content-type"),
-        ({"authorization": "Bearer key"}, "content-type"),
+        ({"authorization": "Bearer key", "x-other": "1"}, "content-type"),
         ({"content-type": "application/cloudevents-batch+json"}, "content-type"),
         ({"content-type": "application/cloudevents+json", "ce-id": "1"}, "ce-id"),
         ({**BINARY, "ce-note": "x" * 70_000}, "headers"),
