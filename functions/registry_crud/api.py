@@ -13,7 +13,7 @@ from shared.resources import Resources
 
 def api(resources: Resources, chart: Chart) -> FastAPI:
     """The app; `resources` gives it the registry and who is asking, `chart` says which specs can be installed."""
-    app = rest_app("registry", resources.snapshots, resources.cookies, resources.tokens)
+    app = rest_app("registry", resources.snapshots, resources.cookies, resources.tokens, declared=True)
     app.add_exception_handler(Stale, stale_answer)
     clusters_api.add(app, resources)
     backbones_api.add(app, resources, chart)

@@ -32,6 +32,7 @@ async def read_cluster(registry: Registry, caller: Principal, org: str | None, n
 
 async def add_cluster(registry: Registry, caller: Principal, value: Any, reason: str) -> Written:
     """Declare a new one. Raises Forbidden; NotProcessable with a pointer to every fault, and where there is one of that name."""
+    check_may(caller, WRITE)
     body = read_body(value, ClusterBody)
     cluster = _cluster(body, owner(caller, body.org))
     _check(cluster, caller)
@@ -46,6 +47,7 @@ async def put_cluster(registry: Registry, caller: Principal, org: str | None, na
 
     Raises Forbidden, Stale, NotProcessable.
     """
+    check_may(caller, WRITE)
     for _ in range(TRIES):
         found = await _found(registry, caller, org, name)
         guard.check(f"the cluster {name}", None if found is None else found.revision)

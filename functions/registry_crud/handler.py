@@ -48,6 +48,7 @@ async def add_backbone(
 
     Raises Forbidden; NotProcessable with a pointer to every fault.
     """
+    check_may(caller, WRITE)
     body = read_body(value, BackboneBody)
     org = owner(caller, body.org)
     registered = await registry.registered((org, SHARED))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from shared.domain.principal import Grant
 from tests.declared import CLUSTERS, EU, registering
 from tests.rest import Api, problem
 
@@ -37,6 +38,24 @@ async def test_cluster_is_declared_read_replaced_and_forgotten(api: Api) -> None
     problem(await api.ask(admin, f"{CLUSTERS}/eu", "DELETE", headers={"if-match": read.headers["etag"]}), 412)
     assert (await api.ask(admin, f"{CLUSTERS}/eu", "DELETE")).status_code == 204
     problem(await api.ask(admin, f"{CLUSTERS}/eu"), 404)
+
+
+@pytest.mark.parametrize("target", [CLUSTERS, "/v1/backbones", f"{CLUSTERS}/eu"])
+async def test_nothing_is_said_of_the_body_when_the_caller_may_not_write(api: Api, target: str) -> None:
+    reader = await api.key("reader", "acme", Grant("registry:read"))
+    refused = await api.ask(reader, target, "PUT" if target.endswith("eu") else "POST", json={"what": "is this"})
+    assert problem(refused, 403)["rule"] == "grant"
+
+
+@pytest.mark.parametrize(
+    ("target", "pointer"),
+    [
+        *((f"{CLUSTERS}?ogr=globex", "ogr"), (f"{CLUSTERS}/eu?limit=1", "limit"), ("/v1/backbones?cluster=a&cluster=b", "cluster")),
+        *(("/v1/resolve?topic=a&subjet=agent-7", "subjet"), ("/v1/resolve?topic=a&topic=b", "topic")),
+    ],
+)
+async def test_parameter_is_refused_and_named_when_it_is_unknown_or_there_twice(api: Api, target: str, pointer: str) -> None:
+    problem(await api.ask(await api.key(), target), 400, pointer)
 
 
 async def test_cluster_is_made_by_put_once_when_it_says_so(api: Api) -> None:
