@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from shared.domain.errors import Fault, Malformed, NotFound, SwitchboardError
 from shared.domain.principal import Principal
@@ -106,8 +108,16 @@ async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == NotFound.status:
         return problem_response(NotFound(f"nothing is at {request.url.path}"))
-    kind = NotAllowed if error.status_code == NotAllowed.status else SwitchboardError
-    refusal = kind(str(error.detail), status=error.status_code)
-    response = problem_response(refusal)
+    if error.status_code == NotAllowed.status:
+        response = problem_response(NotAllowed(f"{request.method} is not for {request.url.path}"))
+        response.headers["allow"] = ", ".join(_methods_of(request))
+        return response
+    response = problem_response(SwitchboardError(str(error.detail), status=error.status_code))
     response.headers.update(error.headers or {})
     return response
+
+
+def _methods_of(request: Request) -> list[str]:
+    """What may be asked of the path. Each method is a route of its own, and starlette says those of the first that fits alone."""
+    routes = [route for route in request.app.routes if isinstance(route, APIRoute) and route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in routes for method in route.methods or ()})

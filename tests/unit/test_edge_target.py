@@ -47,6 +47,21 @@ async def test_escaped_and_plain_targets_are_one_when_they_say_the_same(api: Api
     assert sorted(found) == ["subjects/é", "subjects/\ufffd", "topics/a/b.*"]
 
 
+@pytest.mark.parametrize(
+    ("method", "target", "allowed"),
+    [
+        ("POST", "/v1/config/org", "DELETE, GET, PATCH, PUT"),
+        ("POST", "/v1/config/topics/a", "DELETE, GET, PATCH, PUT"),
+        ("PUT", "/v1/config/principals/shop/keys", "GET, POST"),
+        ("GET", "/v1/config/rollback", "POST"),
+    ],
+)
+async def test_answer_names_every_method_when_it_has_another(api: Api, method: str, target: str, allowed: str) -> None:
+    refused = await api.ask(await api.key(), target, method)
+    problem(refused, 405)
+    assert (refused.headers["allow"], refused.json()["detail"]) == (allowed, f"{method} is not for {target}")
+
+
 async def test_message_to_nobody_is_meant_when_the_subject_is_empty(api: Api) -> None:
     admin = await api.key()
     for subject, said in (("", None), ("agent-7", "agent-7")):
