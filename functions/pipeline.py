@@ -11,7 +11,7 @@ from functions.check_constraints import ruling
 from functions.log_batch import handler as log_batch
 from functions.route.handler import Route, State, first_retry
 from shared.compiling import Compiling
-from shared.domain.errors import NotProcessable, SwitchboardError, Unavailable
+from shared.domain.errors import SwitchboardError, Unavailable
 from shared.domain.in_flight import InFlight
 from shared.domain.logged import Entry
 from shared.domain.message import Message
@@ -19,7 +19,7 @@ from shared.domain.principal import Principal
 from shared.domain.record import Accepted, Attempt
 from shared.domain.routing import resolve
 from shared.domain.rules.limits import Limits
-from shared.domain.same import same_event
+from shared.domain.same import conflicting, same_event
 from shared.domain.snapshot import Snapshot
 from shared.domain.uuid7 import uuid7
 from shared.domain.verdict import Delivery, Outcome, Receipt, Refusal, Shadow, Verdict, blocked_by, shadows_of, targets_of
@@ -194,8 +194,7 @@ class Pipeline(msgspec.Struct, frozen=True):
             return Refusal(unknown, message.id, entry.revision)
         if same_event(first, message):
             return await self._again(msgspec.structs.replace(entry, outcome="duplicate", message=first))
-        conflict = NotProcessable(f"{message.source} {message.event_id} was accepted before with other content", rule="identity")
-        return self._recorded(message, conflict, entry.revision)
+        return self._recorded(message, conflicting(message), entry.revision)
 
     async def _again(self, entry: Entry) -> Outcome:
         """Publish a duplicate again: had its first sender crashed between log and publish, this heals it."""

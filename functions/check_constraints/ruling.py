@@ -20,7 +20,7 @@ from shared.domain.record import Accepted, Attempt
 from shared.domain.refused import refused
 from shared.domain.routing import resolve
 from shared.domain.rules.limits import Limits
-from shared.domain.same import same_event
+from shared.domain.same import conflicting, same_event
 from shared.domain.snapshot import Snapshot
 from shared.domain.verdict import Shadow, Verdict, blocked_by, shadows_of, targets_of
 from shared.ports import Receipts, ReceivedLog
@@ -86,8 +86,7 @@ class Judge:
             assert conflict.kept is not None
             settled = await self._log.settle(Ruling(record_id, message, conflict.kept, None))
             return msgspec.structs.replace(settled, outcome="duplicate") if settled.outcome == "new" else settled
-        error = NotProcessable(f"{message.source} {message.event_id} was accepted before with other content", rule="identity")
-        return await self._log.settle(_refusal(record_id, message, error, shadows))
+        return await self._log.settle(_refusal(record_id, message, conflicting(message), shadows))
 
 
 def ruling(record_id: bytes, message: Message, verdict: Verdict, principal: Principal | None, snapshot: Snapshot) -> Ruling:

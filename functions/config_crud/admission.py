@@ -53,9 +53,9 @@ def admission(known: Known) -> Admit:
 
 async def _unknown(document: Document, org: str, known: Known) -> list[Fault]:
     """Targets that are nowhere: to take them and deliver nothing would mislead whoever wrote them."""
-    said = [(pointer("policies", index, "to"), policy.to) for index, policy in enumerate(document.policies or ())]
-    said += [(pointer("routes", index, "to"), route.to) for index, route in enumerate(document.routes or ())]
-    others = [(where, target) for where, to in said for target in to or () if target != LOCAL]
+    said = [(("policies", index, "to"), policy.to) for index, policy in enumerate(document.policies or ())]
+    said += [(("routes", index, "to"), route.to) for index, route in enumerate(document.routes or ())]
+    others = [(pointer(*where, at), target) for where, to in said for at, target in enumerate(to or ()) if target != LOCAL]
     if not others:
         return []
     targets = await known(org)

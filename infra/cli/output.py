@@ -33,7 +33,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from shared.domain.errors import SwitchboardError
+from shared.domain.errors import Fault, SwitchboardError
 
 EXIT_CODES = {
     "malformed": 65,
@@ -127,7 +127,9 @@ def data_line(message: Mapping[str, Any]) -> str:
 def print_error(error: SwitchboardError) -> int:
     """Say on stderr what is wrong, and return the exit code for it."""
     rule = f" (rule {error.rule})" if error.rule else ""
-    untold = [fault for fault in error.faults if f"{fault.pointer}: {fault.detail}" not in error.detail]
+    untold = [
+        fault for fault in error.faults if f"{fault.pointer}: {fault.detail}" not in error.detail and fault != Fault("", error.detail)
+    ]
     lines = [f"switchboard: {cell(error.detail)}{rule}", *(f"  {cell(fault.pointer)}: {cell(fault.detail)}" for fault in untold)]
     sys.stderr.write("\n".join(lines) + "\n")
     return EXIT_CODES.get(error.kind, FAILED)

@@ -104,9 +104,15 @@ def _problem(refusal: Refusal, instance: str | None) -> _Problem:
         instance=instance,
         rule=error.rule,
         config_revision=refusal.revision,
-        errors=tuple(_fault(fault) for fault in error.faults),
+        errors=tuple(_fault(fault) for fault in error.faults or _of_all(refusal)),
         retry_after_ms=error.retry_after_ms,
     )
+
+
+def _of_all(refusal: Refusal) -> Sequence[Fault]:
+    """A rule that blocked the message for no field of its own: the pointer is the whole event's. Policies and limits do."""
+    error = refusal.error
+    return (Fault("", error.detail),) if refusal.revision and error.rule is not None and error.status < 500 else ()
 
 
 def _fault(fault: Fault) -> dict[str, str]:

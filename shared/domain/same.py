@@ -4,9 +4,16 @@ import json
 import re
 from typing import Any
 
+from shared.domain.errors import Fault, NotProcessable
 from shared.domain.message import Message
 
 _JSON = re.compile(r"\s*[^/;\s]+/(?:json|[^;\s]+\+json)\s*(?:;.*)?", re.IGNORECASE | re.DOTALL)
+
+
+def conflicting(message: Message) -> NotProcessable:
+    """The refusal of an event that isn't the one which has its identity."""
+    told = "was accepted before with other content"
+    return NotProcessable(f"{message.source} {message.event_id} {told}", rule="identity", faults=[Fault("/id", told)])
 
 
 def same_event(first: Message, second: Message) -> bool:

@@ -54,6 +54,7 @@ def test_identity_is_refused_when_it_was_accepted_with_another_body(client: http
     client.post("/v1/events", headers=headers, content=b'{"sku":"a"}')
     response = client.post("/v1/events", headers=headers, content=b'{"sku":"b"}')
     assert (response.status_code, response.json()["rule"]) == (422, "identity")
+    assert [fault["pointer"] for fault in response.json()["errors"]] == ["/id"]
 
 
 def test_key_is_asked_for_when_there_is_none(front: FrontProcess) -> None:

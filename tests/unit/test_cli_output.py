@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from infra.cli.answers import read_json
 from infra.cli.output import EXIT_CODES, Format, cell, data_line, print_error, print_rows
 from shared.domain import errors
 
@@ -47,3 +48,18 @@ def test_data_is_text_when_it_is_utf_8_and_base64_otherwise(body: bytes, shown: 
 def test_data_is_json_when_it_was_json_and_nothing_when_there_is_none() -> None:
     assert data_line({"data": {"a": ["ü\x1b"]}}) == '{"a":["ü\\u001b"]}'
     assert data_line({}) == ""
+
+
+def test_other_messages_are_shown_when_one_has_numbers_that_python_has_no_room_for(capsys: pytest.CaptureFixture[str]) -> None:
+    digits = "9" * 5_000
+    read = read_json(f'{{"items":[{{"data":-{digits}}},{{"data":[1e400,-1e400]}},{{"data":{{"a":12,"b":2.5}}}}]}}')
+    print_rows(read["items"], ["data"], Format.JSON)
+    shown = [{"data": f"-{digits}"}, {"data": ["1e400", "-1e400"]}, {"data": {"a": 12, "b": 2.5}}]
+    assert json.loads(capsys.readouterr().out) == shown
+    print_rows(read["items"], ["data"])
+    assert "Infinity" not in capsys.readouterr().out
+
+
+def test_fault_is_told_once_when_it_is_the_whole_of_what_the_error_says(capsys: pytest.CaptureFixture[str]) -> None:
+    print_error(errors.NotProcessable("closed", rule="policy:night", faults=[errors.Fault("", "closed"), errors.Fault("/data", "no")]))
+    assert capsys.readouterr().err == "switchboard: closed (rule policy:night)\n  /data: no\n"

@@ -77,7 +77,17 @@ def test_problem_has_instance_rule_and_revision_when_the_refusal_was_recorded() 
         "instance": f"/v1/messages/{ID}",
         "rule": "grant",
         "config_revision": 42,
+        "errors": [{"pointer": "", "detail": "no grant"}],
     }
+
+
+def test_blocked_problem_points_at_the_whole_event_when_its_rule_names_no_field() -> None:
+    policy = read(encode_problem(Refusal(NotProcessable("closed", rule="policy:night"), message().id, 42)))
+    assert policy["errors"] == [{"pointer": "", "detail": "closed"}]
+    field = NotProcessable("no sku", rule="schema", faults=[Fault("/data", "sku is required")])
+    assert read(encode_problem(Refusal(field, message().id, 42)))["errors"] == [{"pointer": "/data", "detail": "sku is required"}]
+    for error in (Overloaded("too much at once"), Unavailable("the log is away", rule="config")):
+        assert "errors" not in read(encode_problem(Refusal(error, message().id, 42)))
 
 
 def test_problem_has_no_instance_when_the_refusal_was_only_counted() -> None:
