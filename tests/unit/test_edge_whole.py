@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 
 import pytest
 import uvicorn
@@ -254,6 +255,36 @@ async def test_all_that_was_read_is_answered_and_the_last_answer_says_so_when_th
     assert await asyncio.wait_for(reader.read(), 30) == b""
     writer.close()
     await asyncio.wait_for(stopping, 30)
+
+
+@pytest.mark.parametrize("place", [10, 100, len(TAKEN["structured"]) - 5], ids=["line", "headers", "body"])
+async def test_request_is_answered_when_the_server_stops_in_the_middle_of_it(
+    served: Served, place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long its rest takes, within the bounds that heads and bodies have."""
+    monkeypatch.setattr(protocol, "LAST_CALL", 0.01)
+    sent = TAKEN["structured"]
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    writer.write(sent[:place])
+    await eventually(lambda: any(connection._inside for connection in connections(served.server)))
+    (connection,) = connections(served.server)
+    stopping = asyncio.create_task(served.server.shutdown())
+    await eventually(lambda: connection._last)
+    first = connection._called
+    await eventually(lambda: connection._called is not first)  # the last call is over
+    writer.write(sent[place:])
+    status, headers, _ = await read_answer(reader)
+    assert (status, headers[b"connection"]) == (202, b"close")
+    writer.close()
+    await asyncio.wait_for(stopping, 30)
+
+
+async def test_connection_has_one_answer_when_it_is_made_while_the_server_stops(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accepted, when the others had been told: nobody would tell it."""
+    monkeypatch.setattr(protocol, "LAST_CALL", 60.0)
+    served.doorway.door.resources = SimpleNamespace(draining=True)  # type: ignore[attr-defined]  # as Edge has them
+    ((status, headers, _),) = await served.send(TAKEN["structured"])
+    assert (status, headers[b"connection"]) == (202, b"close")
 
 
 @pytest.mark.parametrize("before", [b"", TAKEN["structured"], NOT_TAKEN["a query"]], ids=["new", "whole", "the ordinary way"])
