@@ -118,11 +118,15 @@ def push_to_both(url: str, submit: str, some: Sequence[bytes]) -> None:
         assert client.wait(1, WITHIN * 1000) == 1
 
 
-@pytest.mark.parametrize("kind", ["killed", "demoted"])
+@pytest.mark.parametrize(("kind", "others"), [("killed", 0), ("demoted", 0), ("killed", 2), ("demoted", 2)])
 def test_every_element_has_one_row_and_a_receipt_when_the_doors_redis_fails_over(
-    tmp_path: Path, pair: Pair, redis_url: str, nats_url: str, database: str, org: str, kind: str
+    tmp_path: Path, pair: Pair, redis_url: str, nats_url: str, database: str, org: str, kind: str, others: int
 ) -> None:
-    with door_at(tmp_path, redis_url, pair.name.url, nats_url, database, org) as (found, client):
+    """With other workers, each of which may believe another dead: the new server has heard of no heartbeat for a while."""
+    with (
+        door_at(tmp_path, redis_url, pair.name.url, nats_url, database, org) as (found, client),
+        serving(*(Service("redis_source", found.settings, tmp_path) for _ in range(others))),
+    ):
         place, submit = client.place(), client.key("submit")
         push_to_both(pair.first.url, submit, elements(range(2_000), place))
         eventually_now(lambda: len(told(client, place)) >= SOME, within=WITHIN)
