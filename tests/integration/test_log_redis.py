@@ -88,6 +88,16 @@ async def test_every_door_stops_publishing_when_one_holds_the_backbone(queue: Re
     await other.stop()
 
 
+async def test_idle_door_knows_that_a_backbone_is_open_when_the_relay_has_opened_it(queue: RedisLogQueue, server: Any) -> None:
+    queue.hold(0, "local", "timeout")
+    await eventually(lambda: server.hget(PREFIX + "gates", "local"))
+    assert queue.held() == ["local"]
+    server.hdel(PREFIX + "gates", "local")
+    written = {key: server.dump(key) for key in server.keys("*")}
+    await eventually(lambda: queue.held() == [], within=30)
+    assert {key: server.dump(key) for key in server.keys("*")} == written
+
+
 async def test_door_waits_for_the_relay_when_the_gate_is_closing(queue: RedisLogQueue, server: Any) -> None:
     server.hset(PREFIX + "gates", "local", "closing 1")
     (entry,) = await queue.append([accepted("e1")])

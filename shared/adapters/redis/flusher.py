@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 IDLE_S = 0.020  # completions go in a flush of their own when none starts in this time
 SKEW_US = 300_000_000  # a door's clock that is further off is not believed
-IDLE_PING_S = 2.0  # an idle door notices within this time that its server is gone
+IDLE_PING_S = 2.0  # an idle door notices within this time that its server is gone, and that the relay has opened a backbone
 PAUSE_S = 0.1  # after a failed flush, before carrying what it carried again
 
 
@@ -106,15 +106,16 @@ class Flusher:
 
     async def _run(self) -> None:
         while True:
+            asks = False
             if not self._batches:
                 if self._closing and (self._failed or not (self.told.anything or self.gates.anything_asked)):
                     return
                 if not self._closing:
-                    await self._sleep()
+                    asks = await self._sleep()
             self._wake.clear()
             batch = self._batches.popleft() if self._batches else Batch()
             carried = self.told.take(self.gates.asked())
-            if not (batch.waiters or carried.anything or self.gates.anyone_waits):
+            if not (batch.waiters or carried.anything or self.gates.anyone_waits or asks):
                 continue
             try:
                 await self._flush(batch, carried)
@@ -123,15 +124,19 @@ class Flusher:
             except Exception as error:
                 await self._give_back(batch, carried, error)
 
-    async def _sleep(self) -> None:
-        """Until there is work; while somebody waits for a gate, only 20 ms: an empty flush asks. An idle server is pinged."""
+    async def _sleep(self) -> bool:
+        """Until there is work; while somebody waits for a gate, only 20 ms: an empty flush asks, which writes nothing. An idle server is
+        pinged, or asked so where a backbone is held: without traffic it would be called lost for good. Whether that is to be done now."""
         if self.gates.anyone_waits:
             self.carry_soon()
         try:
             async with asyncio.timeout(IDLE_PING_S):
                 await self._wake.wait()
         except TimeoutError:
+            if self.gates.held():
+                return True
             await self._ping()
+        return False
 
     async def _ping(self) -> None:
         try:
