@@ -114,10 +114,10 @@ class Flush(msgspec.Struct, frozen=True, gc=False):
 
     def new(self) -> Iterator[tuple[int, Record]]:
         """The records that count, each with its index in the flush."""
-        masked = len(self.mask)
-        for index, record in enumerate(self.records):
-            if index >= masked or self.mask[index] == NEW:
-                yield index, record
+        masked, every = len(self.mask), enumerate(self.records)
+        if self.mask.count(NEW) == masked:  # nearly always
+            return every
+        return (each for each in every if each[0] >= masked or self.mask[each[0]] == NEW)
 
 
 SKIPPED = b"-"[0]  # in a mask: not this record, it is in another part
