@@ -55,6 +55,9 @@ class Rows:
             await response(scope, receive, send)
 
     async def _commit(self, request: Request, receive: Receive) -> Response:
+        proof = request.headers.get(PROOF, "")
+        if not proof:
+            raise Unauthenticated("the batch's proof (extension sbproof) is missing: this is for loggers of the install")
         if request.headers.get("ce-type") != EVENT_TYPE:
             raise Malformed(f"only events of type {EVENT_TYPE} are taken here")
         shard = request.headers.get(SHARD, "")
@@ -67,7 +70,7 @@ class Rows:
             raise self._flight.overloaded()
         self._flight.bytes += len(body)
         try:
-            check_proof((*self._keys, *self._edges.of(cluster)), source, int(shard), body, request.headers.get(PROOF, ""))
+            check_proof((*self._keys, *self._edges.of(cluster)), source, int(shard), body, proof)
             await self._write(cluster, int(shard), body)
         finally:
             self._flight.bytes -= len(body)

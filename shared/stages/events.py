@@ -155,7 +155,8 @@ def joined(events: Sequence[bytes]) -> tuple[str, bytes]:
 
 
 def decode(content_type: str, headers: Mapping[str, str], body: bytes) -> tuple[bool, list[Event]]:
-    """Whether it was a batch, and the events. `headers` have lower-case names. Raises Malformed, 415 for what is no CloudEvent."""
+    """Whether it was a batch, and the events. `headers` have lower-case names. Raises Malformed, 415 for what is no CloudEvent;
+    Unauthenticated for a CloudEvent without a proof, and for one whose data is none of ours, so that nobody can have proven it."""
     kind = content_type.partition(";")[0].strip().lower()
     try:
         if kind == BATCH:
@@ -182,7 +183,16 @@ def _by_sdk(headers: Mapping[str, str], body: bytes) -> Event:
     try:
         read = from_http(dict(headers), body)
         attributes: Mapping[str, Any] = read.get_attributes()
-        return msgspec.convert({**attributes, "data": read.get_data()}, Event)
+        data: Any = read.get_data()
     except (GenericException, ValueError, TypeError, KeyError, AttributeError) as error:
-        why = f"{type(error).__name__}: {error}".encode(errors="replace").decode()  # it may quote half a surrogate pair
-        raise Malformed(f"the event can't be read: {why}") from None
+        raise Malformed(f"the event can't be read: {_why(error)}") from None
+    if not attributes.get("sbproof"):
+        raise Unauthenticated("the event's proof (extension sbproof) is missing: this is for processes of the install")
+    try:
+        return msgspec.convert({**attributes, "data": data}, Event)
+    except (ValueError, TypeError) as error:
+        raise Unauthenticated(f"the event says what none of ours does, so its proof is wrong: {_why(error)}") from None
+
+
+def _why(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".encode(errors="replace").decode()  # it may quote half a surrogate pair

@@ -90,6 +90,7 @@ async def test_a_batch_is_401_and_not_written_when_its_proof_is_wrong(client: ht
     ):
         answer = await client.post("/", content=body, headers=wrong)
         assert answer.status_code == 401
+        assert (await client.post("/", content=b"{}", headers={"content-type": "application/json"})).status_code == 401
         assert answer.headers["content-type"] == "application/problem+json"
     assert rows(database) == []
 
