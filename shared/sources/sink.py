@@ -107,7 +107,7 @@ class Sink:
             log.warning("the sink can be used again")
         if response.is_success:
             return Done()
-        reason = f"the sink answered {response.status_code}: {response.text[:SHOWN]}"
+        reason = f"the sink answered {response.status_code}: {response.text[:SHOWN]}".rstrip(": ")
         return Rejected(reason, receipt_of(Refusal(NotProcessable(reason, rule="sink"), message.id, message.revision)))
 
     @asynccontextmanager

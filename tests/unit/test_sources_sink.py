@@ -79,6 +79,12 @@ async def test_answer_means_what_the_contract_says_when_the_sink_gives_it(status
         assert found.reason == f"the sink answered {status}: because"
 
 
+async def test_reason_is_the_status_when_the_sink_refuses_without_a_word() -> None:
+    found = await sink(lambda request: httpx.Response(400)).send(sample())
+    assert isinstance(found, Rejected)
+    assert found.reason == "the sink answered 400"
+
+
 @pytest.mark.parametrize(
     ("said", "ms"), [("7", 7000), (None, 1000), ("soon", 1000), ("-3", 1000), ("Fri, 31 Dec 9999 23:59:59 -2300", 1000)]
 )
