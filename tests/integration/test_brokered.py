@@ -24,7 +24,7 @@ from tests.waiting import eventually, eventually_now
 
 PREFIX = "sb:log:{0}:"
 SECRET = b"s" * 48
-WAITING = ("received", "receiving", "identities", "pending:local")
+WAITING = ("queue", "refused", "received", "receiving", "identities", "pending:local")
 
 
 @dataclass
@@ -57,8 +57,9 @@ class Wired:
         return receipt
 
     def settled(self) -> bool:
-        """Whether nothing waits in the log, and the broker has nothing under way."""
-        return not self.log.exists(*(PREFIX + name for name in WAITING)) and self.broker.idle
+        """Whether nothing waits in the log, the logger holds nothing that isn't in the store yet, and the broker has nothing under way."""
+        waiting = [PREFIX + name for name in WAITING]
+        return not self.log.exists(*waiting) and not self.log.keys(PREFIX + "taken:*") and self.broker.idle
 
     def table(self, query: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.database) as connection:
