@@ -46,8 +46,11 @@ class EdgeKeys:
         self._next = time + LOOK_S
         try:
             files = {file.name: file for file in self._folder.iterdir() if _NAME.fullmatch(file.name) and file.is_file()}
-        except OSError:
+        except FileNotFoundError:
             files = {}
+        except OSError as error:  # no word on who is let in: a moment without file descriptors would end all edges
+            log.warning("the folder of edges' keys can't be read: %s", error.strerror)
+            return
         self._edges = {name: keys for name, keys in self._edges.items() if name in files}
         for name in files.keys() - self._edges.keys():
             self._take(name, files[name])

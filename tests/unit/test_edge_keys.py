@@ -38,6 +38,21 @@ def test_edges_come_go_and_change_their_keys_within_a_second_when_the_folder_cha
     assert (edges.of("us-1"), edges.of("ap-1")) == ((), (NEW.encode(),))
 
 
+def test_edges_stay_let_in_when_the_folder_cannot_be_read_for_a_moment(tmp_path: Path, clock: Clock) -> None:
+    folder, away = tmp_path / "keys", tmp_path / "away"
+    folder.mkdir()
+    write(folder / "eu-1", ONE)
+    edges = EdgeKeys(folder, clock)
+    assert edges.all() == (ONE.encode(),)
+    folder.rename(away)
+    folder.write_text("no folder")
+    clock.time += 1.0
+    assert edges.all() == (ONE.encode(),)
+    folder.unlink()
+    clock.time += 1.0
+    assert edges.all() == ()
+
+
 @pytest.mark.parametrize("content", ["", "short"])
 def test_edge_is_refused_and_others_are_not_when_its_key_is_weak(
     tmp_path: Path, clock: Clock, edges: EdgeKeys, caplog: pytest.LogCaptureFixture, content: str
