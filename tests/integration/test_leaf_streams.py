@@ -30,8 +30,8 @@ def servers(tmp_path: Path) -> Iterator[Joined]:
 
 
 @asynccontextmanager
-async def looked_after(servers: Joined) -> AsyncIterator["Keeper"]:
-    keeper = Keeper(servers)
+async def looked_after(servers: Joined, *copies: WantedStream) -> AsyncIterator["Keeper"]:
+    keeper = Keeper(servers, copies or (COPY,))
 
     await eventually(keeper.knows_another_life, within=WITHIN)
     try:
@@ -43,24 +43,31 @@ async def looked_after(servers: Joined) -> AsyncIterator["Keeper"]:
 class Keeper:
     """A reconciler's looks at both."""
 
-    def __init__(self, servers: Joined) -> None:
-        self._servers = servers
-        self._life: str | None = None
+    def __init__(self, servers: Joined, copies: Sequence[WantedStream]) -> None:
+        self._servers, self._copies = servers, copies
+        self._lives: dict[str, str | None] = {}
         self.streams = NatsBackboneStreams(None)
 
     async def knows_another_life(self) -> bool:
-        """Whether the leaf's stream was compared with the hub's since the hub has started, after a look."""
+        """Whether the leaf's streams were compared with the hub's since the hub has started, after a look."""
         if not await self.look():
             return False
+        said: dict[str, str | None] = {}
         async with client(self._servers.leaf.url) as connection:
-            said = ((await connection.jetstream().stream_info("sbg-acme")).config.metadata or {}).get(life_key(HUB))
-        known, self._life = self._life, said
-        return said not in (None, known)
+            for one in self._copies:
+                said[one.name] = ((await connection.jetstream().stream_info(one.name)).config.metadata or {}).get(life_key(HUB))
+        if any(life in (None, self._lives.get(name)) for name, life in said.items()):
+            return False
+        self._lives = said
+        return True
 
     async def look(self) -> bool:
         hub = Reach(HUB, "", "here", "global", self._servers.hub.url, HUB, here=True)
         leaf = Reach(LEAF, "", "here", "local", self._servers.leaf.url, LEAF, here=True)
-        return await self.streams.ensure(hub, [OURS]) == ("", "") == await self.streams.ensure(leaf, [OURS, COPY])
+        theirs = [
+            OURS._replace(name=f"sb-{source.org}", subjects=(f"sb.{source.org}.>",)) for one in self._copies for source in one.sources
+        ]
+        return await self.streams.ensure(hub, theirs) == ("", "") == await self.streams.ensure(leaf, [OURS, *self._copies])
 
 
 @pytest.fixture(autouse=True)
@@ -193,3 +200,35 @@ async def test_missing_message_is_found_when_it_is_behind_many(servers: Joined, 
 
         await eventually(there, within=WITHIN)
         assert await starts(servers) == len(many) + 1
+
+
+async def test_nothing_is_taken_again_when_the_leaf_s_limits_took_the_oldest(servers: Joined) -> None:
+    """By a reconciler that knows nothing of it: what the leaf lacks isn't what the hub lost."""
+    many = [f"many-{number}" for number in range(300)]
+    async with looked_after(servers, COPY._replace(max_bytes=16_384)) as keeper:
+        await publish(servers, many)
+
+        async def has_the_last() -> bool:
+            return (await heard(servers))[-1:] == many[-1:]
+
+        await eventually(has_the_last, within=WITHIN)
+        kept = await heard(servers)
+        assert kept == many[-len(kept) :] != many
+        await keeper.streams.stop()
+        keeper.streams = NatsBackboneStreams(None)
+        servers.hub.kill()
+        servers.hub.start()
+        await eventually(keeper.knows_another_life, within=WITHIN)
+        assert (await starts(servers), await heard(servers)) == (None, kept)
+
+
+async def test_an_org_without_a_message_is_compared_too_when_the_hub_starts_anew(servers: Joined) -> None:
+    quiet = COPY._replace(name="sbg-quiet", sources=(Source(HUB, "quiet"),))
+    async with looked_after(servers, quiet, COPY) as keeper:
+        await publish(servers, OLD)
+        await eventually(lambda: has(servers, OLD), within=WITHIN)
+        await eventually(keeper.look, within=WITHIN)
+        servers.hub.kill()
+        servers.hub.start()
+        await eventually(keeper.knows_another_life, within=WITHIN)
+        assert await heard(servers) == OLD

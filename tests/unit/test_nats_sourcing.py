@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from shared.adapters.nats.sourcing import Leaf, number_of, source_of
+from shared.adapters.nats.sourcing import Leaf, first_missing, number_of, source_of
 from shared.domain.registry.streams import Source
 
 ACME = Source("hub", "acme")
@@ -39,3 +39,31 @@ def test_leaf_has_all_up_to_what_it_took_last_or_to_where_it_began(start: int, t
 
 def test_leaf_has_nothing_of_a_hub_that_it_takes_nothing_from() -> None:
     assert (leaf(source_of(ACME, 1_001, 5)).source("other"), leaf(source_of(ACME, 1_001, 5)).reached("other")) == ({}, 0)
+
+
+@pytest.mark.parametrize(
+    ("had", "older_may_be_gone", "missing"),
+    [
+        (["a", "b", "c", "d"], True, None),
+        (["b", "c", "d"], True, None),  # its limits took the oldest
+        (["b", "c", "d"], False, 1),
+        (["a", "b", "d"], True, 3),
+        (["b", "d"], True, 3),
+        ([], True, None),
+        ([], False, 1),
+    ],
+)
+def test_leaf_lacks_what_is_behind_something_that_it_has(had: list[str], older_may_be_gone: bool, missing: int | None) -> None:
+    given = [(place, id.encode()) for place, id in enumerate(["a", "b", "c", "d"], 1)]
+    assert first_missing(given, {id.encode() for id in had}, older_may_be_gone=older_may_be_gone) == missing
+
+
+def test_message_without_an_id_is_nobodys_loss() -> None:
+    assert first_missing([(1, b"a"), (2, b""), (3, b"c")], {b"a", b"c"}, older_may_be_gone=False) is None
+
+
+@pytest.mark.parametrize(("last", "told", "says"), [(0, [], True), (9, [], False), (9, [API | {"seq": 3}], True)])
+def test_it_is_not_known_how_far_it_got_when_its_leader_is_new(last: int, told: list[dict[str, object]], says: bool) -> None:
+    found = msgspec.structs.replace(leaf(source_of(ACME), *told))
+    found.state.last_seq = last
+    assert found.says("hub") is says

@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Collection
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
@@ -23,6 +23,10 @@ Ids = AsyncGenerator[tuple[int, bytes], None]
 T = TypeVar("T")
 
 _ID = re.compile(rb"\r\nNats-Msg-Id: ?([^\r]*)\r\n")
+
+
+class Unreadable(Lost):
+    """A server answers, and won't have this stream read."""
 
 
 class _Consumer(msgspec.Struct):
@@ -55,7 +59,7 @@ async def stored_at(connection: Connection, api: str, stream: str, sequence: int
         return answer.message.time
     if answer.error is not None and answer.error.err_code == NO_MESSAGE:
         return None
-    raise Lost(answer.error.description if answer.error else "an answer without a message")
+    raise Unreadable(answer.error.description if answer.error else "an answer without a message")
 
 
 async def ids_from(connection: Connection, api: str, stream: str, start: int, until: int, since: str = "") -> Ids:
@@ -82,15 +86,6 @@ async def ids_from(connection: Connection, api: str, stream: str, start: int, un
             await asked(connection, f"CONSUMER.DELETE.{stream}.{name}", {}, _Consumer, api)
 
 
-async def first_without(ids: Ids, had: Collection[bytes]) -> int | None:
-    """The first sequence whose message has an id that isn't among these; None where there is none. Raises Lost."""
-    async with aclosing(ids):
-        async for sequence, id in ids:
-            if id and id not in had:
-                return sequence
-    return None
-
-
 async def _consumer(connection: Connection, api: str, stream: str, name: str, begins: dict[str, object]) -> int:
     """Make one that gives headers only; how many messages it has. Raises Lost."""
     config = {
@@ -104,7 +99,7 @@ async def _consumer(connection: Connection, api: str, stream: str, name: str, be
     }
     made = await asked(connection, f"CONSUMER.CREATE.{stream}.{name}", {"stream_name": stream, "config": config}, _Consumer, api)
     if made.error is not None:
-        raise Lost(f"{stream} can't be read: {made.error.description}")
+        raise Unreadable(f"{stream} can't be read: {made.error.description}")
     return made.num_pending
 
 

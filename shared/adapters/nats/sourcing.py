@@ -11,16 +11,16 @@ import asyncio
 import hashlib
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
 
 from shared.adapters.nats.connection import Connection
-from shared.adapters.nats.reading import asked, first_without, ids_from, stored_at
+from shared.adapters.nats.reading import Unreadable, asked, ids_from, stored_at
 from shared.adapters.nats.replies import ApiError, Lost
-from shared.adapters.nats.streams import API
+from shared.adapters.nats.streams import API, NOT_FOUND
 from shared.domain.registry.streams import Source
 
 WITNESS = "switchboard=life"  # no principal's consumer is called so
@@ -93,6 +93,10 @@ class Leaf(msgspec.Struct):
         taken = max((one.seq for one in self.sources or () if _is_of(msgspec.to_builtins(one), domain)), default=0)
         return max(taken, int(self.source(domain).get("opt_start_seq", 1)) - 1)
 
+    def says(self, domain: str) -> bool:
+        """Whether it is known how far it got: a server that has just become the stream's leader doesn't say yet."""
+        return self.reached(domain) > 0 or self.state.last_seq == 0
+
 
 class _Made(msgspec.Struct):
     created: str = ""
@@ -104,12 +108,14 @@ class Sourcing:
 
     def __init__(self) -> None:
         self._marks: dict[tuple[str, str, str], Mark] = {}
+        self._compared: dict[tuple[str, str, str], tuple[str, Json]] = {}  # a life, and its source, that a server may have refused to take
         self._away: dict[tuple[str, str], float] = {}  # hubs that didn't answer a leaf: until when they aren't asked, by the loop's time
         self._reading = asyncio.Lock()  # one stream at a time: all of it may have to be read
 
     def forget(self, backbone: str) -> None:
         """It is looked after no more."""
         self._marks = {place: mark for place, mark in self._marks.items() if place[0] != backbone}
+        self._compared = {place: found for place, found in self._compared.items() if place[0] != backbone}
         self._away = {pair: until for pair, until in self._away.items() if pair[0] != backbone}
 
     async def sourced(self, connection: Connection, backbone: str, stream: str, wanted: Sequence[Source]) -> Json:
@@ -118,34 +124,51 @@ class Sourcing:
         Raises Lost where the leaf doesn't answer.
         """
         leaf = await asked(connection, f"STREAM.INFO.{stream}", {}, Leaf, API)
-        if leaf.error is not None:
+        if leaf.error is not None and leaf.error.err_code == NOT_FOUND:
             return {"sources": [source_of(one) for one in wanted]}
+        if leaf.error is not None:  # an election: what it has must not be taken for what it hasn't
+            raise Lost(f"{stream}: {leaf.error.description}")
         found = [await self._source(connection, (backbone, stream, one.domain), leaf, one) for one in wanted]
         lives = {life_key(one.domain): life for one, (_, life) in zip(wanted, found, strict=True) if life}
         return {"sources": [source for source, _ in found], "metadata": leaf.metadata | lives}
 
     async def _source(self, connection: Connection, place: tuple[str, str, str], leaf: Leaf, one: Source) -> tuple[Json, str]:
         """The source of one hub, and the life of the hub's stream that it was compared with."""
-        found, pair, now = leaf.source(one.domain), (place[0], one.domain), asyncio.get_running_loop().time()
-        before, as_it_is = leaf.metadata.get(life_key(one.domain), ""), source_of(one, number_of(found), found.get("opt_start_seq", 0))
-        if now < self._away.get(pair, now):
+        found, before, pair = leaf.source(one.domain), leaf.metadata.get(life_key(one.domain), ""), (place[0], one.domain)
+        as_it_is = source_of(one, number_of(found), found.get("opt_start_seq", 0))
+        if self._is_away(pair):
             return as_it_is, before
         try:
             origin, life = await _life(connection, one)
-            if life == before:
+            if life == before and leaf.says(one.domain):
+                self._compared.pop(place, None)
                 self._marks[place] = Mark(leaf.reached(one.domain), leaf.state.last_seq, origin.ts)
-            if life in ("", before):
+            if life in ("", before) or not leaf.says(one.domain):
                 return as_it_is, before
-            async with self._reading:
-                start = await _first_missing(connection, place[1], leaf, one, origin, self._marks.get(place, Mark()))
+            if self._compared.get(place, ("", {}))[0] != life:
+                async with self._reading:
+                    if self._is_away(pair):
+                        return as_it_is, before
+                    start = await _first_missing(connection, place[1], one, origin, self._marks.get(place, Mark()))
+                self._compared[place] = life, self._from(place, leaf, one, life, start, as_it_is)
+        except Unreadable as refused:
+            _log.warning("%s of %s isn't compared with what %s has: %s", place[1], place[0], one.domain, refused)
+            return as_it_is, before
         except Lost as lost:
             _log.debug("%s: the hub %s can't be asked: %s", place[1], one.domain, lost)
             self._away[pair] = asyncio.get_running_loop().time() + AWAY_S
             return as_it_is, before
+        return self._compared[place][1], life
+
+    def _is_away(self, pair: tuple[str, str]) -> bool:
+        return asyncio.get_running_loop().time() < self._away.get(pair, 0.0)
+
+    def _from(self, place: tuple[str, str, str], leaf: Leaf, one: Source, life: str, start: int, as_it_is: Json) -> Json:
+        """The source that gives what is missing from `start` on."""
         if start > leaf.reached(one.domain):  # the leaf's server asks for it by itself
-            return as_it_is, life
+            return as_it_is
         _log.warning("%s of %s takes what %s has from %d on again: it lost messages", place[1], place[0], one.domain, start)
-        return source_of(one, FIRST_NUMBER + int(life, 16) % NUMBERS, start), life
+        return source_of(one, FIRST_NUMBER + int(life, 16) % NUMBERS, start)
 
 
 def source_of(one: Source, number: int = 0, start: int = 0) -> Json:
@@ -202,33 +225,49 @@ def _named(*said: str) -> str:
     return hashlib.sha256(" ".join(said).encode()).hexdigest()[:12]
 
 
-async def _first_missing(connection: Connection, stream: str, leaf: Leaf, one: Source, origin: _Origin, mark: Mark) -> int:
-    """The first sequence of the hub's stream whose message isn't in the leaf's; the next one that the hub will give, where all are. Raises
-    Lost."""
+async def _first_missing(connection: Connection, stream: str, one: Source, origin: _Origin, mark: Mark) -> int:
+    """The first sequence of the hub's stream whose message the leaf's should have and hasn't; the next one that the hub will give, where
+    there is none. Raises Lost."""
     api, hubs, last = api_of(one.domain), f"sb-{one.org}", origin.state.last_seq
-    start = await _unsure_from(connection, api, hubs, origin, mark)
-    behind = 1 if start is None else max(1, mark.leaf + 1 - OVERLAP)
+    start, since = await _unsure_from(connection, api, hubs, origin, mark)
+    given = [each async for each in ids_from(connection, api, hubs, start, last, since)]
+    if not given:
+        return last + 1
+    leaf = await asked(connection, f"STREAM.INFO.{stream}", {}, Leaf, API)  # now: it goes on taking what the hub gives
+    whole = start <= mark.sequence or not mark.at
+    behind = 1 if whole or since else max(1, mark.leaf + 1 - OVERLAP)
     had = {id async for _, id in ids_from(connection, API, stream, behind, leaf.state.last_seq)}
-    since = mark.at if start is None else ""
-    return await first_without(ids_from(connection, api, hubs, start or 1, last, since), had) or last + 1
+    return first_missing(given, had, older_may_be_gone=whole and not since) or last + 1
 
 
-async def _unsure_from(connection: Connection, api: str, hubs: str, origin: _Origin, mark: Mark) -> int | None:
-    """The sequence from which on the hub may have what the leaf lacks; None: whatever it stored after the mark's time.
+def first_missing(given: Sequence[tuple[int, bytes]], had: Collection[bytes], *, older_may_be_gone: bool) -> int | None:
+    """The sequence of the first message that a hub has and a leaf hasn't. `older_may_be_gone`: a leaf's limits may have taken what is
+    before the first one that both have, and all where there is none."""
+    missing = not older_may_be_gone
+    for sequence, id in given:
+        if id in had:
+            missing = True
+        elif id and missing:
+            return sequence
+    return None
+
+
+async def _unsure_from(connection: Connection, api: str, hubs: str, origin: _Origin, mark: Mark) -> tuple[int, str]:
+    """The sequence from which on the hub may have what the leaf lacks; or 1 and a time: whatever it stored after that.
 
     What it stored before is as it was, and of that the leaf has all up to the mark's sequence. What is under that sequence tells whether
     the hub still had it when it began its life.
     """
-    if not mark.at:
-        return 1
-    if mark.sequence < origin.state.first_seq:  # it expired, or there was nothing yet
-        return mark.sequence + 1
+    if not mark.at or not mark.sequence:
+        return 1, ""
+    if mark.sequence < origin.state.first_seq:  # it expired
+        return mark.sequence + 1, ""
     if mark.sequence > origin.state.last_seq:
-        return None
+        return 1, mark.at
     stored = await stored_at(connection, api, hubs, mark.sequence)
     if stored is None:  # somebody removed it
-        return 1
-    return mark.sequence + 1 if _moment(stored) <= _moment(mark.at) else None
+        return 1, ""
+    return (mark.sequence + 1, "") if _moment(stored) <= _moment(mark.at) else (1, mark.at)
 
 
 def _moment(text: str) -> datetime:
