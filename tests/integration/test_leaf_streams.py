@@ -112,6 +112,13 @@ async def has(servers: Joined, ids: Sequence[str]) -> bool:
     return set(found) >= set(ids)
 
 
+async def seen_on_both(servers: Joined, keeper: Keeper, ids: Sequence[str]) -> None:
+    """Published on the hub, taken by the leaf, and looked at."""
+    await publish(servers, ids)
+    await eventually(lambda: has(servers, ids), within=WITHIN)
+    await eventually(keeper.look, within=WITHIN)
+
+
 async def starts(servers: Joined) -> int | None:
     """From which sequence on the leaf takes what the hub has."""
     async with client(servers.leaf.url) as connection:
@@ -152,9 +159,7 @@ async def test_leaf_has_all_of_it_once_when_a_hub_gave_lost_sequences_to_others(
 
 async def test_nothing_is_taken_again_when_a_hub_starts_anew_with_all_it_had(servers: Joined, tmp_path: Path) -> None:
     async with looked_after(servers) as keeper:
-        await publish(servers, OLD)
-        await eventually(lambda: has(servers, OLD), within=WITHIN)
-        await eventually(keeper.look, within=WITHIN)
+        await seen_on_both(servers, keeper, OLD)
         servers.hub.kill()
         servers.hub.start()
 
@@ -167,9 +172,7 @@ async def test_nothing_is_taken_again_when_a_hub_starts_anew_with_all_it_had(ser
 
 async def test_leaf_takes_all_of_it_when_the_hub_s_stream_is_made_anew(servers: Joined) -> None:
     async with looked_after(servers) as keeper:
-        await publish(servers, OLD)
-        await eventually(lambda: has(servers, OLD), within=WITHIN)
-        await eventually(keeper.look, within=WITHIN)
+        await seen_on_both(servers, keeper, OLD)
         async with client(servers.hub.url) as connection:
             await connection.jetstream().delete_stream("sb-acme")
         await eventually(keeper.look, within=WITHIN)
@@ -225,9 +228,7 @@ async def test_nothing_is_taken_again_when_the_leaf_s_limits_took_the_oldest(ser
 async def test_an_org_without_a_message_is_compared_too_when_the_hub_starts_anew(servers: Joined) -> None:
     quiet = COPY._replace(name="sbg-quiet", sources=(Source(HUB, "quiet"),))
     async with looked_after(servers, quiet, COPY) as keeper:
-        await publish(servers, OLD)
-        await eventually(lambda: has(servers, OLD), within=WITHIN)
-        await eventually(keeper.look, within=WITHIN)
+        await seen_on_both(servers, keeper, OLD)
         servers.hub.kill()
         servers.hub.start()
         await eventually(keeper.knows_another_life, within=WITHIN)
