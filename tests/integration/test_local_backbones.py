@@ -218,6 +218,7 @@ def test_global_message_is_in_every_cluster_once_and_a_local_one_stays_when_a_hu
         assert client.delete(f"/v1/backbones/{id}").status_code == 202
     for id in at:
         eventually_now(partial(is_gone, client, id), within=WITHIN)
+    for id in at:  # looked at when all are gone: a folder that is being removed can't be walked
         assert not list((running.state / "backbones").rglob(f"*{id}*"))
         assert client.get(f"/v1/backbones/{id}/events").json()["items"][0]["action"] == "backbone.forget"
     assert [birth(pid) for pid in servers] == [None] * 3
@@ -289,7 +290,7 @@ def test_commands_declare_watch_and_take_down_when_a_person_uses_them(running: R
         return switchboard(running, *arguments).stdout
 
     said("cluster", "add", "shop", "--local", "--region", "here")
-    assert json.loads(said("cluster", "ls", "-o", "json"))[-1]["name"] == "shop"
+    assert "shop" in [row["name"] for row in json.loads(said("cluster", "ls", "-o", "json"))]
     id, *lines = said("backbone", "add", "main", "--cluster", "shop", "--size", "1Gi", "--watch").splitlines()
     assert "Ready True: 1 of 1 servers is up" in lines[-1]
     [row] = json.loads(said("backbone", "ls", "--cluster", "shop", "-o", "json"))
