@@ -81,7 +81,8 @@ def listen(
         login=agent.login if credentials is not None else None,
         inbox=agent.inbox,
     )
-    url = os.environ.get("SWITCHBOARD_NATS_URL") or agent.server or read_endpoints(os.environ)["nats"]
+    # What credentials are for comes first: elsewhere they mean nothing, and the URL may bring a password that lets everything in.
+    url = agent.server or os.environ.get("SWITCHBOARD_NATS_URL") or read_endpoints(os.environ)["nats"]
     asyncio.run(_listen(url, wanted, count, json_line if format is output.Format.JSON else human_line))
 
 

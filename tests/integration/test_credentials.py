@@ -288,6 +288,9 @@ def test_commands_give_list_use_and_revoke_when_a_person_uses_them(
     assert (json.loads(line)["id"], json.loads(line)["subject"]) == ("first-agent-7", "agent-7")
     assert "sb.default.agent-8.>" in said("listen", "--credentials", str(file), "--subject", "agent-8", exits=77)
     assert "reader-8" in said("listen", "--credentials", str(file), "--durable", "other", exits=65)
+    with pytest.MonkeyPatch.context() as shell:  # as after `eval "$(switchboard env)"`: the credentials' own backbone is meant all the same
+        shell.setenv("SWITCHBOARD_NATS_URL", str(running.endpoints()["nats"]))
+        assert said("listen", "--credentials", str(file), "--durable", "reader-2", "--all", "--count", "1", "-o", "json") == f"{line}\n"
     assert "can't be made" in said("backbone", "credentials", id, "reader", "--out", str(file), exits=65)
     [row] = [one for one in json.loads(said("backbone", "credentials", id, "-o", "json")) if one["principal"] == "reader"]
     assert (row["id"], row["revoked"]) == (made, None)
