@@ -20,6 +20,10 @@ class Credentials(Protocol):
     async def keep_keys(self, backbone: str, sealed: bytes, before: bytes | None) -> bool:
         """Keep sealed keys, where there are none (`before` None) or these; whether it was so."""
 
+    async def issue(self, backbone: str, now: int) -> int | None:
+        """When the next token of the backbone's account is to say that it was issued, in seconds since 1970: now, or later where one says
+        that already. No two get the same, whoever asks. None where the backbone has no keys."""
+
     async def given(self, org: str | None = None, backbone: str | None = None) -> list[Credential]:
         """Credentials that have not expired, those that were revoked among them, oldest first."""
 
@@ -39,11 +43,12 @@ class Trusts(Protocol):
     async def login(self, backbone: str, name: str) -> Login | None:
         """How a leaf, or somebody else who may do everything there, signs in to it; None where it has no keys."""
 
-    async def account(
-        self, backbone: str, revoked: Mapping[str, int], issued: int, edges: Iterable[bytes] = ()
-    ) -> tuple[str, Login] | None:
-        """The account's token that says whose tokens are good for nothing, and how to sign in to hand it over; `edges` are the own keys of
-        the edges that are let in."""
+    async def system(self, backbone: str, now: int) -> Login | None:
+        """How to sign in to hand over its account's tokens, for an hour; None where it has no keys."""
+
+    async def account(self, backbone: str, revoked: Mapping[str, int], now: int, edges: Iterable[bytes] = ()) -> str | None:
+        """The account's token that says whose tokens are good for nothing; `edges` are the own keys of the edges that are let in. Each one
+        is later than any before it, to the servers. None where the backbone has no keys."""
 
     def forget(self, backbone: str) -> None:
         """It is gone."""

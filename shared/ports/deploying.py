@@ -48,11 +48,15 @@ class Seen(NamedTuple):
 class Accounts(Protocol):
     """What backbones' servers are told of accounts. There is one adapter: tests/integration/test_credentials.py."""
 
-    async def tell(self, reach: Reach, token: str, login: Login) -> str:
-        """Hand over an account's token; empty, or why it can't be. Whoever it says is to be refused is disconnected at once."""
+    async def connect(self, reach: Reach, login: Login) -> str:
+        """Connect to the backbone's servers; empty, or why that can't be."""
 
-    def is_connected(self, id: str) -> bool:
-        """Whether the connection that the last token went over is still there: a server that was away may have missed the next."""
+    async def tell(self, id: str, token: str) -> str:
+        """Hand over an account's token to the servers that it is connected to; empty, or why it can't be. Whoever it says is to be refused
+        is disconnected at once."""
+
+    def is_connected(self, reach: Reach) -> bool:
+        """Whether the connection that was made to its endpoint is still there: a server that was away may have missed a token."""
 
     async def let_go(self, id: str) -> None:
         """Disconnect from it."""

@@ -72,15 +72,18 @@ class KeptTrusts:
             raise too_many(f"its grants to read make a token of {len(token)} bytes, and {LONGEST_TOKEN} are allowed")
         return Login(token, user.seed), user.public
 
-    async def account(
-        self, backbone: str, revoked: Mapping[str, int], issued: int, edges: Iterable[bytes] = ()
-    ) -> tuple[str, Login] | None:
-        """The account's token that says whose tokens are good for nothing, and how to sign in to hand it over."""
+    async def system(self, backbone: str, now: int) -> Login | None:
+        """How the reconciler signs in to hand over the account's tokens; None where the backbone has no keys."""
         trust = await self.of(backbone)
-        if trust is None:
+        return None if trust is None else trust.system_login(now)
+
+    async def account(self, backbone: str, revoked: Mapping[str, int], now: int, edges: Iterable[bytes] = ()) -> str | None:
+        """The account's token that says whose tokens are good for nothing; None where the backbone has no keys."""
+        trust = await self.of(backbone)
+        issued = None if trust is None else await self._store.issue(backbone, now)
+        if trust is None or issued is None:
             return None
-        users = {edge_user(backbone, key).public for key in edges}
-        return trust.account_token(revoked, issued, users), trust.system_login(issued)
+        return trust.account_token(revoked, issued, {edge_user(backbone, key).public for key in edges})
 
     def forget(self, backbone: str) -> None:
         """It is gone."""

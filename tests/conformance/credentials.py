@@ -1,5 +1,6 @@
 """What every store of credentials must do."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -77,6 +78,17 @@ class CredentialsConformance:
         assert await credentials.keys("main-0a") == b"first"
         assert await credentials.keep_keys("main-0a", b"second", b"first")
         assert await credentials.keys("main-0a") == b"second"
+
+    async def test_each_time_of_issue_is_later_when_a_clock_stands_still_or_is_slow(self, credentials: Credentials) -> None:
+        assert await credentials.issue("main-0a", 1_000) is None
+        await credentials.keep_keys("main-0a", b"first", None)
+        await credentials.keep_keys("other-0b", b"first", None)
+        assert [await credentials.issue("main-0a", now) for now in (1_000, 1_000, 900, 2_000)] == [1_000, 1_001, 1_002, 2_000]
+        assert await credentials.issue("other-0b", 900) == 900
+        await credentials.keep_keys("main-0a", b"second", b"first")
+        assert await credentials.issue("main-0a", 900) == 2_001
+        both = await asyncio.gather(*(credentials.issue("main-0a", 900) for _ in range(5)))
+        assert sorted(one or 0 for one in both) == list(range(2_002, 2_007))
 
     async def test_snapshot_has_the_keys_of_the_backbones_that_have_some(
         self, credentials: Credentials, config: ConfigStore, registry: Registry, org: str

@@ -12,6 +12,7 @@ import pytest
 from nats.errors import Error
 from nats.js import JetStreamContext
 
+from functions.reconcile_backbones.revoking import AGAIN_S, Revoking
 from infra.local.child import Program
 from infra.local.nats import binary, healthy
 from infra.local.server import Server, listens
@@ -20,12 +21,15 @@ from shared.adapters.helm.trusted import values_of
 from shared.adapters.nats.accounts import NatsAccounts
 from shared.adapters.nats.backbones import NatsBackbones
 from shared.adapters.nats.endpoint import Endpoint, endpoints_of
+from shared.adapters.postgres import PostgresCredentials
 from shared.domain.publishing import Outgoing
 from shared.domain.registry.deploying import Deployment, Hub, Trust
 from shared.domain.registry.login import Login
 from shared.domain.registry.reach import Reach
 from shared.domain.registry.shapes import SHARED, Access, Cluster, Spec
+from shared.domain.snapshot import Snapshot
 from shared.trust.backbone import BackboneTrust
+from shared.trust.keeping import KeptTrusts
 from shared.trust.logins import Logins, edge_user
 from shared.trust.sealing import sealed
 from tests.charts.rendering import one, render
@@ -95,7 +99,8 @@ async def told(server: LocalServer, *edges: bytes) -> None:
     accounts, now = NatsAccounts("test"), int(time.time())
     try:
         token = TRUSTS[HUB].account_token({}, now, [edge_user(HUB, key).public for key in edges])
-        assert await accounts.tell(reach(server), token, TRUSTS[HUB].system_login(now)) == ""
+        assert await accounts.connect(reach(server), TRUSTS[HUB].system_login(now)) == ""
+        assert await accounts.tell(HUB, token) == ""
     finally:
         await accounts.stop()
 
@@ -147,6 +152,29 @@ async def test_edge_is_disconnected_and_let_in_no_more_when_its_key_is_forgotten
     finally:
         for doors in (edge, more, process):
             await doors.stop()
+
+
+async def test_servers_are_put_right_within_a_minute_when_they_have_an_older_token_again(hub: LocalServer, database: str) -> None:
+    """As a server of several has that came back with an old store, while the connection is to another one."""
+    store, accounts, passed = PostgresCredentials(database), NatsAccounts("test"), [0.0]
+    edge = doors_of(hub, EDGE)
+    try:
+        await store.keep_keys(HUB, sealed(HUB, MASTERS[HUB], INSTALL), None)
+        revoking = Revoking(store, KeptTrusts(store, (INSTALL,)), accounts, lambda: (EDGE,), lambda: passed[0])
+        step = partial(revoking.step, Snapshot(1, {}, backbones=(reach(hub),)), (HUB,), int(time.time()))
+        await step()
+        await eventually(lambda: edge.reachable(HUB), within=WITHIN)
+        await told(hub)
+        await eventually(lambda: not edge.reachable(HUB), within=WITHIN)
+        await eventually(partial(is_refused, edge), within=WITHIN)
+        passed[0] = AGAIN_S
+        await step()
+        await eventually(lambda: edge.reachable(HUB), within=WITHIN)
+        await revoking.stop()
+    finally:
+        await edge.stop()
+        await accounts.stop()
+        await store.stop()
 
 
 async def test_nobody_else_is_let_in(hub: LocalServer) -> None:

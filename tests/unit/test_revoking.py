@@ -1,12 +1,13 @@
 """Credentials that hold no longer: what the reconciler notes, and what it tells the servers, on a store in memory."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
 
-from functions.reconcile_backbones.revoking import SETTLES_S, Revoking
+from functions.reconcile_backbones.revoking import AGAIN_S, LONGEST_PAUSE_S, SETTLES_S, Revoking
 from shared.adapters.memory.config_store import MemoryConfigStore
 from shared.adapters.memory.credentials import MemoryCredentials
 from shared.domain.errors import Unavailable
@@ -15,6 +16,7 @@ from shared.domain.registry.agents import Credential
 from shared.domain.registry.login import Login
 from shared.domain.registry.reach import Reach
 from shared.domain.snapshot import Snapshot
+from shared.trust.backbone import BackboneTrust
 from shared.trust.claims import read_claims
 from shared.trust.keeping import KeptTrusts
 from tests.conformance.credentials import GRANTS, credential
@@ -27,24 +29,34 @@ class Servers:
     """Accounts that take what they are told, or say what they are told to say."""
 
     def __init__(self) -> None:
-        self.problem = ""
+        self.away = ""  # why nobody can connect
+        self.refused = ""  # what a token is answered
         self.connected = False
+        self.tried = 0  # to connect
+        self.tokens: list[str] = []  # that came, whether they were taken or not
         self.told: list[dict[str, int]] = []
         self.signers: list[list[str]] = []
         self.left: list[str] = []
         self.silent: set[str] = set()
 
-    async def tell(self, reach: Reach, token: str, login: Login) -> str:
+    async def connect(self, reach: Reach, login: Login) -> str:
+        self.tried += 1
         if reach.id in self.silent:
             await asyncio.Event().wait()
-        if not self.problem:
-            self.connected = True
+        self.connected = not self.away
+        return self.away
+
+    async def tell(self, id: str, token: str) -> str:
+        if id in self.silent:
+            await asyncio.Event().wait()
+        self.tokens.append(token)
+        if not self.refused:
             claims = read_claims(token)["nats"]
             self.told.append(claims.get("revocations", {}))
             self.signers.append([one for one in claims["signing_keys"] if isinstance(one, str)])
-        return self.problem
+        return self.refused
 
-    def is_connected(self, id: str) -> bool:
+    def is_connected(self, reach: Reach) -> bool:
         return self.connected
 
     async def let_go(self, id: str) -> None:
@@ -56,22 +68,34 @@ class World:
 
     def __init__(self, store: MemoryCredentials, one: Credential) -> None:
         self.store, self.one, self.servers = store, one, Servers()
-        self.revoking = Revoking(store, KeptTrusts(store, (b"s" * 48,)), self.servers)
+        self.known: list[bytes] | None = None  # keys of edges' own
+        self.passed = 0.0  # by the clock of the process
         self.now = one.created + SETTLES_S + 1
+        self.revoking = self.another()
+
+    def another(self) -> Revoking:
+        """A process that looks after the backbone from now on."""
+        edges = None if self.known is None else partial(tuple, self.known)
+        self.revoking = Revoking(self.store, KeptTrusts(self.store, (b"s" * 48,)), self.servers, edges, lambda: self.passed)
+        return self.revoking
 
     def with_edges(self, *edges: bytes) -> list[bytes]:
         """From now on these keys are edges' own; the list may be changed."""
-        known = list(edges)
-        self.revoking = Revoking(self.store, KeptTrusts(self.store, (b"s" * 48,)), self.servers, lambda: known)
-        return known
+        self.known = list(edges)
+        self.another()
+        return self.known
 
     async def step(self, *principals: Principal, ours: tuple[str, ...] = (ID,), later: int = 0, keys: bytes = b"") -> None:
-        backbones = tuple(Reach(id, "acme", "eu", "local", "nats://eu:4222", keys=keys) for id in dict.fromkeys((ID, *ours)))
-        await self.revoking.step(Snapshot(1, {}, keyless=principals, backbones=backbones), ours, self.now + later)
+        await self.revoking.step(_snapshot(*principals, ours=ours, keys=keys), ours, self.now + later)
 
     async def why(self) -> str:
         [one] = await self.store.given("acme", ID)
         return one.why
+
+
+def _snapshot(*principals: Principal, ours: tuple[str, ...] = (ID,), keys: bytes = b"") -> Snapshot:
+    backbones = tuple(Reach(id, "acme", "eu", "local", "nats://eu:4222", keys=keys) for id in dict.fromkeys((ID, *ours)))
+    return Snapshot(1, {}, keyless=principals, backbones=backbones)
 
 
 @pytest.fixture
@@ -107,14 +131,80 @@ async def test_it_is_revoked_and_servers_are_told_once_when_the_principal_is_not
 
 
 async def test_servers_are_told_again_when_they_were_away(world: World) -> None:
-    world.servers.problem = "it does not answer"
+    world.servers.away = "it does not answer"
     await world.step()
-    world.servers.problem = ""
+    world.servers.away, world.passed = "", 1.0
     await world.step()
     world.servers.connected = False  # its servers may be others now, with what they had before
     await world.step()
     await world.step()
     assert len(world.servers.told) == 2
+
+
+async def test_servers_are_told_the_same_again_when_a_minute_has_passed(world: World) -> None:
+    await world.step()
+    world.passed = AGAIN_S - 1
+    await world.step()
+    assert len(world.servers.tokens) == 1
+    world.passed = AGAIN_S
+    for _ in range(2):
+        await world.step(later=int(AGAIN_S))
+    first, again = world.servers.tokens
+    assert first == again
+
+
+async def test_each_token_is_later_than_the_one_before_when_changes_are_within_a_second_or_a_clock_is_slow(world: World) -> None:
+    edges = world.with_edges(b"1" * 40)
+    await world.step(HOLDS, keys=b"sealed")
+    edges.append(b"2" * 40)
+    await world.step(HOLDS, keys=b"sealed")
+    edges.append(b"3" * 40)
+    await world.another().step(_snapshot(HOLDS, keys=b"sealed"), (ID,), world.now - 100)
+    first, second, third = (read_claims(token)["iat"] for token in world.servers.tokens)
+    assert first == world.now < second < third
+
+
+async def test_token_that_may_have_come_is_not_followed_by_the_one_before_it(world: World) -> None:
+    edges = world.with_edges(b"1" * 40)
+    await world.step(HOLDS, keys=b"sealed")
+    edges.append(b"2" * 40)
+    world.servers.refused = "no answer"
+    await world.step(HOLDS, keys=b"sealed")
+    edges.pop()
+    world.servers.refused = ""
+    await world.step(HOLDS, keys=b"sealed")
+    first, lost, last = (read_claims(token)["iat"] for token in world.servers.tokens)
+    assert first < lost < last
+
+
+async def test_it_is_tried_less_and_less_and_nothing_is_signed_when_a_backbone_is_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(*_: Any) -> str:
+        raise AssertionError("a token is signed that nobody takes")
+
+    monkeypatch.setattr(BackboneTrust, "account_token", nothing)
+    world.servers.away = "it does not answer"
+    for second in range(121):
+        world.passed = float(second)
+        await world.step()
+    tried = world.servers.tried
+    assert 8 <= tried <= 16
+    world.passed += LONGEST_PAUSE_S
+    await world.step()
+    assert world.servers.tried == tried + 1
+
+
+async def test_backbone_that_was_away_hears_at_once_when_there_is_news(world: World) -> None:
+    edges = world.with_edges(b"1" * 40)
+    world.servers.away = "it does not answer"
+    for second in range(60):
+        world.passed = float(second)
+        await world.step(HOLDS, keys=b"sealed")
+    world.servers.away = ""
+    edges.clear()
+    await world.step(HOLDS, keys=b"sealed")
+    assert world.servers.signers == [[]]
 
 
 async def test_nothing_is_done_when_another_process_looks_after_the_backbone(world: World) -> None:

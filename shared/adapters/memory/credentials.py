@@ -15,6 +15,7 @@ class MemoryCredentials:
     def __init__(self, config: MemoryConfigStore) -> None:
         self._config = config
         self._keys = config.backbone_keys
+        self._issued: dict[str, int] = {}
         self._given: dict[str, Credential] = {}
 
     async def keys(self, backbone: str) -> bytes | None:
@@ -25,6 +26,12 @@ class MemoryCredentials:
             return False
         self._keys[backbone] = sealed
         return True
+
+    async def issue(self, backbone: str, now: int) -> int | None:
+        if backbone not in self._keys:
+            return None
+        self._issued[backbone] = max(self._issued.get(backbone, 0) + 1, now)
+        return self._issued[backbone]
 
     async def given(self, org: str | None = None, backbone: str | None = None) -> list[Credential]:
         now = int(time.time())
@@ -47,6 +54,7 @@ class MemoryCredentials:
     def forget(self, backbone: str) -> None:
         """It is gone, and what belonged to it with it."""
         self._keys.pop(backbone, None)
+        self._issued.pop(backbone, None)
         self._given = {id: one for id, one in self._given.items() if one.backbone != backbone}
 
     async def _noted(self, action: str, credential: Credential, author: str, reason: str, becomes: Credential) -> int:

@@ -21,7 +21,7 @@ class NatsAccounts:
 
     def __init__(self, name: str = "reconcile-backbones") -> None:
         self._name = name
-        self._connections: dict[str, tuple[str, Connection]] = {}
+        self._connections: dict[str, tuple[str, Connection]] = {}  # with the endpoint
 
     async def stop(self) -> None:
         """Disconnect from all."""
@@ -32,28 +32,33 @@ class NatsAccounts:
         if known is not None:
             await known[1].close()
 
-    def is_connected(self, id: str) -> bool:
-        """Whether the connection that the last token went over is still there: a server that was away may have missed the next."""
-        known = self._connections.get(id)
-        return known is not None and known[1].live
+    def is_connected(self, reach: Reach) -> bool:
+        known = self._connections.get(reach.id)
+        return known is not None and known[0] == reach.endpoint and known[1].live
 
-    async def tell(self, reach: Reach, token: str, login: Login) -> str:
+    async def connect(self, reach: Reach, login: Login) -> str:
+        await self.let_go(reach.id)
         try:
-            connection = await self._connected(reach, login)
-            answer = json.loads((await connection.request(UPDATE, token.encode(), timeout=WITHIN)).data)
+            self._connections[reach.id] = reach.endpoint, await self._connected(reach, login)
         except (OSError, TimeoutError, Error, ValueError) as error:
-            await self.let_go(reach.id)
+            return str(error) or "it does not answer"
+        return ""
+
+    async def tell(self, id: str, token: str) -> str:
+        known = self._connections.get(id)
+        if known is None:
+            return "it is not connected to"
+        try:
+            answer = json.loads((await known[1].request(UPDATE, token.encode(), timeout=WITHIN)).data)
+        except (OSError, TimeoutError, Error, ValueError) as error:
+            await self.let_go(id)
             return str(error) or "it does not answer"
         if answer.get("data", {}).get("code") != OK:
             return str(answer.get("error", answer.get("data", {})))[:300]
         return ""
 
     async def _connected(self, reach: Reach, login: Login) -> Connection:
-        """The connection to the endpoint as it is now. Raises OSError, TimeoutError or nats.errors.Error."""
-        known = self._connections.get(reach.id)
-        if known is not None and known[0] == reach.endpoint and known[1].live:
-            return known[1]
-        await self.let_go(reach.id)
+        """A connection to the endpoint as it is now. Raises OSError, TimeoutError, ValueError or nats.errors.Error."""
         endpoint = Endpoint(reach.endpoint, reach.domain, reach.here)
         problem: Exception = OSError("it has no server")
         for server in endpoint.servers:
@@ -67,6 +72,5 @@ class NatsAccounts:
                 await connection.close()
                 problem = error
                 continue
-            self._connections[reach.id] = reach.endpoint, connection
             return connection
         raise problem
