@@ -5,11 +5,12 @@ from functools import partial
 
 import msgspec
 
+from shared.adapters.nats.asking import asked
 from shared.adapters.nats.connection import Connection
 from shared.adapters.nats.duplicates import NO_MESSAGE, decode_message, get_frames
 from shared.adapters.nats.frames import id_in
 from shared.adapters.nats.replies import ApiError, Lost
-from shared.adapters.nats.streams import NOT_FOUND, ask_api
+from shared.adapters.nats.streams import NOT_FOUND
 from shared.domain.repairing import LAST, InStream
 
 FOR_EVER_S = 100 * 365 * 86_400.0
@@ -30,9 +31,6 @@ class _Info(msgspec.Struct):
     config: _Config = msgspec.field(default_factory=_Config)
     state: _State = msgspec.field(default_factory=_State)
     error: ApiError | None = None
-
-
-_decode = msgspec.json.Decoder(_Info).decode
 
 
 class Found:
@@ -73,18 +71,14 @@ class Found:
 async def look(connection: Connection, stream: str, sequences: Iterable[int], deadline: float) -> InStream:
     """What the stream has under the sequences, LAST for its last; `deadline` is loop time. Raises Lost where not all of it is known by
     then."""
-    answer = await ask_api(connection, f"STREAM.INFO.{stream}", {}, deadline)
-    try:
-        info = _decode(answer)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Lost(f"JetStream's answer can't be read: {error}") from error
+    info = await asked(connection, f"STREAM.INFO.{stream}", {}, _Info, deadline)
     if info.error is not None:
         if info.error.err_code == NOT_FOUND:
             return InStream("", 0, 0, {})
         raise Lost(f"stream {stream}: {info.error.description}")
     state = info.state
-    asked = {state.last_seq if sequence == LAST else sequence for sequence in sequences}
-    wanted = sorted(sequence for sequence in asked if max(state.first_seq, 1) <= sequence <= state.last_seq)
+    places = {state.last_seq if sequence == LAST else sequence for sequence in sequences}
+    wanted = sorted(sequence for sequence in places if max(state.first_seq, 1) <= sequence <= state.last_seq)
     ids: dict[int, bytes] = {}
     for start in range(0, len(wanted), AT_ONCE):
         found = Found(wanted[start : start + AT_ONCE])

@@ -4,23 +4,19 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from typing import TypeVar
 
 import msgspec
 
+from shared.adapters.nats.asking import ANSWER_WITHIN, asked
 from shared.adapters.nats.connection import Connection
 from shared.adapters.nats.duplicates import NO_MESSAGE
 from shared.adapters.nats.replies import ApiError, Lost
-from shared.adapters.nats.streams import ask_api
 
 PAGE = 500  # messages asked for at once
-ANSWER_WITHIN = 5.0  # seconds for a page, or an answer
 FORGOTTEN_S = 60  # after which the server forgets a consumer that nobody pulls from any more
 SECOND = 1_000_000_000  # in nanoseconds, the server's unit
 
 Ids = AsyncGenerator[tuple[int, bytes], None]
-
-T = TypeVar("T")
 
 _ID = re.compile(rb"\r\nNats-Msg-Id: ?([^\r]*)\r\n")
 
@@ -43,18 +39,9 @@ class _MessageAnswer(msgspec.Struct):
     error: ApiError | None = None
 
 
-async def asked(connection: Connection, method: str, body: dict[str, object], shape: type[T], api: str) -> T:
-    """What JetStream's API answers. Raises Lost."""
-    deadline = asyncio.get_running_loop().time() + ANSWER_WITHIN
-    try:
-        return msgspec.json.decode(await ask_api(connection, method, body, deadline, api), type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Lost(f"JetStream's answer can't be read: {error}") from error
-
-
 async def stored_at(connection: Connection, api: str, stream: str, sequence: int) -> str | None:
     """When the stream took the message that it has under a sequence, as the server tells it; None where it has none. Raises Lost."""
-    answer = await asked(connection, f"STREAM.MSG.GET.{stream}", {"seq": sequence}, _MessageAnswer, api)
+    answer = await asked(connection, f"STREAM.MSG.GET.{stream}", {"seq": sequence}, _MessageAnswer, api=api)
     if answer.message is not None:
         return answer.message.time
     if answer.error is not None and answer.error.err_code == NO_MESSAGE:
@@ -83,7 +70,7 @@ async def ids_from(connection: Connection, api: str, stream: str, start: int, un
     finally:
         await page.close()
         with suppress(Lost):
-            await asked(connection, f"CONSUMER.DELETE.{stream}.{name}", {}, _Consumer, api)
+            await asked(connection, f"CONSUMER.DELETE.{stream}.{name}", {}, _Consumer, api=api)
 
 
 async def _consumer(connection: Connection, api: str, stream: str, name: str, begins: dict[str, object]) -> int:
@@ -97,7 +84,7 @@ async def _consumer(connection: Connection, api: str, stream: str, name: str, be
         "inactive_threshold": FORGOTTEN_S * SECOND,
         **begins,
     }
-    made = await asked(connection, f"CONSUMER.CREATE.{stream}.{name}", {"stream_name": stream, "config": config}, _Consumer, api)
+    made = await asked(connection, f"CONSUMER.CREATE.{stream}.{name}", {"stream_name": stream, "config": config}, _Consumer, api=api)
     if made.error is not None:
         raise Unreadable(f"{stream} can't be read: {made.error.description}")
     return made.num_pending

@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from shared.adapters.nats.asking import API, asked
 from shared.adapters.nats.connection import Connection
-from shared.adapters.nats.reading import Unreadable, asked, ids_from, stored_at
+from shared.adapters.nats.reading import Unreadable, ids_from, stored_at
 from shared.adapters.nats.replies import ApiError, Lost
-from shared.adapters.nats.streams import API, NOT_FOUND
+from shared.adapters.nats.streams import NOT_FOUND
 from shared.domain.registry.streams import Source
 
 WITNESS = "switchboard=life"  # no principal's consumer is called so
@@ -123,7 +124,7 @@ class Sourcing:
 
         Raises Lost where the leaf doesn't answer.
         """
-        leaf = await asked(connection, f"STREAM.INFO.{stream}", {}, Leaf, API)
+        leaf = await asked(connection, f"STREAM.INFO.{stream}", {}, Leaf)
         if leaf.error is not None and leaf.error.err_code == NOT_FOUND:
             return {"sources": [source_of(one) for one in wanted]}
         if leaf.error is not None:  # an election: what it has must not be taken for what it hasn't
@@ -207,7 +208,7 @@ async def _life(connection: Connection, one: Source) -> tuple[_Origin, str]:
     """A hub's stream, and the name of its life: its time is asked first, so that it is of that life. No name where there is no such stream,
     or nobody may make a consumer of it. Raises Lost where the hub doesn't answer."""
     api, stream = api_of(one.domain), f"sb-{one.org}"
-    origin = await asked(connection, f"STREAM.INFO.{stream}", {}, _Origin, api)
+    origin = await asked(connection, f"STREAM.INFO.{stream}", {}, _Origin, api=api)
     if origin.error is not None:
         return origin, ""
     if origin.cluster.leader_since:  # of a cluster: no other may have taken over
@@ -215,7 +216,7 @@ async def _life(connection: Connection, one: Source) -> tuple[_Origin, str]:
     # A single server says nothing of when it started; but a consumer in its memory is gone then, and made anew here.
     config: Json = {"durable_name": WITNESS, "ack_policy": "none", "deliver_policy": "new", "mem_storage": True, "num_replicas": 1}
     request: Json = {"stream_name": stream, "config": config}
-    witness = await asked(connection, f"CONSUMER.DURABLE.CREATE.{stream}.{WITNESS}", request, _Made, api)
+    witness = await asked(connection, f"CONSUMER.DURABLE.CREATE.{stream}.{WITNESS}", request, _Made, api=api)
     if witness.error is not None:
         return origin, ""
     return origin, _named(origin.created, witness.created)
@@ -233,7 +234,7 @@ async def _first_missing(connection: Connection, stream: str, one: Source, origi
     given = [each async for each in ids_from(connection, api, hubs, start, last, since)]
     if not given:
         return last + 1
-    leaf = await asked(connection, f"STREAM.INFO.{stream}", {}, Leaf, API)  # now: it goes on taking what the hub gives
+    leaf = await asked(connection, f"STREAM.INFO.{stream}", {}, Leaf)  # now: it goes on taking what the hub gives
     whole = start <= mark.sequence or not mark.at
     behind = 1 if whole or since else max(1, mark.leaf + 1 - OVERLAP)
     had = {id async for _, id in ids_from(connection, API, stream, behind, leaf.state.last_seq)}

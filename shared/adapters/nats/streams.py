@@ -4,15 +4,15 @@ import logging
 
 import msgspec
 
+from shared.adapters.nats.asking import asked
 from shared.adapters.nats.connection import Connection
-from shared.adapters.nats.replies import Answer, ApiError, Lost
+from shared.adapters.nats.replies import ApiError, Lost
 
 MAX_AGE = 7 * 24 * 3600  # seconds
 MAX_BYTES = 256 * 1024 * 1024  # reserved by the server: the sum over all orgs must fit its max_file_store
 DUPLICATE_WINDOW = 180  # seconds: longer than the log's recent window of 120 s
 NOT_FOUND = 10059  # nats-server, errors.json: JSStreamNotFoundErr
 NAME_TAKEN = 10058  # JSStreamNameExistErr
-API = "$JS.API"
 
 _log = logging.getLogger(__name__)
 
@@ -32,9 +32,6 @@ class StreamAnswer(msgspec.Struct):
     domain: str = ""
     config: dict[str, object] = {}  # msgspec copies it
     error: ApiError | None = None
-
-
-_decode = msgspec.json.Decoder(StreamAnswer).decode
 
 
 def stream_name(org: str) -> str:
@@ -86,23 +83,5 @@ async def ensure_as(connection: Connection, ours: dict[str, object], deadline: f
 
 
 async def ask_stream(connection: Connection, method: str, body: dict[str, object], deadline: float) -> StreamAnswer:
-    """What it answers to a call of its stream API. Raises Lost."""
-    answer = await ask_api(connection, method, body, deadline)
-    try:
-        return _decode(answer)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Lost(f"JetStream's answer can't be read: {error}") from error
-
-
-async def ask_api(connection: Connection, method: str, body: dict[str, object], deadline: float, api: str = API) -> bytes:
-    """What JetStream's API answers to a request, as JSON; `api` is another one's than this server's, of a domain that it is joined to.
-
-    Raises Lost where it doesn't answer in time, or there is none.
-    """
-    payload, answer = msgspec.json.encode(body), Answer()
-    await connection.ask(answer, lambda reply: f"PUB {api}.{method} {reply}.0 {len(payload)}\r\n".encode() + payload + b"\r\n", deadline)
-    if answer.data is None:
-        raise Lost(connection.gone or "JetStream does not answer")
-    if not answer.data:
-        raise Lost("the server has no JetStream, or it is not up yet")
-    return answer.data
+    """What it answers to a call about a stream. Raises Lost."""
+    return await asked(connection, method, body, StreamAnswer, deadline)

@@ -10,9 +10,10 @@ from contextlib import suppress
 
 import msgspec
 
+from shared.adapters.nats.asking import asked
 from shared.adapters.nats.connection import Connection
 from shared.adapters.nats.replies import ApiError, Lost
-from shared.adapters.nats.streams import ask_api, ensure_as
+from shared.adapters.nats.streams import ensure_as
 
 SUBMIT_BYTES = 64 * 1024 * 1024  # what may wait in an org's stream: one more, and its sender's publish is refused
 CONSUMER = "nats-source"
@@ -52,9 +53,6 @@ class _ConsumerAnswer(msgspec.Struct):
     num_ack_pending: int = 0
     config: dict[str, object] = {}  # msgspec copies it
     error: ApiError | None = None
-
-
-_decode = msgspec.json.Decoder(_ConsumerAnswer).decode
 
 
 def submit_stream(org: str) -> str:
@@ -159,7 +157,8 @@ class Submissions:
         return info.num_pending + info.num_ack_pending
 
     async def _consumer(self, method: str, body: dict[str, object], deadline: float) -> _ConsumerAnswer:
-        return _decode(await ask_api(self._connection, f"CONSUMER.{method}.{submit_stream(self._org)}.{CONSUMER}", body, deadline))
+        method = f"CONSUMER.{method}.{submit_stream(self._org)}.{CONSUMER}"
+        return await asked(self._connection, method, body, _ConsumerAnswer, deadline)
 
     def _arrived(self, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> Awaitable[None] | None:
         if not reply:
