@@ -7,11 +7,11 @@ from pathlib import Path
 import nats
 import pytest
 from nats.aio.client import Client
-from nats.js.api import ConsumerConfig, DeliverPolicy
+from nats.js.api import ConsumerConfig, DeliverPolicy, StreamSource
 
 from shared.adapters.nats import backbone_streams
 from shared.adapters.nats.backbone_streams import NatsBackboneStreams
-from shared.adapters.nats.sourcing import life_key
+from shared.adapters.nats.leaves import life_key
 from shared.domain.registry.reach import Reach
 from shared.domain.registry.streams import Source, WantedStream
 from tests.joined import HUB, LEAF, Joined, joined
@@ -44,7 +44,7 @@ class Keeper:
     """A reconciler's looks at both."""
 
     def __init__(self, servers: Joined, copies: Sequence[WantedStream]) -> None:
-        self._servers, self._copies = servers, copies
+        self._servers, self.copies = servers, copies
         self._lives: dict[str, str | None] = {}
         self.streams = NatsBackboneStreams(None)
 
@@ -54,7 +54,7 @@ class Keeper:
             return False
         said: dict[str, str | None] = {}
         async with client(self._servers.leaf.url) as connection:
-            for one in self._copies:
+            for one in self.copies:
                 said[one.name] = ((await connection.jetstream().stream_info(one.name)).config.metadata or {}).get(life_key(HUB))
         if any(life in (None, self._lives.get(name)) for name, life in said.items()):
             return False
@@ -64,10 +64,8 @@ class Keeper:
     async def look(self) -> bool:
         hub = Reach(HUB, "", "here", "global", self._servers.hub.url, HUB, here=True)
         leaf = Reach(LEAF, "", "here", "local", self._servers.leaf.url, LEAF, here=True)
-        theirs = [
-            OURS._replace(name=f"sb-{source.org}", subjects=(f"sb.{source.org}.>",)) for one in self._copies for source in one.sources
-        ]
-        return await self.streams.ensure(hub, theirs) == ("", "") == await self.streams.ensure(leaf, [OURS, *self._copies])
+        theirs = [OURS._replace(name=f"sb-{source.org}", subjects=(f"sb.{source.org}.>",)) for one in self.copies for source in one.sources]
+        return await self.streams.ensure(hub, theirs) == ("", "") == await self.streams.ensure(leaf, [OURS, *self.copies])
 
 
 @pytest.fixture(autouse=True)
@@ -121,10 +119,14 @@ async def seen_on_both(servers: Joined, keeper: Keeper, ids: Sequence[str]) -> N
 
 async def starts(servers: Joined) -> int | None:
     """From which sequence on the leaf takes what the hub has."""
+    [source] = await sources(servers)
+    return source.opt_start_seq
+
+
+async def sources(servers: Joined) -> list[StreamSource]:
+    """What the leaf's stream is filled from."""
     async with client(servers.leaf.url) as connection:
-        info = await connection.jetstream().stream_info("sbg-acme")
-        [source] = info.config.sources or []
-        return source.opt_start_seq
+        return (await connection.jetstream().stream_info("sbg-acme")).config.sources or []
 
 
 @pytest.mark.parametrize("seen", ["before it was lost", "when it was there", "never: the reconciler is another"])
@@ -155,6 +157,34 @@ async def test_leaf_has_all_of_it_once_when_a_hub_gave_lost_sequences_to_others(
         await eventually(lambda: has(servers, [*OLD, *LOST, *NEW, "last"]), within=WITHIN)
         assert (await heard(servers))[-1] == "last"
         assert await starts(servers) == len(OLD) + 1
+
+
+async def test_leaf_goes_on_with_the_source_it_had_when_its_hub_was_gone_from_the_registry_for_a_moment(
+    servers: Joined, tmp_path: Path
+) -> None:
+    async with looked_after(servers) as keeper:
+        await seen_on_both(servers, keeper, OLD)
+        servers.keep_store(tmp_path / "before")
+        await eventually(keeper.knows_another_life, within=WITHIN)
+        await publish(servers, LOST)
+        await eventually(lambda: has(servers, [*OLD, *LOST]), within=WITHIN)
+        servers.restore(tmp_path / "before")
+        await publish(servers, [*NEW, *LOST])
+
+        async def there() -> bool:
+            return await keeper.look() and await has(servers, [*OLD, *LOST, *NEW])
+
+        await eventually(there, within=WITHIN)
+        begun = await sources(servers)
+        keeper.copies = (COPY._replace(sources=(Source("another", "acme"),)),)
+        await eventually(keeper.look, within=WITHIN)
+        assert [one.external and one.external.api for one in await sources(servers)] == ["$JS.another.API"]
+        keeper.copies = (COPY,)
+        await eventually(keeper.look, within=WITHIN)
+        assert await sources(servers) == begun
+        await publish(servers, ["last"])
+        await eventually(lambda: has(servers, ["last"]), within=WITHIN)
+        assert (await heard(servers))[-1] == "last"
 
 
 async def test_nothing_is_taken_again_when_a_hub_starts_anew_with_all_it_had(servers: Joined, tmp_path: Path) -> None:

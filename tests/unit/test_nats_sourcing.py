@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from shared.adapters.nats.sourcing import Leaf, first_missing, number_of, source_of
+from shared.adapters.nats.comparing import first_missing
+from shared.adapters.nats.leaves import Begun, Leaf, number_of, source_of
 from shared.domain.registry.streams import Source
 
 ACME = Source("hub", "acme")
@@ -15,7 +16,7 @@ def leaf(source: dict[str, object], *sources: dict[str, object]) -> Leaf:
 
 
 def test_source_is_another_one_to_the_server_when_it_has_another_number() -> None:
-    plain, first, second = source_of(ACME), source_of(ACME, 1_001, 5), source_of(ACME, 1_002, 5)
+    plain, first, second = source_of(ACME), source_of(ACME, Begun(1_001, 5)), source_of(ACME, Begun(1_002, 5))
     assert [number_of(one) for one in (plain, first, second, {})] == [0, 1_001, 1_002, 0]
     assert plain["subject_transforms"] == [{"src": "sb.acme.>", "dest": "sbg.acme.>"}]
     assert first["subject_transforms"] == [{"src": "sb.*.>", "dest": "sbg.{{left(1,1001)}}.>"}]
@@ -34,11 +35,12 @@ def test_source_is_another_one_to_the_server_when_it_has_another_number() -> Non
     ],
 )
 def test_leaf_has_all_up_to_what_it_took_last_or_to_where_it_began(start: int, told: list[dict[str, object]], reached: int) -> None:
-    assert leaf(source_of(ACME, 1_001, start), *told).reached("hub") == reached
+    assert leaf(source_of(ACME, Begun(1_001, start)), *told).reached("hub") == reached
 
 
 def test_leaf_has_nothing_of_a_hub_that_it_takes_nothing_from() -> None:
-    assert (leaf(source_of(ACME, 1_001, 5)).source("other"), leaf(source_of(ACME, 1_001, 5)).reached("other")) == ({}, 0)
+    found = leaf(source_of(ACME, Begun(1_001, 5)))
+    assert (found.source("other"), found.reached("other")) == ({}, 0)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ from typing import Any
 
 from shared.adapters.nats.connection import Connection
 from shared.adapters.nats.endpoint import endpoints_of
+from shared.adapters.nats.leaves import source_of
 from shared.adapters.nats.link import Link
 from shared.adapters.nats.replies import Lost
-from shared.adapters.nats.sourcing import Sourcing, source_of
+from shared.adapters.nats.sourcing import Sourcing
 from shared.adapters.nats.streams import NAME_TAKEN, NOT_FOUND, StreamAnswer, ask_stream
 from shared.domain.registry.login import NO_LOGIN, Login
 from shared.domain.registry.reach import Reach
@@ -51,7 +52,7 @@ class NatsBackboneStreams:
 
     async def let_go(self, id: str) -> None:
         self._settled.pop(id, None)
-        self._sourcing.forget(id)
+        await self._sourcing.forget(id)
         link = self._links.pop(id, None)
         if link is not None:
             await link.stop()
@@ -73,10 +74,10 @@ class NatsBackboneStreams:
         if known is not None and known[:2] == (wanted, connection) and now - known[2] < AGAIN_S:
             return Seen()
         try:
-            problems = await _ensure_all(connection, wanted, partial(self._sourcing.sourced, connection, reach.id))
+            problems = await _ensure_all(connection, wanted, partial(self._sourcing.sourced, self._sourcing.look(connection, reach)))
         except Lost as lost:
             return Seen(refused=str(lost))
-        if not problems:
+        if not problems and not self._sourcing.is_behind(reach.id):
             self._settled[reach.id] = wanted, connection, now
         more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
         return Seen(streams="; ".join(problems[:3]) + more)

@@ -1,0 +1,210 @@
+"""A look at a leaf's stream: what it asks of leaf and hub, what it makes of their answers, and for what it doesn't wait."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+
+from shared.adapters.nats import sourcing
+from shared.adapters.nats.connection import Connection
+from shared.adapters.nats.leaves import number_of
+from shared.adapters.nats.replies import Lost
+from shared.adapters.nats.sourcing import Sourcing
+from shared.domain.registry.reach import Reach
+from shared.domain.registry.streams import Source
+from tests.unit.jetstream import JetStream, Stream, moment
+from tests.waiting import eventually
+
+HUB, OTHER = Source("hub", "acme"), Source("other", "acme")
+OLD, LOST, NEW = ([f"{name}-{number}" for number in range(10)] for name in ("old", "lost", "new"))
+READ = "CONSUMER.CREATE."
+WITHIN = 30.0
+
+
+class Scene:
+    """A leaf, and two hubs of it. The leaf takes what its config says."""
+
+    def __init__(self, leaf: str = "leaf", sourcing: Sourcing | None = None) -> None:
+        self.copy, self.hub, self.other = Stream({}), Stream(), Stream()
+        self.servers = JetStream({("", "sbg-acme"): self.copy, ("hub", "sb-acme"): self.hub, ("other", "sb-acme"): self.other})
+        self.sourcing = sourcing or Sourcing()
+        self.reach = Reach(leaf, "", "here", "local", "nats://leaf:4222", leaf)
+        self.wanted: Sequence[Source] = (HUB,)
+
+    async def look(self, *, refused: bool = False) -> list[dict[str, Any]]:
+        """The sources that the leaf has after a look, unless it refused them."""
+        look = self.sourcing.look(cast(Connection, self.servers), self.reach)
+        said = await self.sourcing.sourced(look, "sbg-acme", self.wanted)
+        sources: list[dict[str, Any]] = said["sources"]
+        if not refused:
+            self.copy.config |= said
+            known = [one["external"]["api"] for one in sources]
+            self.copy.filled = [one for one in self.copy.filled if one["external"]["api"] in known]
+        return sources
+
+    def took(self, *ids: str) -> None:
+        """The leaf has these of the hub, and everything before them."""
+        self.copy.add(*ids)
+        self.copy.filled = [{"external": {"api": "$JS.hub.API"}, "seq": self.hub.last}]
+
+    async def seen_with(self, *ids: str) -> None:
+        """The hub has these, the leaf took them, and looks saw that."""
+        self.hub.add(*ids)
+        self.took(*ids)
+        for _ in range(2):
+            await self.look()
+        self.servers.asked.clear()
+
+    def lost(self, *ids: str) -> None:
+        """The hub starts anew without its last ten, and has these in their place."""
+        self.hub.messages = {sequence: found for sequence, found in self.hub.messages.items() if sequence <= len(OLD)}
+        self.hub.starts += 1
+        self.hub.add(*ids)
+
+    def reads(self) -> int:
+        return sum(method.startswith(READ) for method in self.servers.asked)
+
+
+async def test_it_ends_without_a_word_on_sources_when_the_leaf_elects_a_leader() -> None:
+    scene = Scene()
+    await scene.seen_with(*OLD)
+    scene.copy.error = {"code": 503, "err_code": 10008, "description": "JetStream system temporarily unavailable"}
+    scene.servers.asked.clear()
+    with pytest.raises(Lost, match="temporarily unavailable"):
+        await scene.look()
+    assert scene.servers.asked == ["STREAM.INFO.sbg-acme"]
+
+
+async def test_nothing_is_read_again_when_the_leaf_refuses_its_new_source() -> None:
+    scene = Scene()
+    await scene.seen_with(*OLD, *LOST)
+    scene.lost(*NEW)
+    [first] = await scene.look(refused=True)
+    assert (first["opt_start_seq"], scene.reads()) == (len(OLD) + 1, 2)
+    for _ in range(3):
+        assert await scene.look(refused=True) == [first]
+    assert (await scene.look(), scene.reads()) == ([first], 2)
+
+
+@pytest.mark.parametrize("ahead", [-60.0, 0.0, 60.0], ids=["a minute behind", "right", "a minute ahead"])
+async def test_what_a_hub_lost_is_found_when_the_clock_of_the_server_that_was_asked_before_is(ahead: float) -> None:
+    """Of a hub of several, say, whose leader is another one by now."""
+    scene = Scene()
+    scene.hub.add(*OLD, *LOST)
+    scene.took(*OLD, *LOST)
+    scene.hub.now += ahead
+    for _ in range(2):
+        await scene.look()
+    scene.hub.now -= ahead
+    scene.lost(*NEW, "one-more")
+    [source] = await scene.look()
+    assert source["opt_start_seq"] == len(OLD) + 1
+
+
+async def test_nothing_is_read_when_the_hub_has_all_it_had_whatever_its_clock_says() -> None:
+    scene = Scene()
+    await scene.seen_with(*OLD)
+    scene.hub.starts += 1
+    scene.hub.now -= 3_600
+    [source] = await scene.look()
+    assert (number_of(source), scene.reads()) == (0, 0)
+
+
+async def test_all_of_it_is_taken_when_the_hub_s_stream_was_made_anew_whatever_its_clock_says() -> None:
+    scene = Scene()
+    await scene.seen_with(*OLD)
+    scene.hub.messages.clear()
+    scene.hub.created, scene.hub.now = moment(77), -3_600
+    scene.hub.add(*NEW, *OLD)
+    [source] = await scene.look()
+    assert source["opt_start_seq"] == 1
+
+
+async def test_other_leaves_and_the_look_itself_go_on_when_a_hub_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sourcing, "WAITS_S", 0.05)
+    slow = Scene()
+    await slow.seen_with(*OLD, *LOST)
+    slow.lost(*NEW)
+    slow.servers.reads["hub"] = asyncio.Event()
+    [source] = await slow.look()
+    assert (number_of(source), slow.sourcing.is_behind("leaf")) == (0, True)
+
+    monkeypatch.setattr(sourcing, "WAITS_S", WITHIN)
+    other = Scene("leaf-2", slow.sourcing)
+    other.wanted = (Source("other", "acme"),)
+    other.other.add(*OLD)
+    other.copy.config["sources"] = await other.look()
+    other.copy.filled = [{"external": {"api": "$JS.other.API"}, "seq": 10}]
+    other.copy.add(*OLD)
+    async with asyncio.timeout(WITHIN):
+        await other.look()
+    assert other.copy.config["metadata"].keys() == {"switchboard.life.other"}
+
+    reads = slow.reads()
+    slow.servers.reads["hub"].set()
+    [source] = await slow.look()
+    assert source["opt_start_seq"] == len(OLD) + 1
+    assert (slow.reads(), slow.sourcing.is_behind("leaf")) == (reads + 1, False)  # of the leaf's own: the hub's went on
+
+
+async def test_nothing_more_is_begun_when_a_look_is_over_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene()
+    await scene.seen_with(*OLD, *LOST)
+    scene.lost(*NEW)
+    monkeypatch.setattr(sourcing, "WAITS_S", 0.0)
+    await scene.look()
+    assert (scene.reads(), scene.sourcing.is_behind("leaf")) == (0, True)
+    monkeypatch.undo()
+    [source] = await scene.look()
+    assert (source["opt_start_seq"], scene.sourcing.is_behind("leaf")) == (len(OLD) + 1, False)
+
+
+async def test_what_is_under_way_ends_when_the_leaf_is_looked_after_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sourcing, "WAITS_S", 0.05)
+    scene = Scene()
+    await scene.seen_with(*OLD, *LOST)
+    scene.lost(*NEW)
+    scene.servers.reads["hub"] = asyncio.Event()
+    await scene.look()
+    await scene.sourcing.forget("leaf")
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("beside")]
+    assert not scene.sourcing.is_behind("leaf")
+
+
+async def test_it_is_the_source_that_it_was_when_a_hub_was_away_from_the_registry_for_a_moment() -> None:
+    """A plain one would begin where the plain one before it ended, and give everything since then again."""
+    scene = Scene()
+    scene.wanted = (HUB, OTHER)
+    await scene.seen_with(*OLD, *LOST)
+    scene.lost(*NEW)
+    begun, _ = await scene.look()
+    assert number_of(begun) > 0
+    scene.wanted = (OTHER,)
+    assert [one["external"]["api"] for one in await scene.look()] == ["$JS.other.API"]
+    scene.wanted = (HUB, OTHER)
+    assert (await scene.look())[0] == begun
+    scene.wanted = (OTHER,)
+    await scene.look()
+    scene.hub.created = moment(77)  # another hub of that domain
+    scene.wanted = (HUB, OTHER)
+    assert number_of((await scene.look())[0]) == 0
+
+
+async def test_a_comparison_is_begun_anew_when_the_hub_starts_again_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sourcing, "WAITS_S", 0.05)
+    scene = Scene()
+    await scene.seen_with(*OLD, *LOST)
+    scene.lost(*NEW)
+    scene.servers.reads["hub"] = asyncio.Event()
+    await scene.look()
+    scene.lost(*NEW[:2])
+    await scene.look()
+    scene.servers.reads["hub"].set()
+
+    async def found() -> bool:
+        [source] = await scene.look(refused=True)
+        return bool(source.get("opt_start_seq") == len(OLD) + 1)
+
+    await eventually(found, within=WITHIN)
+    assert scene.sourcing.is_behind("leaf") is False
