@@ -11,6 +11,7 @@ from shared.domain.names import check_org
 from shared.domain.principal import Principal
 from shared.domain.registry.agents import LIFE_S, Credential, consumers_of, inbox_of, read_grants, stream_of, tags_of, tails_of
 from shared.domain.registry.login import Login
+from shared.domain.registry.reach import LOCAL
 from shared.domain.registry.shapes import SHARED, Backbone
 from shared.ports import ConfigStore, Credentials, Registry
 
@@ -123,6 +124,8 @@ def _principal_name(value: Any) -> str:
 
 async def _backbone(registry: Registry, org: str, id: str) -> Backbone:
     """The org's own backbone or a shared one. Raises NotFound."""
+    if id == LOCAL:
+        raise NotFound("local, the home backbone, is Switchboard's own and has no credentials for agents: declare a backbone for them")
     found = await registry.registered((org, SHARED), f"backbones/{id}")
     kept = next(iter(found.values()), None)
     if kept is None or not isinstance(kept.declared, Backbone) or kept.declared.deleting:

@@ -251,6 +251,7 @@ async def test_nothing_comes_back_when_servers_start_anew_after_a_revocation(run
         (None, {"principal": "nobody"}, 404, None),
         (None, {"principal": "star"}, 422, "/principal"),
         ("never-was", {"principal": "agent-7"}, 404, None),
+        ("local", {"principal": "agent-7"}, 404, None),
     ],
 )
 def test_request_is_refused_with_a_pointer_when_it_can_not_be_met(
@@ -260,6 +261,8 @@ def test_request_is_refused_with_a_pointer_when_it_can_not_be_met(
     answer = client.post(f"/v1/backbones/{id or backbone['id']}/credentials", json=body)
     assert answer.status_code == status, answer.text
     assert [fault["pointer"] for fault in answer.json().get("errors", [])] == ([] if pointer is None else [pointer])
+    if id == "local":
+        assert "declare a backbone" in answer.json()["detail"]
 
 
 def test_consumer_is_one_principals_when_two_have_names_alike(client: httpx.Client, backbone: dict[str, Any]) -> None:
