@@ -18,9 +18,11 @@ import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from functions.query.main import build as build_query
 from functions.websocket.main import build
 from functions.websocket.protocol import BoundedProtocol
 from functions.websocket.socket import Limits
+from infra.local.front import Front
 from shared.adapters.memory.config_store import MemoryConfigStore
 from shared.adapters.redis.keys import prefix
 from shared.domain.message import Message, message_digest, message_id
@@ -29,6 +31,7 @@ from shared.domain.principal import Grant, Principal
 from shared.domain.record import NEW, Accepted, Attempt, Deliveries, Record, pack_flush, pack_records
 from shared.domain.snapshot import Snapshot
 from shared.edge.app import Edge
+from shared.edge.asgi import ASGIApp
 from shared.edge.server import configuration
 from shared.ports import ConfigStore
 from shared.resources import Resources
@@ -101,6 +104,10 @@ class Log:
         await self.redis.xadd(f"{keys}feed", {"f": packed(records, mask)}, id=f"{number}-0")
         return number
 
+    async def unstored(self, number: int, shard: int = 0) -> None:
+        """No store has that flush yet: it waits for a logger."""
+        await self.redis.lpush(f"{prefix(shard)}queue", number)
+
     async def trim(self, *numbers: int, shard: int = 0) -> None:
         await self.redis.xdel(f"{prefix(shard)}feed", *(f"{number}-0" for number in numbers))
 
@@ -153,17 +160,29 @@ class Pod:
 
 @asynccontextmanager
 async def pod(
-    redis_url: str, secret: Path, snapshots: FixedSnapshots, limits: Limits | None = None, shards: int = 1, port: int = 0
+    redis_url: str,
+    secret: Path,
+    snapshots: FixedSnapshots,
+    limits: Limits | None = None,
+    shards: int = 1,
+    port: int = 0,
+    database: str | None = None,
 ) -> AsyncIterator[Pod]:
-    """The real app under the server that `switchboard up` uses; port 0 takes a free one."""
-    resources = Resources(Settings(redis_url=redis_url, secret_file=secret, state_dir=secret.parent, log_shards=shards))
+    """The real app under the server that `switchboard up` uses; port 0 takes a free one. With a `database` the query is there, too."""
+    settings = Settings(redis_url=redis_url, database_url=database, secret_file=secret, state_dir=secret.parent, log_shards=shards)
+    resources = Resources(settings)
     resources.snapshots = snapshots  # type: ignore[assignment]
 
     async def config() -> tuple[ConfigStore, None]:
         return MemoryConfigStore(), None  # told who signs out
 
     await resources.once("config", config)
-    edge = Edge("websocket", lambda given: build(given, limits), resources)
+
+    def functions(given: Resources) -> ASGIApp:
+        websocket = build(given, limits)
+        return websocket if database is None else Front({"websocket": websocket, "query": build_query(given)})
+
+    edge = Edge("websocket", functions, resources)
     with socket.create_server(("127.0.0.1", port)) as listening:
         server = uvicorn.Server(configuration(edge, BoundedProtocol))
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]

@@ -72,6 +72,13 @@ class Watch:
             self.time = cursor.time
         self._place, self._page = -1, []
 
+    async def go_to_unstored(self) -> None:
+        """Go on with what no store has yet. Raises Unavailable while Redis can't say."""
+        found = await self._feed.reader.unstored()
+        self.positions = tuple(Position(each.epoch, each.number) for each in found)
+        self.time = min((each.time for each in found if each.time), default=_now())
+        self._place, self._page = -1, []
+
     def cursor_frame(self) -> str:
         """A frame with nothing in it but how far the client is."""
         return _frame_text(self._cursor(self.positions, self.time), (), ())

@@ -114,13 +114,13 @@ class _Client:
 
     async def _show(self, watch: Watch) -> None:
         await self._first_frame()
-        self._refresh(watch)
+        await self._refresh(watch)
         if not self._wanted.cursor:
             await self._outgoing.text(watch.cursor_frame())  # who is cut off before the first message can come back, too
         told, last = watch.positions, time.monotonic()
         while True:
             self.wake.clear()
-            self._refresh(watch)
+            await self._refresh(watch)
             if text := await self._next(watch):
                 await self._outgoing.text(text)
                 told, last = watch.positions, time.monotonic()
@@ -145,8 +145,9 @@ class _Client:
             self.wake.clear()
             await self._woken(left)
 
-    def _refresh(self, watch: Watch) -> None:
-        """Take up what the client asked for and what its principal may do now. Raises Unauthenticated once its key is gone."""
+    async def _refresh(self, watch: Watch) -> None:
+        """Take up what the client asked for and what its principal may do now. Raises Unauthenticated once its key is gone, and Unavailable
+        where Redis is needed for it and can't be read."""
         principal = self._who()
         asked, self._asked = self._asked, None
         if asked is None and principal == self._principal:
@@ -156,6 +157,8 @@ class _Client:
             self._wanted = asked
             if asked.cursor:
                 watch.go_to(unseal(asked.cursor, self._keys))
+            elif asked.begin:
+                await watch.go_to_unstored()
         watch.look(view_of(principal, self._wanted))
 
     async def _woken(self, within: float) -> None:

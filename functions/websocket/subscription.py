@@ -15,10 +15,15 @@ from shared.domain.rules.filter import Filter
 
 REMEMBERED = 10_000  # decisions a view keeps
 WORK = 500_000  # that a filter may be for one message: 10 ms
+STORED = "stored"
 
 
 class Subscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The query's parameters, or the `subscribe` member of a client's frame. Empty: no such restriction."""
+    """The query's parameters, or the `subscribe` member of a client's frame. Empty: no such restriction.
+
+    Without a cursor, `begin` says where the feed begins: "" at what comes next, STORED at what no store has yet. Who asks the query once
+    the first frame is there has everything then, some of it twice.
+    """
 
     topic: str = ""
     subject: str = ""
@@ -26,6 +31,7 @@ class Subscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     filter: str = ""
     cursor: str = ""
     org: str = ""
+    begin: str = ""
 
 
 class _FirstFrame(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,6 +89,10 @@ def _checked(wanted: Subscription) -> Subscription:
         raise Malformed(f"a verdict is {ACCEPTED!r} or {BLOCKED!r}", faults=[Fault("/verdict", "neither accepted nor blocked")])
     if wanted.org:
         check_org(wanted.org)
+    if wanted.begin not in ("", STORED):
+        raise Malformed(f"the feed begins at what comes next, or at {STORED!r}", faults=[Fault("/begin", f"not {STORED}")])
+    if wanted.begin and wanted.cursor:
+        raise Malformed("a cursor says where the feed begins", faults=[Fault("/begin", "not together with cursor")])
     return wanted
 
 

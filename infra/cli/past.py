@@ -7,6 +7,7 @@ from infra.cli.answers import read_json
 from infra.cli.connection import Connection, checked
 
 PAGE, PAGES = 1000, 10  # messages a page, and pages at most: a page of big bodies is cut by the server, so memory has its end too
+ANYBODY = (("subject", "*"), ("subject", ">"))  # to the feed; the query takes a subject as it is written
 
 Frame = dict[str, Any]
 Seen = set[tuple[object, ...]]
@@ -15,9 +16,10 @@ Seen = set[tuple[object, ...]]
 async def stored(where: Connection, wanted: dict[str, str]) -> tuple[list[Frame], bool]:
     """A frame a stored message, oldest first, and whether there are still older ones. `wanted` has `since`, and the feed's filters.
 
-    What the log has and the store doesn't yet is not among them. Raises the error of shared.domain.errors that the query answers.
+    What the log has and the store doesn't yet is not among them: a feed that begins there has it (then_live). Raises the error of
+    shared.domain.errors that the query answers.
     """
-    page = {name: value for name, value in wanted.items() if (name, value) != ("subject", "*")} | {"limit": str(PAGE)}
+    page = {name: value for name, value in wanted.items() if (name, value) not in ANYBODY} | {"limit": str(PAGE)}
     items: list[dict[str, Any]] = []
     async with where.async_client(timeout=60.0) as client:
         for _ in range(PAGES):
@@ -43,7 +45,8 @@ def as_frames(items: list[dict[str, Any]]) -> list[Frame]:
 async def then_live(past: Callable[[], Awaitable[Iterable[Frame]]], live: AsyncIterator[Frame]) -> AsyncIterator[Frame]:
     """The past's frames, then the live ones without what was in the past.
 
-    The past is asked for when the feed's first frame is there: from then on the feed has everything, so nothing falls in between.
+    The past is asked for when the feed's first frame is there: a feed that begins with what no store had then has all that the answer
+    hasn't, so nothing falls in between.
     """
     first = await anext(live)
     seen: Seen = set()  # as many as the past has

@@ -53,7 +53,7 @@ def tail(
 
 async def _print(where: Connection, wanted: dict[str, str], since: str, form: output.Format) -> None:
     console, told = output.console(), False
-    live = frames(where, wanted)
+    live = frames(where, wanted, "stored" if since else "")
     async for frame in then_live(lambda: _past(where, wanted, since), live) if since else live:
         if not told:  # the feed's first frame says from where on: what is sent from now on is seen
             told = True
@@ -83,15 +83,16 @@ def _print_json(frame: Frame) -> None:
         output.print_json_line({"gap": frame["gap"]})
 
 
-async def frames(where: Connection, wanted: dict[str, str]) -> AsyncIterator[Frame]:
-    """The feed's frames, across lost connections: each new one goes on behind the last cursor.
+async def frames(where: Connection, wanted: dict[str, str], begin: str = "") -> AsyncIterator[Frame]:
+    """The feed's frames, across lost connections: each new one goes on behind the last cursor. `begin`: where the first one begins.
 
     Raises the error of shared.domain.errors that the feed refuses the subscription with; Unavailable when the first connection fails.
     """
+    first = {"topic": wanted.get("topic", ">"), **({"begin": begin} if begin else {})}
     cursor, failures, reached = "", 0, False
     while True:
         try:
-            async for frame in _connected(where, {**wanted, **({"cursor": cursor} if cursor else {"topic": wanted.get("topic", ">")})}):
+            async for frame in _connected(where, {**wanted, **({"cursor": cursor} if cursor else first)}):
                 reached, failures = True, 0
                 cursor = frame.get("cursor", cursor)
                 yield frame

@@ -26,6 +26,16 @@ class FeedSpan(msgspec.Struct, frozen=True, gc=False):
     next: int = 0
 
 
+class Unstored(msgspec.Struct, frozen=True, gc=False):
+    """From where on one shard's feed has what no store has yet: entry `number`, logged at `time` (microseconds since 1970), or the next one
+    and 0 where the store has everything. ("", 0, 0) for a shard that never logged anything.
+    """
+
+    epoch: str = ""
+    number: int = 0
+    time: int = 0
+
+
 def cut_for_feed(record: Record) -> Record:
     """The record with a long body cut, and marked so."""
     if not isinstance(record, Accepted):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from shared.domain.feed import FeedEntry, FeedSpan
+from shared.domain.feed import FeedEntry, FeedSpan, Unstored
 from shared.domain.record import Flush
 
 
@@ -21,6 +21,9 @@ class FeedReader(Protocol):
 
     async def page(self, shard: int, start: int, limit: int) -> tuple[FeedSpan, list[FeedEntry]]:
         """At most `limit` entries of a shard from number `start` on, and the span as it was after that. Any number of callers."""
+
+    async def unstored(self) -> list[Unstored]:
+        """From where on each shard's feed has what no store has yet. Any number of callers."""
 
     async def close(self) -> None:
         """Let go of the connections; the next call makes new ones."""

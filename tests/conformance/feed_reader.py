@@ -1,9 +1,14 @@
 """What every reader of the feed must do: one behaviour, every adapter."""
 
 import asyncio
+import time
+from collections.abc import Sequence
 from typing import Protocol
 
+from shared.domain.feed import Unstored
+from shared.domain.record import Accepted
 from shared.ports import FeedReader
+from tests.events import accepted
 
 WAIT_MS = 5_000
 
@@ -15,6 +20,12 @@ class FeedLog(Protocol):
 
     async def append(self, packed: bytes, shard: int = 0) -> int:
         """Add an entry; its number."""
+
+    async def logged(self, records: Sequence[Accepted]) -> int:
+        """Append a flush of shard 0 as the log does, which no store has yet; its number."""
+
+    async def stored(self, number: int) -> None:
+        """A store has that flush."""
 
     async def trim(self, up_to: int) -> None:
         """Remove shard 0's entries up to that number."""
@@ -82,6 +93,28 @@ class FeedReaderConformance:
         spans, entries = await feed.reader.follow([0, 0], WAIT_MS)
         assert spans[0].epoch not in ("", before)
         assert [entry.packed for entry in entries] == [b"b"]
+
+    async def test_nothing_is_unstored_when_nothing_was_logged(self, feed: FeedLog) -> None:
+        assert await feed.reader.unstored() == [Unstored(), Unstored()]
+
+    async def test_next_entry_is_the_first_unstored_when_a_store_has_all(self, feed: FeedLog) -> None:
+        number = await feed.append(b"a")
+        span, _ = await feed.reader.spans()
+        assert await feed.reader.unstored() == [Unstored(span.epoch, number + 1), Unstored()]
+
+    async def test_oldest_flush_that_no_store_has_is_told_with_its_time_when_several_wait(self, feed: FeedLog) -> None:
+        before = time.time_ns() // 1000
+        numbers = [await feed.logged([accepted(f"e{place}")]) for place in range(3)]
+        epoch = (await feed.reader.spans())[0].epoch
+        (first, other) = await feed.reader.unstored()
+        assert (first.epoch, first.number) == (epoch, numbers[0])
+        assert before <= first.time <= time.time_ns() // 1000
+        assert other == Unstored()
+        await feed.stored(numbers[0])
+        assert (await feed.reader.unstored())[0].number == numbers[1]
+        for number in numbers[1:]:
+            await feed.stored(number)
+        assert await feed.reader.unstored() == [Unstored(epoch, numbers[-1] + 1), Unstored()]
 
     async def test_pages_are_good_for_many_callers_when_one_follows(self, feed: FeedLog) -> None:
         numbers = [await feed.append(b"%d" % place) for place in range(10)]

@@ -1,7 +1,8 @@
 """The feed's readers, held to the same behaviour."""
 
 import secrets
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 import redis.asyncio
@@ -9,6 +10,10 @@ import redis.asyncio
 from shared.adapters.memory.feed import MemoryFeedReader
 from shared.adapters.redis.feed import RedisFeedReader
 from shared.adapters.redis.keys import prefix
+from shared.adapters.redis.log_queue import RedisLogQueue
+from shared.adapters.redis.log_reader import RedisLogReader
+from shared.domain.logged import Taken
+from shared.domain.record import NEW, Accepted, pack_flush, pack_records
 from shared.ports import FeedReader
 from tests.conformance.feed_reader import FeedLog, FeedReaderConformance
 
@@ -20,6 +25,15 @@ class _InMemory:
 
     async def append(self, packed: bytes, shard: int = 0) -> int:
         return self.memory.append(packed, shard)
+
+    async def logged(self, records: Sequence[Accepted]) -> int:
+        now = time.time_ns() // 1000
+        number = self.memory.append(pack_flush(now, bytes([NEW]) * len(records), pack_records(records)))
+        self.memory.waiting[0][number] = now
+        return number
+
+    async def stored(self, number: int) -> None:
+        del self.memory.waiting[0][number]
 
     async def trim(self, up_to: int) -> None:
         self.memory.trim(up_to)
@@ -35,6 +49,17 @@ class _InRedis:
         self.redis = redis.asyncio.Redis.from_url(url)
         self.reader: FeedReader = RedisFeedReader(url, shards=2)
         self.by_xtrim = by_xtrim
+        self.queue, self.logger = RedisLogQueue(url), RedisLogReader(url)
+        self.taken: dict[int, Taken] = {}
+
+    async def logged(self, records: Sequence[Accepted]) -> int:
+        (entry,) = await self.queue.append(records)
+        return entry.flush
+
+    async def stored(self, number: int) -> None:
+        if not self.taken:
+            self.taken = {flush.number: flush for flush in await self.logger.take(1 << 24, 5_000)}
+        await self.logger.commit([self.taken[number]])
 
     async def append(self, packed: bytes, shard: int = 0) -> int:
         number = int(await self.redis.incr(f"{prefix(shard)}number"))
@@ -63,6 +88,14 @@ class TestRedis(FeedReaderConformance):
     @pytest.fixture(params=["xdel", "xtrim"])
     async def feed(self, redis_url: str, request: pytest.FixtureRequest) -> AsyncIterator[FeedLog]:
         log = _InRedis(redis_url, request.param == "xtrim")
+        await log.queue.start()
         yield log
+        await log.queue.stop()
+        await log.logger.close()
         await log.reader.close()
         await log.redis.aclose()
+
+    async def test_refusals_are_unstored_too_when_they_wait(self, feed: _InRedis) -> None:
+        numbers = [await feed.append(b"a"), await feed.append(b"b")]
+        await feed.redis.lpush(f"{prefix(0)}refused", numbers[1])
+        assert (await feed.reader.unstored())[0].number == numbers[1]

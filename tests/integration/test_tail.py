@@ -4,12 +4,15 @@ import asyncio
 import json
 import os
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from shared.adapters.postgres import PostgresMessageStore
+from shared.domain.record import NEW, Flush
 from tests.feed import FixedSnapshots, Log, Pod, accepted, blocked, delivered, message, pod
 from tests.waiting import eventually
 
@@ -113,6 +116,25 @@ async def test_only_what_the_filter_is_true_of_is_printed(redis_url: str, secret
         await log.write(accepted(message(org, "small", body=b'{"n":5}'), message(org, "large", body=b'{"n":6}')))
         seen = await event_ids_until(tail, "large")
     assert "small" not in seen
+
+
+async def test_nothing_is_missing_when_a_part_of_it_is_in_no_store_yet(
+    redis_url: str, database: str, secret: Path, log: Log, org: str
+) -> None:
+    old, late, live = (message(org, event) for event in ("old", "late", "live"))
+    await log.write(accepted(old))
+    await log.unstored(await log.write(accepted(late)))
+    store = PostgresMessageStore(database)
+    await store.write(0, [Flush(1, time.time_ns() // 1000, bytes([NEW]), accepted(old))])
+    await store.stop()
+    snapshots = FixedSnapshots()
+    async with (
+        pod(redis_url, secret, snapshots, database=database) as feed,
+        tailing(feed, snapshots.add(org), "--since", "1h", "--subject", ">", "-o", "json") as tail,
+    ):
+        assert await event_ids_until(tail, "late") == ["old", "late"]
+        await log.write(accepted(live))
+        assert await event_ids_until(tail, "live") == ["live"]
 
 
 @pytest.mark.parametrize(("arguments", "status"), [(("--topic", "a..b"), 65), (("--filter", "data.n >"), 65)])

@@ -65,6 +65,35 @@ async def test_client_starts_at_now_when_it_has_no_cursor() -> None:
         assert events(await seen(watch)) == ["after"]
 
 
+async def test_client_starts_at_what_no_store_has_when_it_asks_for_that() -> None:
+    memory = MemoryFeedReader(shards=2)
+    number = 0
+    for event in names(3):
+        number = memory.append(packed(accepted(message("acme", event))))
+    memory.append(packed(accepted(message("acme", "stored"))), shard=1)
+    memory.waiting[0] = {number - 1: 1_700_000_000_000_000, number: 1_700_000_000_000_001}
+    async with watching(memory) as feed:
+        watch = Watch(feed, KEYS, view())
+        await watch.go_to_unstored()
+        assert watch.time == 1_700_000_000_000_000
+        memory.append(packed(accepted(message("acme", "after"))), shard=1)
+        await caught_up(feed, memory)
+        assert sorted(events(await seen(watch))) == ["after", *names(3)[1:]]
+
+
+async def test_gap_is_told_when_what_no_store_has_fell_out_of_the_window() -> None:
+    memory = MemoryFeedReader()
+    numbers = [memory.append(packed(accepted(message("acme", event)))) for event in names(3)]
+    memory.waiting[0] = dict.fromkeys(numbers, 1_700_000_000_000_000)
+    memory.trim(numbers[0])
+    async with watching(memory) as feed:
+        watch = Watch(feed, KEYS, view())
+        await watch.go_to_unstored()
+        frames = await seen(watch)
+        assert frames[0]["gap"]["from"] == "2023-11-14T22:13:20.000000Z"
+        assert events(frames) == names(3)[1:]
+
+
 async def test_client_behind_the_ring_is_served_from_the_log_in_order() -> None:
     memory = MemoryFeedReader()
     async with watching(memory, limit=20_000) as feed:

@@ -4,17 +4,18 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 
-from shared.domain.feed import FeedEntry, FeedSpan, packed_for_feed
+from shared.domain.feed import FeedEntry, FeedSpan, Unstored, packed_for_feed
 from shared.domain.record import Flush
 
 
 class MemoryFeedReader:
-    """The feed's reader, with what writes it: append(), trim() and renew()."""
+    """The feed's reader, with what writes it: append(), trim() and renew(). The numbers in `waiting` are those that no store has yet."""
 
     def __init__(self, shards: int = 1) -> None:
         self.shards = shards
         self._spans = [FeedSpan() for _ in range(shards)]
         self._entries: list[list[FeedEntry]] = [[] for _ in range(shards)]
+        self.waiting: list[dict[int, int]] = [{} for _ in range(shards)]  # number -> when it was logged
         self._grown = asyncio.Event()
 
     def append(self, packed: bytes, shard: int = 0) -> int:
@@ -37,6 +38,7 @@ class MemoryFeedReader:
         """Lose everything, as a Redis does that comes back empty."""
         self._spans[shard] = FeedSpan()
         self._entries[shard] = []
+        self.waiting[shard] = {}
 
     async def spans(self) -> list[FeedSpan]:
         return list(self._spans)
@@ -55,6 +57,12 @@ class MemoryFeedReader:
 
     async def page(self, shard: int, start: int, limit: int) -> tuple[FeedSpan, list[FeedEntry]]:
         return self._spans[shard], [entry for entry in self._entries[shard] if entry.number >= start][:limit]
+
+    async def unstored(self) -> list[Unstored]:
+        return [
+            Unstored(span.epoch, min(waiting), waiting[min(waiting)]) if waiting else Unstored(span.epoch, span.next)
+            for span, waiting in zip(self._spans, self.waiting, strict=True)
+        ]
 
     async def close(self) -> None:
         """There is nothing to let go of."""

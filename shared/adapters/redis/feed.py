@@ -8,8 +8,9 @@ from typing import Any
 from shared.adapters.redis.keys import prefix
 from shared.adapters.redis.link import Argument, Link
 from shared.adapters.redis.resp import Refused
+from shared.adapters.redis.scripts import script
 from shared.domain.errors import Unavailable
-from shared.domain.feed import FeedEntry, FeedSpan
+from shared.domain.feed import FeedEntry, FeedSpan, Unstored
 
 AT_ONCE = 8  # entries a shard and read: one may have 8 MiB
 
@@ -46,6 +47,12 @@ class RedisFeedReader:
                 *_span_commands((shard,)),
             )
         return _spans(replies[1:])[0], _entries(shard, _checked(replies[0]))
+
+    async def unstored(self) -> list[Unstored]:
+        """See FeedReader.unstored."""
+        async with self._turn:
+            found = [(await self._pages.run(script("feed_unstored"), prefix(shard)))[0] for shard in range(self.shards)]
+        return [Unstored(epoch.decode(), number, seconds * 1_000_000 + microseconds) for epoch, number, seconds, microseconds in found]
 
     async def close(self) -> None:
         """Let go of the connections; the next call makes new ones."""

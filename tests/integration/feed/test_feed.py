@@ -250,6 +250,8 @@ async def test_client_with_a_filter_catches_up_from_its_cursor(start: Start, log
         ({"filter": "data.map(x, x)"}, 400, "filter"),
         ({"topic": "a..b"}, 400, "not a pattern"),
         ({"verdict": "maybe"}, 400, "verdict"),
+        ({"begin": "never"}, 400, "stored"),
+        ({"begin": "stored", "cursor": "x"}, 400, "cursor"),
         ({"colour": "blue"}, 400, "colour"),
         ({"org": "someone-else"}, 403, "system admin"),
     ],

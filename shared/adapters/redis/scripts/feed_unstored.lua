@@ -1,0 +1,21 @@
+-- From where on the feed of a shard has what no store has yet. Refusals count: the feed shows them, too.
+-- KEYS[1] the shard's prefix
+-- Answers {epoch, the number of the oldest flush that is in no store yet, else of the next one, and when that was logged: seconds,
+-- microseconds; 0 where nothing waits}, and '', 0, 0, 0 where nothing was ever logged.
+
+local prefix = KEYS[1]
+local epoch = redis.call('GET', prefix .. 'epoch')
+if not epoch then return { '', 0, 0, 0 } end
+
+local lists, oldest = { prefix .. 'queue', prefix .. 'refused' }, nil
+for _, worker in ipairs(redis.call('ZRANGE', prefix .. 'workers', 0, -1)) do lists[#lists + 1] = prefix .. 'taken:' .. worker end
+for _, list in ipairs(lists) do
+  local number = tonumber(redis.call('LINDEX', list, -1) or nil)
+  if number and (not oldest or number < oldest) then oldest = number end
+end
+if not oldest then return { epoch, tonumber(redis.call('GET', prefix .. 'number') or '0') + 1, 0, 0 } end
+
+local head = redis.call('GETRANGE', prefix .. 'flush:' .. string.format('%d', oldest), 1, 8)
+if #head < 8 then return { epoch, oldest, 0, 0 } end
+local seconds, microseconds = struct.unpack('>I4I4', head)
+return { epoch, oldest, seconds, microseconds }
