@@ -1,66 +1,13 @@
 """The page at `/` in a real Chromium: sign in with a key, see messages live, filter, sign out."""
 
-import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, expect
 
+from tests.browser.pages import PICTURES, signed_in
 from tests.feed import FixedSnapshots, Log, Pod, accepted, blocked, delivered, message, pod
-from tests.missing import missing
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PICTURES = Path(__file__).parents[2] / "build" / "screenshots"
-
-
-@pytest.fixture
-async def feed(redis_url: str, tmp_path: Path) -> AsyncIterator[Pod]:
-    secret = tmp_path / "secret"
-    secret.write_text("s" * 43)
-    async with pod(redis_url, secret, FixedSnapshots()) as running:
-        yield running
-
-
-@pytest.fixture
-async def log(redis_url: str) -> AsyncIterator[Log]:
-    writer = Log(redis_url)
-    yield writer
-    await writer.redis.aclose()
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    if CHROMIUM is None:
-        missing("no Chromium on this machine: infra/local/system-packages chromium installs it")
-    async with async_playwright() as play:
-        browser = await play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        await browser.close()
-
-
-async def signed_in(browser: Browser, feed: Pod, key: str, **options: object) -> tuple[Page, list[str]]:
-    """The page of somebody who signed in, and what it complains about."""
-    page = await browser.new_page(**options)  # type: ignore[arg-type]
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda line: complaints.append(line.text) if line.type == "error" and "401" not in line.text else None)
-    await page.goto(feed.url)
-    await page.get_by_label("API key").fill(key)
-    await page.get_by_role("button", name="Sign in").click()
-    await expect(page.locator("#state")).to_have_text("live")
-    return page, complaints
 
 
 async def show_traffic(log: Log, org: str) -> None:
@@ -153,18 +100,16 @@ async def test_session_survives_a_reload_and_ends_with_sign_out_or_its_key(brows
 
 
 async def test_page_comes_back_and_misses_nothing_when_its_connection_is_lost(
-    browser: Browser, redis_url: str, tmp_path: Path, log: Log, org: str
+    browser: Browser, redis_url: str, database: str, secret: Path, log: Log, org: str
 ) -> None:
-    secret = tmp_path / "secret"
-    secret.write_text("s" * 43)
     snapshots = FixedSnapshots()
-    async with pod(redis_url, secret, snapshots) as feed:
+    async with pod(redis_url, secret, snapshots, database=database) as feed:
         page, _ = await signed_in(browser, feed, snapshots.add(org))
         await log.write(accepted(message(org, "before")))
         await expect(page.locator("tr.message")).to_have_count(1)
     await expect(page.locator("#state")).to_contain_text("again")
     await log.write(accepted(message(org, "meanwhile")))
-    async with pod(redis_url, secret, snapshots, port=int(feed.url.rpartition(":")[2])):
+    async with pod(redis_url, secret, snapshots, port=int(feed.url.rpartition(":")[2]), database=database):
         await expect(page.locator("tr.message")).to_have_count(2, timeout=15_000)
 
 
@@ -200,7 +145,7 @@ async def test_page_is_served_with_headers_that_allow_no_inline_script(feed: Pod
         assert "script-src 'self'" in policy
         assert "unsafe" not in policy
         assert "<script>" not in page.text
-        for name in ("feed", "connection", "table", "elements"):
+        for name in ("feed", "connection", "past", "table", "elements"):
             assert (await client.get(f"/page/{name}.js")).headers["content-type"].startswith("text/javascript")
         assert (await client.get("/", headers={"If-None-Match": page.headers["etag"]})).status_code == 304
         assert page.headers["x-content-type-options"] == "nosniff"

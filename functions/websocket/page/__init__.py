@@ -19,7 +19,10 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-cache",
 }
-FILES = {"/": "index.html", **{f"/page/{name}": name for name in ("feed.js", "connection.js", "table.js", "elements.js", "feed.css")}}
+FILES = {
+    "/": "index.html",
+    **{f"/page/{name}": name for name in ("feed.js", "connection.js", "past.js", "table.js", "elements.js", "feed.css")},
+}
 
 
 def routes() -> list[Route]:

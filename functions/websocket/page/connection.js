@@ -2,14 +2,14 @@
 // The connection to the feed: opened with the filters, opened again when it breaks, where it was.
 
 import { element } from "./elements.js";
-import { receive } from "./table.js";
+import { filters, stored } from "./past.js";
+import { fill, hold, receive, release } from "./table.js";
 
 /** @typedef {import("./elements.js").Frame} Frame */
 /** @typedef {import("./elements.js").Session} Session */
 
 const SILENCE = 40_000; // milliseconds; the server says something every 15 s
 
-const filters = element("filters", HTMLFormElement);
 const stateLine = element("state", HTMLParagraphElement);
 
 /** @type {{socket: WebSocket | null, cursor: string, tries: number, retry: number, silence: number, signedOut: () => void}} */
@@ -46,16 +46,15 @@ export function setState(state, text) {
 export function connect() {
   disconnect();
   setState("trying", "connecting");
-  const query = new URLSearchParams();
-  for (const [name, value] of new FormData(filters)) {
-    if (typeof value === "string" && value.trim()) query.set(name, value.trim());
-  }
+  const wanted = filters();
+  const query = new URLSearchParams(wanted);
   if (link.cursor) query.set("cursor", link.cursor);
+  else query.set("begin", "stored");
   const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/v1/feed?${query}`, "switchboard.feed.v1");
   link.socket = socket;
   let refused = false;
+  let begun = Boolean(link.cursor);
   socket.addEventListener("open", () => {
-    if (!query.size) socket.send('{"subscribe":{}}'); // nothing to wait for: everything, from now on
     setState("live", "live");
     listen(socket);
   });
@@ -71,11 +70,25 @@ export function connect() {
       link.cursor = "";
     } else if (!frame.heartbeat) {
       receive(frame);
+      if (frame.gap || !begun) void show(frame, wanted);
+      begun = true;
     }
   });
   socket.addEventListener("close", () => {
     if (link.socket === socket) void comeBack(refused);
   });
+}
+
+/**
+ * What is stored, in the place of a frame: the feed's first one, or a gap. It has what comes behind it wait, so that nothing is missing in
+ * between; the table shows nothing twice.
+ * @param {Frame} frame
+ * @param {URLSearchParams} wanted
+ */
+async function show(frame, wanted) {
+  hold();
+  fill(frame, await stored(wanted, frame.gap));
+  release();
 }
 
 export function disconnect() {

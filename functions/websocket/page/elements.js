@@ -11,8 +11,10 @@
  * @property {string} received_at
  * @property {"accepted" | "blocked"} verdict
  * @property {string | null} rule
+ * @property {string} [record_id]
  * @property {Delivery[]} deliveries
  */
+/** @typedef {{messages: Message[], more: boolean, problem: string}} Past stored ones, oldest first; whether there may be older ones */
 /** @typedef {{principal: string, org: string}} Session */
 /**
  * @typedef {object} Frame
@@ -21,6 +23,7 @@
  * @property {Delivery[]} [deliveries]
  * @property {{from: string, to: string}} [gap]
  * @property {string} [heartbeat]
+ * @property {Past} [past]
  * @property {{title: string, detail: string, status: number}} [error]
  */
 

@@ -6,45 +6,76 @@ import { element } from "./elements.js";
 /** @typedef {import("./elements.js").Delivery} Delivery */
 /** @typedef {import("./elements.js").Frame} Frame */
 /** @typedef {import("./elements.js").Message} Message */
+/** @typedef {import("./elements.js").Past} Past */
 /** @typedef {{message: Message, line: HTMLTableRowElement, detail: HTMLTableRowElement | null}} Row */
 
 const ROWS = 500; // kept on the page
 const WAITING = 2000; // messages kept while nothing is drawn: a hidden tab draws nothing
 
 const rows = element("rows", HTMLTableSectionElement);
+const older = element("older", HTMLParagraphElement);
 const pause = element("pause", HTMLButtonElement);
 
 /** @type {Map<string, Row>} by message id, or record id of a refusal */
 const shown = new Map();
-/** @type {{waiting: Frame[], count: number, missed: number, drawing: boolean, paused: boolean, total: number}} */
-const page = { waiting: [], count: 0, missed: 0, drawing: false, paused: false, total: 0 };
+/** @type {{waiting: Frame[], count: number, holding: number, drawing: boolean, paused: boolean, total: number}} */
+const page = { waiting: [], count: 0, holding: 0, drawing: false, paused: false, total: 0 };
 
 /** @param {Frame} frame */
 export function receive(frame) {
   page.waiting.push(frame);
-  page.count += frame.messages?.length ?? 0;
+  page.count += messagesOf(frame).length;
   while (page.count > WAITING && page.waiting.length > 1) {
-    const dropped = page.waiting.shift()?.messages?.length ?? 0;
+    const dropped = messagesOf(page.waiting.shift() ?? {}).length;
     page.count -= dropped;
     page.total += dropped;
   }
   draw();
 }
 
+/** @param {Frame} frame */
+function messagesOf(frame) {
+  return [...(frame.past?.messages ?? []), ...(frame.messages ?? [])];
+}
+
+/** Frames wait from now on. Each needs its release(). */
+export function hold() {
+  page.holding += 1;
+}
+
+export function release() {
+  page.holding -= 1;
+  draw();
+}
+
+/**
+ * What is shown in the place of a frame that waits. Nothing, where it waits no more: the table was cleared.
+ * @param {Frame} frame
+ * @param {Past} past
+ */
+export function fill(frame, past) {
+  if (!page.waiting.includes(frame)) return;
+  frame.past = past;
+  page.count += past.messages.length;
+}
+
 function draw() {
-  if (page.drawing || page.paused) return showCount();
+  if (page.drawing || page.paused || page.holding) return showCount();
   page.drawing = true;
   requestAnimationFrame(() => {
     page.drawing = false;
-    if (page.paused) return;
+    if (page.paused || page.holding) return;
     const frames = page.waiting;
     page.waiting = [];
     page.count = 0;
     for (const frame of frames) {
-      if (frame.gap) addGap(frame.gap);
-      const messages = frame.messages ?? [];
+      if (frame.gap && frame.past) addGap(frame.gap, frame.past);
+      else if (frame.past) showOlder(frame.past);
+      const messages = messagesOf(frame);
       page.total += messages.length;
-      for (const message of messages.slice(-ROWS)) addMessage(message);
+      for (const message of messages.slice(-ROWS)) {
+        if (!addMessage(message)) page.total -= 1;
+      }
       for (const delivery of frame.deliveries ?? []) addDelivery(delivery);
     }
     trim();
@@ -52,8 +83,13 @@ function draw() {
   });
 }
 
-/** @param {Message} message */
+/**
+ * A line on top; whether it is new. A refusal has an id of its own, an identity that was used again another time.
+ * @param {Message} message
+ */
 function addMessage(message) {
+  const id = message.record_id ?? message.id;
+  if (shown.get(id)?.message.received_at === message.received_at) return false;
   const line = document.createElement("tr");
   line.className = "message";
   line.dataset.id = message.id;
@@ -76,7 +112,10 @@ function addMessage(message) {
   const row = { message, line, detail: null };
   line.addEventListener("click", () => toggle(row));
   rows.prepend(line);
-  shown.set(message.verdict === "blocked" ? `${message.id} ${message.received_at}` : message.id, row);
+  shown.set(id, row);
+  const last = (message.deliveries ??= []).at(-1);
+  if (last) showDelivery(row, last);
+  return true;
 }
 
 /** @param {Row} row */
@@ -106,23 +145,51 @@ function write(row) {
 /** @param {Delivery} delivery */
 function addDelivery(delivery) {
   const row = shown.get(delivery.id);
-  if (!row) return;
+  if (!row || row.message.deliveries.some((known) => sameDelivery(known, delivery))) return;
   row.message.deliveries.push(delivery);
+  showDelivery(row, delivery);
+  write(row);
+}
+
+/**
+ * @param {Delivery} one
+ * @param {Delivery} other
+ */
+function sameDelivery(one, other) {
+  return one.backbone === other.backbone && one.sequence === other.sequence && one.time === other.time;
+}
+
+/**
+ * @param {Row} row
+ * @param {Delivery} delivery
+ */
+function showDelivery(row, delivery) {
   const cell = row.line.cells[5];
   cell.textContent = delivery.error ? `${delivery.backbone}: ${delivery.error}` : `${delivery.backbone} #${delivery.sequence}`;
   cell.title = cell.textContent;
   cell.classList.toggle("failed", Boolean(delivery.error));
-  write(row);
 }
 
-/** @param {{from: string, to: string}} gap */
-function addGap(gap) {
+/**
+ * A line where something may be missing: the store needn't have all of it yet.
+ * @param {{from: string, to: string}} gap
+ * @param {Past} past
+ */
+function addGap(gap, past) {
   const line = document.createElement("tr");
   line.className = "gap";
   const cell = line.insertCell();
   cell.colSpan = 6;
-  cell.textContent = `Messages from ${clock(gap.from)} to ${clock(gap.to)} are no longer in the live window; query still has them.`;
+  const shown = past.more ? "The last of them are shown; query has the others." : "What is stored of them is shown.";
+  const told = past.problem ? `They can't be shown: ${past.problem}` : shown;
+  cell.textContent = `Messages from ${clock(gap.from)} to ${clock(gap.to)} are no longer in the live window. ${told}`;
   rows.prepend(line);
+}
+
+/** @param {Past} past */
+function showOlder(past) {
+  const told = past.problem ? `What was sent before can't be shown: ${past.problem}` : "Query has what is older.";
+  older.textContent = past.more ? told : "";
 }
 
 function trim() {
@@ -138,6 +205,7 @@ function trim() {
 export function clear() {
   shown.clear();
   rows.replaceChildren();
+  older.textContent = "";
   page.waiting = [];
   page.count = page.total = 0;
   showCount();
