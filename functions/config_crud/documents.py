@@ -11,7 +11,7 @@ from shared.domain.errors import Fault, NotFound, NotProcessable, Unavailable
 from shared.domain.json_text import canonical, parse
 from shared.domain.principal import Principal
 from shared.domain.revisions import Document, Guard, Stale, Write
-from shared.ports import ConfigDocuments
+from shared.ports import ConfigDocuments, ConfigStore
 
 TRIES = 20  # of a write that others come before
 
@@ -65,9 +65,10 @@ async def list_documents(store: ConfigDocuments, caller: Principal, org: str | N
     return await store.documents(reach_all(caller, org, READ))
 
 
-async def put_document(store: ConfigDocuments, admit: Admit, caller: Principal, target: Target, value: Any) -> Written:
-    """Make the document what `value` is. Raises Forbidden, Stale, and NotProcessable for a document that doesn't hold."""
-    whose = reach_document(caller, target.org, target.path, WRITE)
+async def put_document(store: ConfigStore, admit: Admit, caller: Principal, target: Target, value: Any) -> Written:
+    """Make the document what `value` is. Raises Forbidden, Stale, NotFound for an org that isn't there, and NotProcessable for a document
+    that doesn't hold."""
+    whose = await _reach_org(store, caller, target)
     text = canonical(value)
     admitted = False
 
@@ -81,9 +82,9 @@ async def put_document(store: ConfigDocuments, admit: Admit, caller: Principal, 
     return await _write(store, caller, whose, target, "document.put", becomes)
 
 
-async def patch_document(store: ConfigDocuments, admit: Admit, caller: Principal, target: Target, patch: Any) -> Written:
+async def patch_document(store: ConfigStore, admit: Admit, caller: Principal, target: Target, patch: Any) -> Written:
     """Apply a merge patch (RFC 7396) to the stored document; where there is none, to an empty one. Raises as put_document() does."""
-    whose = reach_document(caller, target.org, target.path, WRITE)
+    whose = await _reach_org(store, caller, target)
 
     async def becomes(found: Document | None) -> bytes:
         value = merge_patch({} if found is None else parse(found.text), patch)
@@ -104,6 +105,14 @@ async def delete_document(store: ConfigDocuments, caller: Principal, target: Tar
             raise _unknown(target.path)
 
     return (await _write(store, caller, whose, target, "document.delete", becomes)).document.revision
+
+
+async def _reach_org(store: ConfigStore, caller: Principal, target: Target) -> str:
+    """The org that is written to: no document makes one. Raises as reach_document() does, and NotFound."""
+    whose = reach_document(caller, target.org, target.path, WRITE)
+    if target.org not in (None, caller.org) and not await store.orgs(whose):
+        raise NotFound(f"there is no org {whose}: make it first (`switchboard org add {whose}`)", faults=[Fault("org", "no such org")])
+    return whose
 
 
 async def _write(store: ConfigDocuments, caller: Principal, whose: str, target: Target, action: str, becomes: Becomes) -> Written:

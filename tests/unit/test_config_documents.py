@@ -193,6 +193,16 @@ async def test_documents_are_an_orgs_own(api: Api) -> None:
     assert [(one["path"], one["document"]) for one in listed] == [("topics/orders.>", {"max_bytes": 1})]
 
 
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+async def test_document_makes_no_org_when_a_system_admin_writes_to_one_that_is_not_there(api: Api, method: str) -> None:
+    root = await api.key("root", "default", system=True)
+    before = await api.config.current()
+    problem(await api.ask(root, f"{ORG}?org=typo", method, json={"max_bytes": 2}), 404, "org")
+    problem(await api.ask(root, f"{TOPIC}?org=typo", method, json={}), 404, "org")
+    assert (await api.config.current(), await api.config.documents("typo")) == (before, {})
+    assert (await api.ask(root, f"{ORG}?org=default", method, json={})).status_code == 201
+
+
 async def test_reader_reads_and_writes_nothing(api: Api) -> None:
     await api.ask(await api.key(), ORG, "PUT", json={})
     reader, publisher = await api.key("reader", "acme", Grant("config:read")), await api.key("shop", "acme", Grant("publish"))

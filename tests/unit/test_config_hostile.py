@@ -173,4 +173,5 @@ async def test_command_is_refused_when_it_claims_another_org_than_its_senders(ap
         assert (type, told["status"], told["rule"]) == ("switchboard.config.refused", 403, "org")
     assert (await api.config.snapshot()).revision == before
     assert (await command(admin, org="acme"))[0] == "switchboard.config.changed"
+    await api.key("admin", "globex")
     assert (await command(root, org="default", data={"document": {}, "org": "globex"}))[0] == "switchboard.config.changed"
