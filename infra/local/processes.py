@@ -67,10 +67,15 @@ def _program(
         directory=Path.cwd(),
         log=state.log(name),
         ready=lambda: is_ready(address),
-        environment={**MALLOC, **environment, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
+        environment={**untold(os.environ), **environment, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
         grace=process.grace,
         inherited=inherited,
     )
+
+
+def untold(environment: Mapping[str, str]) -> dict[str, str]:
+    """What malloc is told of what nobody told it in that environment, which our processes inherit."""
+    return {name: value for name, value in MALLOC.items() if name not in environment}
 
 
 def is_ready(address: tuple[str, int]) -> bool:
