@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 
 from functions.redis_source.source import Source
 from functions.wiring import pipeline_of, submit_of
+from shared.adapters.redis.door_settings import check_door
 from shared.adapters.redis.submit_lists import RedisSubmitLists
 from shared.domain.errors import Misconfigured, Unavailable
 from shared.edge.app import Edge
@@ -22,6 +23,7 @@ from shared.edge.server import run
 from shared.opened import Closing
 from shared.pause import set_within
 from shared.resources import Resources
+from shared.settings import Settings
 from shared.sources.outcomes import Way, inline
 from shared.sources.sink import Sink, open_sink
 
@@ -40,7 +42,8 @@ class Pod:
         self._sink: Sink | None = None
 
     async def start(self) -> None:
-        """Begin; servers that aren't there yet are waited for. Raises Misconfigured."""
+        """Begin; servers that aren't there yet are waited for. Raises Misconfigured, for a door's Redis that would lose events, too."""
+        await self._check_door()
         self._task = asyncio.create_task(self._run(await self._way()), name="redis-door")
         self._task.add_done_callback(self._ended)
 
@@ -51,6 +54,15 @@ class Pod:
             self._sink.finish()
         if self._task is not None:
             await self._task
+
+    async def _check_door(self) -> None:
+        """Look at a Redis that isn't the log's: that one is looked at by the log."""
+        settings = self._resources.settings
+        if settings.redis_door_url is None and settings.sink is None:
+            return
+        with suppress(Unavailable):  # then it is as it is: nobody looks again
+            if (said := await check_door(_door_url(settings))) is not None:
+                log.warning(said)
 
     async def _way(self) -> Way:
         resources = self._resources
@@ -73,7 +85,7 @@ class Pod:
 
     async def _open(self) -> tuple[RedisSubmitLists, Closing]:
         settings = self._resources.settings
-        lists = RedisSubmitLists(settings.redis_door_url or settings.required("redis_url"), limit_bytes=settings.redis_door_bytes)
+        lists = RedisSubmitLists(_door_url(settings), limit_bytes=settings.redis_door_bytes)
         return lists, lists.close
 
     def _measure(self, source: Source, lists: RedisSubmitLists) -> None:
@@ -91,6 +103,10 @@ class Pod:
         if not self._stop.is_set() and not task.cancelled():
             log.critical("the door died, and the process with it", exc_info=task.exception())
             signal.raise_signal(signal.SIGTERM)
+
+
+def _door_url(settings: Settings) -> str:
+    return settings.redis_door_url or settings.required("redis_url")
 
 
 def build(resources: Resources) -> ASGIApp:

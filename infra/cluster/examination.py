@@ -10,7 +10,8 @@ from infra.cluster.waiting import pod_troubles
 from infra.local.checks import Finding
 from shared.domain.errors import Unavailable
 
-OF_SERVERS = ("log durability", "clock", "JetStream", "TimescaleDB", "migrations", "hub")  # of infra/local/checks.py
+OF_SERVERS = ("log durability", "Redis door", "clock", "JetStream", "TimescaleDB", "migrations", "hub")  # of infra/local/checks.py
+DOOR = "SWITCHBOARD_REDIS_DOOR_URL"
 WITHIN = 60.0  # seconds, for a node that has to fetch the image
 STEP = 0.5
 COMMAND = ["python", "-m", "infra.cli.main", "doctor", "--output", "json"]
@@ -39,6 +40,7 @@ def pod(name: str, namespace: str, function: Manifest, objects: list[Manifest]) 
     told = [one["data"] for one in objects if one["kind"] == "ConfigMap" and one["metadata"]["name"] in settings]
     kept = {key: container[key] for key in ("image", "securityContext", "volumeMounts") if key in container}
     environment = [*({"name": key, "value": value} for data in told for key, value in data.items()), *container.get("env", ())]
+    environment += [each for each in _door(objects) if each["name"] not in {other["name"] for other in environment}]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -52,6 +54,13 @@ def pod(name: str, namespace: str, function: Manifest, objects: list[Manifest]) 
             "containers": [{**kept, "name": "doctor", "command": COMMAND, "env": environment}],
         },
     }
+
+
+def _door(objects: list[Manifest]) -> list[Manifest]:
+    """Where the submit lists are: their source alone is told."""
+    sources = [one for one in objects if one["kind"] == "Deployment" and one["metadata"]["name"] == "redis-source"]
+    containers = [each for one in sources for each in one["spec"]["template"]["spec"]["containers"]]
+    return [each for container in containers for each in container.get("env", ()) if each["name"] == DOOR]
 
 
 def _ended(cluster: Cluster, name: str) -> None:

@@ -18,6 +18,7 @@ from shared.adapters.hub.config import PATH
 from shared.adapters.nats.connection import Connection
 from shared.adapters.postgres.facts import timescaledb_version
 from shared.adapters.postgres.migrations import pending
+from shared.adapters.redis.door_settings import check_door
 from shared.adapters.redis.link import Link
 from shared.domain.errors import SwitchboardError
 from shared.settings import Settings
@@ -128,6 +129,14 @@ async def log_durability(subject: Subject) -> Finding:
     return Finding("ok", "appendonly yes, appendfsync always")
 
 
+async def redis_door(subject: Subject) -> Finding:
+    """The Redis of the submit lists, where it isn't the log's, keeps what is pushed to it."""
+    said = await check_door(subject.settings.required("redis_door_url"))
+    if said is None:
+        return Finding("ok", "noeviction, appendonly yes, appendfsync always")
+    return Finding("warning", said, "set it as the log's Redis is, or have clients send again what has no receipt")
+
+
 async def clock(subject: Subject) -> Finding:
     """This machine's clock agrees with the log's Redis."""
     link = Link(subject.urls["redis"])
@@ -193,12 +202,14 @@ CHECKS: tuple[tuple[str, Check, str | None], ...] = (
     ("TimescaleDB", timescaledb, "database"),
     ("migrations", migrations, "database"),
 )
+OF_A_DOOR: tuple[tuple[str, Check, str | None], ...] = (("Redis door", redis_door, None),)
 OF_AN_EDGE: tuple[tuple[str, Check, str | None], ...] = (("hub", hub, None),)
 
 
 async def examine(subject: Subject) -> list[tuple[str, Finding]]:
     """Every check, at once; one that can't be made is a finding, not an error."""
-    checks = CHECKS if subject.settings.hub_url is None else (*CHECKS, *OF_AN_EDGE)
+    settings = subject.settings
+    checks = (*CHECKS, *(OF_A_DOOR if settings.redis_door_url else ()), *(OF_AN_EDGE if settings.hub_url else ()))
     findings = await asyncio.gather(*(_one(check, needs, subject) for _, check, needs in checks))
     return [(name, finding) for (name, _, _), finding in zip(checks, findings, strict=True)]
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from shared.adapters.nats.connection import Connection
+from shared.adapters.redis.door_settings import check_door
 from shared.adapters.redis.link import Link
 from shared.domain.errors import Misconfigured, SwitchboardError, Unavailable
 
@@ -12,11 +13,11 @@ PATIENCE = 10.0  # seconds for one server; the database is asked by its migratio
 
 def check_external(urls: Mapping[str, str], durability: str) -> None:
     """Ask the servers, by the names `redis`, `redis_door` and `nats`. Raises Unavailable naming the setting of one that doesn't answer, and
-    Misconfigured where Redis hasn't the log's durability. No URL is in the message: it has a password.
+    Misconfigured where Redis hasn't the log's durability, or the door's evicts. No URL is in the message: it has a password.
     """
-    asked: dict[str, Callable[[str], Awaitable[None]]] = {
+    asked: dict[str, Callable[[str], Awaitable[object]]] = {
         "redis": lambda url: _ask_redis(url, durability),
-        "redis_door": _ask_redis,
+        "redis_door": check_door,
         "nats": _ask_nats,
     }
     for name, ask in asked.items():
@@ -24,7 +25,7 @@ def check_external(urls: Mapping[str, str], durability: str) -> None:
             asyncio.run(_ask(name, ask(urls[name])))
 
 
-async def _ask(name: str, answer: Awaitable[None]) -> None:
+async def _ask(name: str, answer: Awaitable[object]) -> None:
     try:
         await asyncio.wait_for(answer, PATIENCE)
     except Misconfigured:
@@ -34,7 +35,7 @@ async def _ask(name: str, answer: Awaitable[None]) -> None:
         raise Unavailable(f"the server of SWITCHBOARD_{name.upper()}_URL can't be reached: {why}") from error
 
 
-async def _ask_redis(url: str, durability: str | None = None) -> None:
+async def _ask_redis(url: str, durability: str) -> None:
     link = Link(url, durability=durability)
     try:
         await link.one("PING")

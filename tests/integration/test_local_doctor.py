@@ -39,6 +39,35 @@ async def test_the_log_is_found_unsafe_when_redis_syncs_once_a_second(own_redis:
     assert "appendfsync" in finding.found
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "status", "said"),
+    [
+        ("appendfsync", "always", "ok", "noeviction"),
+        ("appendfsync", "everysec", "warning", "appendfsync=everysec"),
+        ("maxmemory-policy", "allkeys-lru", "failed", "maxmemory-policy=allkeys-lru"),
+        ("maxmemory-policy", "volatile-ttl", "failed", "maxmemory-policy=volatile-ttl"),
+    ],
+)
+async def test_doors_redis_is_found_unsafe_when_it_evicts_or_a_crash_loses_what_was_pushed(
+    own_redis: LocalServer, setting: str, value: str, status: str, said: str
+) -> None:
+    with redis.Redis.from_url(own_redis.url) as client:
+        client.config_set(setting, value)
+    settings = Settings.from_env({"SWITCHBOARD_REDIS_DOOR_URL": own_redis.url})
+    finding = dict(await examine(Subject(settings, {})))["Redis door"]
+    assert finding.status == status
+    assert said in finding.found
+
+
+async def test_doors_redis_is_found_unknown_when_it_lets_nobody_ask(own_redis: LocalServer) -> None:
+    with redis.Redis.from_url(own_redis.url) as client:
+        client.acl_setuser("door", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all", "-config"])
+    parts = urlsplit(own_redis.url)
+    url = urlunsplit(parts._replace(netloc=f"door:secret@{parts.netloc.rpartition('@')[2]}"))
+    finding = dict(await examine(Subject(Settings.from_env({"SWITCHBOARD_REDIS_DOOR_URL": url}), {})))["Redis door"]
+    assert (finding.status, "NOPERM" in finding.found) == ("warning", True)
+
+
 async def test_a_missing_schema_is_found_when_nothing_was_migrated(plain_database: str) -> None:
     findings = await found(database=plain_database)
     assert findings["migrations"].status == "failed"
