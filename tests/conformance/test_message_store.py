@@ -10,7 +10,10 @@ import psycopg
 import pytest
 
 from shared.adapters.memory.message_store import MemoryMessageStore
-from shared.adapters.postgres import PostgresMessageStore
+from shared.adapters.postgres import PostgresMessageStore, writer
+from shared.adapters.postgres.batch import Batch
+from shared.adapters.postgres.connections import Connection
+from shared.adapters.postgres.known_batch import insert_known
 from shared.adapters.postgres.migrations import migrate
 from shared.domain.errors import Unavailable
 from shared.domain.record import Flush
@@ -137,6 +140,25 @@ class TestPostgres(WritingConformance, ReadingConformance):
         await store.write(0, [flush(1, accepted(org=org)), flush(2, large), flush(3, accepted(org=org, received_at=NOON + MINUTE))])
         assert sorted(await found(store, org)) == ["1", "large"]
         assert [(row.message.received_at, row.redelivered) for row in await rows_of(store, org)] == [(NOON, 1)]
+
+    async def test_only_a_batch_that_has_an_identity_twice_is_looked_up_first(
+        self, store: PostgresMessageStore, org: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One that the store had is a sign that more will come; two of one batch are not."""
+        looked_up = []
+
+        async def counting(connection: Connection, batch: Batch) -> None:
+            looked_up.append(sorted(row.record.message.event_id for row in batch.accepted))
+            await insert_known(connection, batch)
+
+        monkeypatch.setattr(writer, "insert_known", counting)
+        await store.write(0, [flush(1, accepted("1", org)), flush(2, accepted("1", org, received_at=NOON + MINUTE))])
+        await store.write(0, [flush(3, accepted("2", org))])
+        assert looked_up == [["1", "1"]]
+        await store.write(0, [flush(4, accepted("2", org, received_at=NOON + MINUTE))])
+        await store.write(0, [flush(5, accepted("3", org))])
+        assert looked_up[1:] == [["2"], ["3"]]
+        assert sorted(await found(store, org)) == ["1", "2", "3"]
 
     async def test_reads_go_on_when_idle_connections_were_ended(self, store: PostgresMessageStore, shared_database: str, org: str) -> None:
         await store.write(0, [flush(1, accepted(org=org))])

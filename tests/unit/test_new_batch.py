@@ -4,7 +4,7 @@ import pytest
 
 from shared.adapters.postgres.batch import sort_out
 from shared.adapters.postgres.copy_rows import END, NO_ROWS, START, Row, key_id, key_rows, message_rows, pieces
-from shared.adapters.postgres.new_batch import Behind, NewDay, NotNew, new_batch
+from shared.adapters.postgres.new_batch import Behind, NewDay, Twice, new_batch
 from shared.adapters.postgres.times import dates, uuids
 from shared.domain.record import Accepted, Attempt, DeadLetter, Flush
 from tests.stored import NOON, accepted, attempt, flush, taken
@@ -55,7 +55,7 @@ def test_there_is_nothing_to_send_when_no_record_is_a_message() -> None:
 
 
 def test_a_batch_isn_t_new_when_an_identity_is_in_it_twice() -> None:
-    with pytest.raises(NotNew):
+    with pytest.raises(Twice):
         packed(flush(1, accepted("1"), accepted("2")), flush(2, accepted("1", received_at=NOON + 1)))
 
 

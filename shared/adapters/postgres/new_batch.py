@@ -20,7 +20,11 @@ KNOWN_KEYS = statement("known_keys")
 
 
 class NotNew(Exception):
-    """An identity of the batch is in the store already, or in the batch twice."""
+    """An identity of the batch is in the store already."""
+
+
+class Twice(Exception):
+    """The batch has an identity twice."""
 
 
 class NewDay(Exception):
@@ -40,7 +44,7 @@ class Behind:
 class NewBatch:
     """Flushes that are packed while they are sent."""
 
-    messages: Iterator[bytes]  # in pieces; raises NewDay and NotNew
+    messages: Iterator[bytes]  # in pieces; raises NewDay and Twice
     empty: bool  # there are no messages
     behind: Behind
 
@@ -56,7 +60,7 @@ def new_batch(flushes: Sequence[Flush], days: Set[int]) -> NewBatch:
 async def insert_new(connection: Connection, batch: NewBatch) -> None:
     """Copy the messages in, then their keys.
 
-    Raises NotNew, NewDay, or UniqueViolation where the store has one of the identities: then nothing of this transaction may stay.
+    Raises NotNew, Twice, NewDay, or UniqueViolation where the store has one of the identities: then nothing of this transaction may stay.
     """
     if batch.empty:
         list(batch.messages)
@@ -97,7 +101,7 @@ def _packed_keys(accepted: Sequence[Row]) -> tuple[list[bytes], dict[str, object
     keys = sorted(key_rows(accepted))
     ids = [key_id(key) for key in keys]
     if len(set(ids)) < len(ids):
-        raise NotNew
+        raise Twice
     own = {row.day for row in accepted}
     beside = around(own) - own if len(own) == 1 else around(own)
     return list(pieces(keys)), {"ids": uuids(ids), "days": dates(beside)}

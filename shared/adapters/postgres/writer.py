@@ -11,7 +11,7 @@ import psycopg
 from shared.adapters.postgres.batch import Batch, FlushId, flush_id, sort_out
 from shared.adapters.postgres.connections import Connection, connect
 from shared.adapters.postgres.known_batch import insert_known
-from shared.adapters.postgres.new_batch import NewBatch, NewDay, NotNew, insert_new, new_batch
+from shared.adapters.postgres.new_batch import NewBatch, NewDay, NotNew, Twice, insert_new, new_batch
 from shared.adapters.postgres.statements import statement
 from shared.adapters.postgres.times import dates
 from shared.domain.errors import NotProcessable, Unavailable
@@ -77,14 +77,16 @@ class ShardWriter:
 
     async def _try(self, flushes: Sequence[Flush]) -> None:
         """Write everything as new; where an identity is there already, look all of them up first, for this batch and those of the next
-        seconds."""
-        races = 0
+        seconds; where the batch has one twice, for this batch."""
+        races, twice = 0, False
         while races < RACES:
             connection = await self._connected()
             try:
-                return await self._write(connection, flushes, careful=time.monotonic() < self._careful_until)
+                return await self._write(connection, flushes, careful=twice or time.monotonic() < self._careful_until)
             except NewDay:
                 await self._ensure_partitions(connection, sort_out(flushes).days())
+            except Twice:  # says nothing of what the store has: the batches behind it are as new as any
+                twice = True
             except (psycopg.errors.UniqueViolation, NotNew):
                 self._careful_until = time.monotonic() + CAREFUL
                 races += 1
@@ -101,7 +103,7 @@ class ShardWriter:
             if forget:
                 await connection.execute(FORGET_FLUSHES, self._shard)
             await connection.commit()
-        except (*POISON, NotNew, NewDay):
+        except (*POISON, NotNew, Twice, NewDay):
             await connection.rollback()  # this connection is used again; after any other failure it is closed
             raise
         if forget:
