@@ -177,7 +177,7 @@ class Relay:
         await self._repair.written()
         for marked in lost:
             before = self.repaired
-            async for messages in self._repair.missing(marked.org, self._publishing.now()):
+            async for messages in self._repair.missing(marked, self._publishing.now()):
                 made = await self._publishing.lost(marked.org, messages)
                 if not self._noted(made):
                     return self._pause()

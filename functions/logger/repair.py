@@ -1,8 +1,9 @@
 """Repair: a backbone that lost what it took gets it again from the log, before anything new (log.md, "Repair").
 
 What was delivered is compared with what the streams have: on every new connection, whenever the backbone is held, and every 10 s. A loss
-takes the newest messages of a stream, or the stream. So the last one that is there is looked for, backwards, in steps that double, and
-every message recorded since then is asked for.
+takes the newest messages of a stream, or the stream. So the last one that is there of before it is looked for, backwards, in steps that
+double, and every message recorded since then is asked for. What other shards and edges published after the loss is there as well, and says
+nothing of what was lost: so the steps go on until they are behind a message that is known to be.
 """
 
 import asyncio
@@ -81,13 +82,13 @@ class Repair:
         if oldest is not None and oldest <= self._logged:
             raise Unavailable("a stream lost messages, and the store hasn't yet what was logged of them")
 
-    async def missing(self, org: str, now: int) -> AsyncIterator[list[Message]]:
-        """What the org's stream took and has no more, in the order it took them, some at a time. `now`: microseconds since 1970.
+    async def missing(self, marked: Marked, now: int) -> AsyncIterator[list[Message]]:
+        """What an org's stream took and has no more, in the order it took them, some at a time. `now`: microseconds since 1970.
 
         What retention removed from the store, or the stream would have dropped by its age, isn't among them. Raises Unavailable.
         """
-        after = None
-        since = await self._since(org, now)
+        after, org = None, marked.org
+        since = await self._since(marked, now)
         while records := await self._store.recorded(self._backbone, org, since, after, AT_ONCE):
             after = records[-1]
             stream = await self._look(org, [record.mark for record in records])
@@ -110,16 +111,30 @@ class Repair:
     async def _look(self, org: str, marks: Sequence[Mark]) -> InStream:
         return await self._backbones.look(self._backbone, org, [mark.sequence for mark in marks])
 
-    async def _since(self, org: str, now: int) -> int:
+    async def _since(self, marked: Marked, now: int) -> int:
         """A time before the first message that is missing."""
-        stream = await self._backbones.look(self._backbone, org, ())
+        stream = await self._look(marked.org, marked.to_check)
+        lost = {mark for mark in marked.to_check if not stream.has(mark)}
         floor = max(0, now - int(stream.keeps_s * 1e6))
-        back = FIRST_STEP_S
+        back, until = FIRST_STEP_S, None
         while True:
             since = max(floor, now - int(back * 1e6))
-            for record in await self._store.recorded(self._backbone, org, since, None, 1):
-                if (await self._look(org, [record.mark])).has(record.mark):
-                    return max(floor, since - int(OVERTAKING_S * 1e6))
+            lost -= await self._recorded(lost, marked.org, since, until)
+            if not lost:
+                for record in await self._store.recorded(self._backbone, marked.org, since, None, 1):
+                    if (await self._look(marked.org, [record.mark])).has(record.mark):
+                        return max(floor, since - int(OVERTAKING_S * 1e6))
             if since == floor:
                 return floor
-            back *= 2
+            back, until = back * 2, since
+
+    async def _recorded(self, marks: set[Mark], org: str, since: int, until: int | None) -> set[Mark]:
+        """Which of these deliveries are recorded in that time."""
+        found: set[Mark] = set()
+        after = None
+        while marks - found and (records := await self._store.recorded(self._backbone, org, since, after, AT_ONCE)):
+            found.update(marks.intersection(record.mark for record in records))
+            after = records[-1]
+            if until is not None and after.time >= until:  # what is behind was looked at before
+                break
+        return found

@@ -142,6 +142,23 @@ async def test_what_was_lost_is_there_again_when_new_messages_took_its_sequences
     assert len(scene.stored()) == 20 + new
 
 
+@pytest.mark.parametrize("since", [30, 100, 1_000], ids=["half a minute", "more than one", "a quarter of an hour"])
+async def test_what_was_lost_is_there_again_when_other_shards_published_since(since: int) -> None:
+    """What they published is there, and is older than the first step backwards goes."""
+    scene = Scene(ours=[f"e{number}" for number in range(20)])
+    for number in range(20):
+        await scene.deliver(f"e{number}")
+    await scene.work()
+    scene.stream().lose(11)
+    new = [f"n{number}" for number in range(25)]
+    for event_id in new:
+        scene.now += since / len(new) - 1
+        await scene.deliver(event_id)
+    await scene.again()
+    assert scene.stored() == [*(f"e{number}" for number in range(10)), *new, *(f"+e{number}" for number in range(10, 20))]
+    assert scene.state == "open"
+
+
 async def test_what_was_lost_is_there_again_when_new_messages_went_to_a_stream_made_anew(scene: Scene) -> None:
     await scene.deliver("e1", "e2")
     await scene.work()
