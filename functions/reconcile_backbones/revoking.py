@@ -78,6 +78,7 @@ class Revoking:
             self._complain("", error.detail)
             return
         self._complain("", "")
+        self._reap()  # who took longer than the step before: there may be news
         for id in [id for id in self._told.keys() | self._away.keys() if id not in ours]:
             self._told.pop(id, None)
             self._away.pop(id, None)
@@ -126,6 +127,9 @@ class Revoking:
         """Wait for those that are being told; who takes longer is told on."""
         if self._telling:
             await asyncio.wait(self._telling.values(), timeout=within)
+        self._reap()
+
+    def _reap(self) -> None:
         for id in [id for id, task in self._telling.items() if task.done()]:
             self._telling.pop(id).result()
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from functions.reconcile_backbones import revoking
 from functions.reconcile_backbones.revoking import AGAIN_S, LONGEST_PAUSE_S, SETTLES_S, Revoking
 from shared.adapters.memory.config_store import MemoryConfigStore
 from shared.adapters.memory.credentials import MemoryCredentials
@@ -20,6 +21,7 @@ from shared.trust.backbone import BackboneTrust
 from shared.trust.claims import read_claims
 from shared.trust.keeping import KeptTrusts
 from tests.conformance.credentials import GRANTS, credential
+from tests.waiting import eventually
 
 ID = "main-0a"
 HOLDS = Principal("agent-7", "acme", GRANTS)
@@ -38,9 +40,12 @@ class Servers:
         self.signers: list[list[str]] = []
         self.left: list[str] = []
         self.silent: set[str] = set()
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def connect(self, reach: Reach, login: Login) -> str:
         self.tried += 1
+        await self.answers.wait()
         if reach.id in self.silent:
             await asyncio.Event().wait()
         self.connected = not self.away
@@ -260,6 +265,21 @@ async def test_backbone_without_keys_is_told_nothing_when_edges_have_some(world:
     world.with_edges(b"1" * 40)
     await world.step(HOLDS)
     assert world.servers.signers == []
+
+
+async def test_news_is_told_at_the_next_look_when_telling_took_longer_than_the_one_before(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edges = world.with_edges(b"1" * 40)
+    monkeypatch.setattr(revoking, "STEP_S", 0.0)
+    world.servers.answers.clear()
+    await world.step(HOLDS, keys=b"sealed")
+    edges.clear()
+    world.servers.answers.set()
+    await eventually(lambda: len(world.servers.signers) == 1, within=30)
+    monkeypatch.undo()
+    await world.step(HOLDS, keys=b"sealed")
+    assert [len(one) for one in world.servers.signers] == [1, 0]
 
 
 async def test_others_are_told_when_a_backbone_does_not_answer(world: World) -> None:
