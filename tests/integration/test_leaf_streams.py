@@ -9,7 +9,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js.api import ConsumerConfig, DeliverPolicy, StreamSource
 
-from shared.adapters.nats import backbone_streams
+from shared.adapters.nats import backbone_streams, sourcing
 from shared.adapters.nats.backbone_streams import NatsBackboneStreams
 from shared.adapters.nats.leaves import life_key
 from shared.domain.registry.reach import Reach
@@ -253,6 +253,26 @@ async def test_nothing_is_taken_again_when_the_leaf_s_limits_took_the_oldest(ser
         servers.hub.start()
         await eventually(keeper.knows_another_life, within=WITHIN)
         assert (await starts(servers), await heard(servers)) == (None, kept)
+
+
+async def test_leaf_is_looked_at_again_soon_when_a_look_did_not_wait_for_its_comparison(
+    servers: Joined, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sourcing, "WAITS_S", 0.0)
+    keeper = Keeper(servers, (COPY,))
+    try:
+        await eventually(keeper.look, within=WITHIN)
+        await publish(servers, OLD)
+        await eventually(lambda: has(servers, OLD), within=WITHIN)
+        await keeper.streams.stop()
+        keeper.streams = NatsBackboneStreams(None)
+        monkeypatch.setattr(backbone_streams, "AGAIN_S", 3_600.0)
+        await eventually(keeper.look, within=WITHIN)
+        assert not await keeper.knows_another_life()
+        monkeypatch.setattr(sourcing, "WAITS_S", WITHIN)
+        await eventually(keeper.knows_another_life, within=WITHIN)
+    finally:
+        await keeper.streams.stop()
 
 
 async def test_an_org_without_a_message_is_compared_too_when_the_hub_starts_anew(servers: Joined) -> None:

@@ -159,6 +159,21 @@ async def test_what_was_lost_is_there_again_when_other_shards_published_since(si
     assert scene.state == "open"
 
 
+async def test_what_was_lost_is_there_again_when_another_cluster_s_clock_is_a_minute_ahead(scene: Scene) -> None:
+    await scene.deliver("first")
+    scene.now += 60
+    await scene.deliver("another-cluster-s")
+    scene.now -= 60
+    await scene.deliver("lost-1")
+    scene.now += 100
+    await scene.deliver("lost-2")
+    await scene.work()
+    scene.stream().lose(3)
+    scene.now += 68  # the second step backwards begins between the two
+    await scene.again()
+    assert scene.stored() == ["first", "another-cluster-s", "+lost-1", "+lost-2"]
+
+
 async def test_what_was_lost_is_there_again_when_new_messages_went_to_a_stream_made_anew(scene: Scene) -> None:
     await scene.deliver("e1", "e2")
     await scene.work()
