@@ -19,6 +19,7 @@
 | `metrics` | plain counters, and how Prometheus reads them |
 | `one_write` | a response in one system call |
 | `protocol` | uvicorn's HTTP/1.1 with bounds, and a short way for requests that come whole |
+| `refusing` | what is answered to what is no HTTP/1.1, and the headers that every answer has |
 | `whole` | what a request that comes whole is, and the whole answer to it |
 | `server` | uvicorn as we run it: shared sockets and graceful shutdown |
 """

@@ -5,11 +5,10 @@ import re
 from collections.abc import Awaitable
 from typing import cast
 
-from shared.codec import encode_problem
-from shared.domain.errors import Malformed
 from shared.edge.body import LINGER
 from shared.edge.lean_uvicorn import HttpToolsProtocol, RequestResponseCycle
 from shared.edge.one_write import OneWrite
+from shared.edge.refusing import NO_HOST, NOT_HTTP, dated, has_host, whole_answer
 from shared.edge.whole import head_of
 
 HEAD_BYTES = 64 * 1024  # a request's line and headers
@@ -22,19 +21,7 @@ UPGRADE = re.compile(rb"(?<=\r\n)upgrade(?=:)", re.IGNORECASE)
 PASSED_OVER = b"x-upgrade"
 
 
-def _whole_answer(line: bytes, status: int, detail: str) -> bytes:
-    body = encode_problem(Malformed(detail, status=status))
-    head = b"HTTP/1.1 %b\r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-    return head % (line, len(body)) + body
-
-
-HEAD_TOO_LARGE = _whole_answer(b"431 Request Header Fields Too Large", 431, f"the headers are over {HEAD_BYTES} bytes")
-NOT_HTTP = _whole_answer(
-    b"400 Bad Request",
-    400,
-    "this is not HTTP/1.1 as RFC 9112 has it: look at the request line, at control characters in header values, and at Content-Length "
-    "and Transfer-Encoding, of which a request has one at most",
-)
+HEAD_TOO_LARGE = whole_answer(b"431 Request Header Fields Too Large", 431, f"the headers are over {HEAD_BYTES} bytes")
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -47,6 +34,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _head = 0  # bytes of a head that is not complete yet
     _late: asyncio.TimerHandle | None = None
     _refused = False
+    _fault = NOT_HTTP  # what the parser refuses next
     _inside = False  # llhttp is in the middle of a request
     _ended = False  # a request ended in the data that llhttp read last
     _answering: asyncio.Task[None] | None = None  # a request that came whole
@@ -109,6 +97,9 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        if not has_host(self.headers, self.parser.get_http_version()):
+            self._fault = NO_HOST
+            raise ValueError("no host")  # which the parser takes for the end
         before = self.cycle
         super().on_headers_complete()
         if self._last and self.cycle is not None and self.cycle is not before:
@@ -159,7 +150,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return True
 
     async def _answer(self, whole: Awaitable[bytes]) -> None:
-        response = await whole
+        response = dated(await whole, self.server_state.default_headers)
         if self.flow.write_paused:
             await self.flow.drain()
         self._answering = None
@@ -213,7 +204,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """What the parser refuses. It says no more than that, so this names what it may be."""
-        self._refuse(NOT_HTTP)
+        self._refuse(self._fault)
 
     def _refuse(self, response: bytes) -> None:
         """Answer and close, but read on for a moment: a close under a client that still sends resets the connection, answer and all."""
@@ -230,7 +221,7 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             started = False
         if not started:
-            self.transport.write(response)
+            self.transport.write(dated(response, self.server_state.default_headers))
         self.transport.write_eof()
         if self._late is not None:
             self._late.cancel()

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Match
+from starlette.routing import Match, Route
 
 from shared.domain.errors import Fault, Malformed, NotFound, SwitchboardError
 from shared.domain.principal import Principal
@@ -52,20 +51,20 @@ def rest_app(
 
 
 class _Guard:
-    """Refuses a target that is no text, and answers a fault of ours itself: FastAPI would answer it and raise it on, and
-    functions-framework then answer it once more."""
+    """Refuses a target that is no text, answers HEAD as GET (RFC 9110, 9.3.2), which FastAPI doesn't, and a fault of ours itself: FastAPI
+    would answer it and raise it on, and functions-framework then answer it once more."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The app's answer, or a problem that says nothing of what failed."""
-        started = False
+        started, head = False, scope.get("method") == "HEAD"
 
         async def sending(event: Event) -> None:
             nonlocal started
             started = True
-            await send(event)
+            await send({**event, "body": b""} if head and event["type"] == "http.response.body" else event)
 
         try:
             if scope["type"] == "http":
@@ -74,7 +73,7 @@ class _Guard:
             await answer_problem(send, error)
             return
         try:
-            await self._app(scope, receive, sending)
+            await self._app({**scope, "method": "GET"} if head else scope, receive, sending)
         except Exception:
             log.exception("a request failed", extra={"method": scope.get("method"), "path": scope.get("path")})
             if not started:
@@ -119,5 +118,6 @@ async def _http(request: Request, error: Exception) -> Response:
 
 def _methods_of(request: Request) -> list[str]:
     """What may be asked of the path. Each method is a route of its own, and starlette says those of the first that fits alone."""
-    routes = [route for route in request.app.routes if isinstance(route, APIRoute) and route.matches(request.scope)[0] is not Match.NONE]
-    return sorted({method for route in routes for method in route.methods or ()})
+    routes = [route for route in request.app.routes if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE]
+    methods = {method for route in routes for method in route.methods or ()}
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)

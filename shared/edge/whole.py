@@ -13,6 +13,7 @@ import httptools
 import msgspec
 
 from shared.edge.asgi import JSON, Header, Scope
+from shared.edge.refusing import has_host
 
 LONGEST = 4_096  # bytes of a head that is kept: others are read each time, by the ordinary way
 KEPT = 1_024  # heads
@@ -65,6 +66,8 @@ def _read(head: bytes) -> Head | None:
         return None
     fields = dict(reading.headers)
     if not reading.complete or not parser.should_keep_alive() or sum(name == b"content-length" for name, _ in reading.headers) != 1:
+        return None
+    if not has_host(reading.headers):
         return None
     if any(name in ORDINARY_WAY and (name, value.lower()) != KEEP_ALIVE for name, value in reading.headers):
         return None

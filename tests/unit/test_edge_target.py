@@ -50,9 +50,9 @@ async def test_escaped_and_plain_targets_are_one_when_they_say_the_same(api: Api
 @pytest.mark.parametrize(
     ("method", "target", "allowed"),
     [
-        ("POST", "/v1/config/org", "DELETE, GET, PATCH, PUT"),
-        ("POST", "/v1/config/topics/a", "DELETE, GET, PATCH, PUT"),
-        ("PUT", "/v1/config/principals/shop/keys", "GET, POST"),
+        ("POST", "/v1/config/org", "DELETE, GET, HEAD, PATCH, PUT"),
+        ("POST", "/v1/config/topics/a", "DELETE, GET, HEAD, PATCH, PUT"),
+        ("PUT", "/v1/config/principals/shop/keys", "GET, HEAD, POST"),
         ("GET", "/v1/config/rollback", "POST"),
     ],
 )
@@ -60,6 +60,14 @@ async def test_answer_names_every_method_when_it_has_another(api: Api, method: s
     refused = await api.ask(await api.key(), target, method)
     problem(refused, 405)
     assert (refused.headers["allow"], refused.json()["detail"]) == (allowed, f"{method} is not for {target}")
+
+
+@pytest.mark.parametrize(("target", "status"), [("/v1/config/org", 200), ("/v1/config/org?ogr=x", 400), ("/v1/config/rollback", 405)])
+async def test_head_is_answered_as_get_is_but_for_the_body(api: Api, target: str, status: int) -> None:
+    admin = await api.key()
+    assert (await api.ask(admin, "/v1/config/org", "PUT", json={"max_bytes": 10})).status_code == 201
+    asked, told = await api.ask(admin, target), await api.ask(admin, target, "HEAD")
+    assert (told.status_code, told.headers, told.content) == (status, asked.headers, b"")
 
 
 async def test_message_to_nobody_is_meant_when_the_subject_is_empty(api: Api) -> None:
