@@ -139,7 +139,7 @@ async def test_page_says_that_there_is_more_when_it_shows_the_last_50(browser: B
     await store.write(*accepted(*numbered(org, *events)))
     page, _ = await signed_in(browser, feed, feed.snapshots.add(org))
     await shows(page, *reversed(events[10:]))
-    await expect(page.locator("#older")).to_contain_text("Query has what is older")
+    await expect(page.locator("#older")).to_contain_text("There may be older ones")
 
 
 async def test_page_is_live_and_says_why_nothing_is_older_when_the_query_fails(

@@ -18,6 +18,7 @@ from nats.js.api import StreamConfig
 
 from infra.local.child import birth
 from tests.integration.running_up import PRODUCT, RunningUp
+from tests.servers import LocalServer
 from tests.waiting import eventually_now
 
 StartUp = Callable[..., RunningUp]
@@ -212,6 +213,17 @@ def test_an_external_server_is_named_when_it_does_not_answer(start_up: StartUp, 
     assert f"SWITCHBOARD_{name}_URL can't be reached" in said
     assert "hunter2" not in said
     assert "ready" not in said
+
+
+def test_a_doors_redis_is_refused_with_the_reason_when_it_evicts(
+    start_up: StartUp, servers: dict[str, str], own_redis: LocalServer
+) -> None:
+    with redis.Redis.from_url(own_redis.url) as client:
+        client.config_set("maxmemory-policy", "allkeys-random")
+    up = start_up(**servers, SWITCHBOARD_REDIS_DOOR_URL=own_redis.url)
+    assert up.ended() == 78
+    assert "SWITCHBOARD_REDIS_DOOR_URL" in up.output.read_text()
+    assert "maxmemory-policy=allkeys-random" in up.output.read_text()
 
 
 def test_several_fronts_share_the_port_when_asked_for(start_up: StartUp, servers: dict[str, str]) -> None:

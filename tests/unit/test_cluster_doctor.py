@@ -7,6 +7,7 @@ import pytest
 
 from infra.cluster import tools
 from infra.cluster.checks import Patient, kubernetes, serving
+from infra.cluster.examination import DOOR, pod
 from infra.cluster.tools import Cluster
 
 PATIENT = Patient(Cluster("here", "sb"), [])
@@ -29,3 +30,17 @@ def test_serving_is_refused_when_its_functions_may_have_no_volumes(monkeypatch: 
     monkeypatch.setattr(tools, "run", lambda command, stdin=None: json.dumps(controller))
     found = serving(PATIENT)
     assert (found.status, "1.14" in found.remedy) == (status, status == "failed")
+
+
+@pytest.mark.parametrize("own", [[], [{"name": DOOR, "value": "redis://of-the-function"}]], ids=["its source's alone", "its own"])
+def test_pod_that_asks_the_servers_is_told_where_the_submit_lists_are(own: list[dict[str, Any]]) -> None:
+    told = {"name": DOOR, "valueFrom": {"secretKeyRef": {"name": "switchboard-servers", "key": "redis_door_url", "optional": True}}}
+    source = deployment("redis-source", [{"name": "OTHER", "value": "1"}, told])
+    function = deployment("ingest", own)
+    (container,) = pod("doctor-1", "sb", function, [source, deployment("logger", [told])])["spec"]["containers"]
+    assert container["env"] == (own or [told])
+
+
+def deployment(name: str, environment: list[dict[str, Any]]) -> dict[str, Any]:
+    spec = {"containers": [{"name": name, "image": "ours", "env": environment}]}
+    return {"kind": "Deployment", "metadata": {"name": name}, "spec": {"template": {"spec": spec}}}

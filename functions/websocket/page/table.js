@@ -180,7 +180,7 @@ function addGap(gap, past) {
   line.className = "gap";
   const cell = line.insertCell();
   cell.colSpan = 6;
-  const shown = past.more ? "The last of them are shown; query has the others." : "What is stored of them is shown.";
+  const shown = past.more ? "The last of them are shown; `switchboard query` has the others." : "What is stored of them is shown.";
   const told = past.problem ? `They can't be shown: ${past.problem}` : shown;
   cell.textContent = `Messages from ${clock(gap.from)} to ${clock(gap.to)} are no longer in the live window. ${told}`;
   rows.prepend(line);
@@ -188,7 +188,7 @@ function addGap(gap, past) {
 
 /** @param {Past} past */
 function showOlder(past) {
-  const told = past.problem ? `What was sent before can't be shown: ${past.problem}` : "Query has what is older.";
+  const told = past.problem ? `What was sent before can't be shown: ${past.problem}` : "There may be older ones: `switchboard query` has them.";
   older.textContent = past.more ? told : "";
 }
 
