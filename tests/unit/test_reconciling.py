@@ -1,154 +1,17 @@
 """The reconciler by what it does: a registry in memory, a provider and streams that are told how they are."""
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 import msgspec
 import pytest
 
-from functions.reconcile_backbones.handler import Tools, World
-from functions.reconcile_backbones.keepers import Keepers, Look, Pace
-from shared.adapters.memory.config_store import MemoryConfigStore
-from shared.adapters.memory.leases import MemoryLeases
-from shared.adapters.memory.registry import MemoryRegistry
-from shared.backbone_chart import backbone_chart
-from shared.domain.errors import Unavailable
-from shared.domain.registry.deciding import Change, Kept, Written
-from shared.domain.registry.deploying import Deployment, Ensured, Found, Undeployed
-from shared.domain.registry.login import NO_LOGIN, Login
-from shared.domain.registry.reach import Reach
-from shared.domain.registry.shapes import SHARED, Access, Backbone, Cluster, Leaf, Spec
-from shared.domain.registry.streams import WantedStream
-from shared.domain.retention import Retention
+from shared.domain.registry.deciding import Change, Written
+from shared.domain.registry.deploying import Deployment, Undeployed
+from shared.domain.registry.shapes import SHARED, Backbone, Spec
 from shared.domain.revisions import Stale
 from shared.ports.deploying import Seen
+from tests.unit.reconcilers import EU, WITHIN, Install, has_endpoint
 from tests.waiting import eventually
-
-QUICK = Pace(follow_s=0.01, look_s=0.05, soon_s=0.02, lease_s=0.5, renew_s=0.1, drain_s=0.02)
-EU = Cluster("eu", SHARED, "", "helm", Access(in_cluster=True), {})
-HERE = Cluster("here", SHARED, "", "local", None, {})
-CHART = backbone_chart()
-WITHIN = 30.0
-
-
-class Installed:
-    """A Provider that installs nothing, and says what it is told to."""
-
-    def __init__(self) -> None:
-        self.releases: dict[str, Deployment] = {}
-        self.wrong: Undeployed | None = None
-        self.drift = ""
-        self.up: int | None = None
-        self.endpoint = "nats://10.0.0.7:4222"
-        self.left = 1  # how often it isn't all gone yet
-        self.calls: list[str] = []
-        self.gone: list[str] = []
-        self.goes_on = asyncio.Event()  # cleared: an install lasts
-        self.goes_on.set()
-
-    async def ensure(self, wanted: Deployment) -> Ensured:
-        self.calls.append("ensure")
-        await self.goes_on.wait()
-        if self.wrong is not None:
-            raise self.wrong
-        drift, self.drift = self.drift, ""
-        before = self.releases.get(wanted.id)
-        changed = before is None or (before.spec, before.values) != (wanted.spec, wanted.values)
-        self.releases[wanted.id] = wanted
-        return Ensured(changed or bool(drift), drift)
-
-    async def look(self, wanted: Deployment) -> Found:
-        up = wanted.spec.replicas if self.up is None else self.up
-        return Found(up, "2.15.1", self.endpoint, Leaf("nats-leaf://in:7422", "nats-leaf://out:7422"), "" if self.up is None else "no room")
-
-    async def remove(self, wanted: Deployment) -> bool:
-        self.calls.append("remove")
-        if self.wrong is not None:
-            raise self.wrong
-        self.left -= 1
-        if self.left >= 0:
-            return False
-        self.releases.pop(wanted.id, None)
-        return True
-
-    async def let_go(self, id: str) -> None:
-        self.gone.append(id)
-
-
-class Streams:
-    """BackboneStreams that says what it is told to."""
-
-    def __init__(self) -> None:
-        self.seen = Seen()
-        self.wanted: dict[str, Sequence[WantedStream]] = {}
-
-    async def ensure(self, reach: Reach, wanted: Sequence[WantedStream], login: Login = NO_LOGIN) -> Seen:
-        self.wanted[reach.id] = wanted
-        return self.seen
-
-    async def let_go(self, id: str) -> None:
-        self.wanted.pop(id, None)
-
-
-class Install:
-    """A registry, and the reconcilers that look after it."""
-
-    def __init__(self) -> None:
-        self.registry = MemoryRegistry(MemoryConfigStore())
-        self.provider, self.streams = Installed(), Streams()
-        self.leases: dict[str, tuple[str, float]] = {}
-        self.away = False
-
-    async def look(self) -> World:
-        if self.away:
-            raise Unavailable("the store can't be reached")
-        return World(await self.registry.registered(), ("acme", "submit-x", "zeta"), Retention({"zeta": 3600}, 90 * 86_400))
-
-    @asynccontextmanager
-    async def reconciler(self, name: str = "one", provider: Installed | None = None, look: Look | None = None) -> AsyncIterator[Keepers]:
-        tools = Tools(self.registry, {"helm": provider or self.provider}, self.streams, CHART)
-        keepers, stop = Keepers(look or self.look, MemoryLeases(self.leases, name), tools, QUICK), asyncio.Event()
-        task = asyncio.create_task(keepers.run(stop))
-        try:
-            yield keepers
-        finally:
-            stop.set()
-            await task
-
-    async def declare(self, id: str = "main-0a", **more: Any) -> Backbone:
-        backbone = msgspec.structs.replace(Backbone(id, SHARED, "eu", id.partition("-")[0], "local", None, None, Spec(), {}), **more)
-        for one in (EU, HERE, backbone):
-            if not await self.registry.registered((SHARED,), f"clusters/{one.name}" if isinstance(one, Cluster) else f"backbones/{id}"):
-                await self.registry.write(Change("add", one, 0), "boss")
-        return backbone
-
-    async def kept(self, id: str = "main-0a") -> Kept:
-        return (await self.registry.registered((SHARED,), f"backbones/{id}"))[SHARED, f"backbones/{id}"]
-
-    async def condition(self, type: str, id: str = "main-0a") -> tuple[str, str, str]:
-        status = (await self.kept(id)).status
-        found = [one for one in (status.conditions if status else ()) if one.type == type]
-        return (found[0].status, found[0].reason, found[0].message) if found else ("", "", "")
-
-    async def is_ready(self, id: str = "main-0a") -> bool:
-        return (await self.condition("Ready", id))[0] == "True"
-
-    async def turned(self, type: str, reason: str, id: str = "main-0a") -> tuple[str, str, str]:
-        """The condition, once it is there for that reason."""
-
-        async def found() -> tuple[str, str, str] | None:
-            now = await self.condition(type, id)
-            return now if now[1] == reason else None
-
-        turned = await eventually(found, within=WITHIN)
-        assert turned is not None
-        return turned
-
-    async def actions(self, id: str = "main-0a") -> list[str]:
-        return [one.action for one in reversed(await self.registry.events(SHARED, f"backbones/{id}", 100))]
 
 
 @pytest.fixture
@@ -160,7 +23,7 @@ async def test_backbone_is_deployed_found_and_told_of_when_it_is_declared(instal
     await install.declare()
     async with install.reconciler() as keepers:
         await eventually(install.is_ready, within=WITHIN)
-        assert await _has_endpoint(install), "what is told to be ready has its endpoint"
+        assert await has_endpoint(install), "what is told to be ready has its endpoint"
         assert keepers.count == 1
     kept = await install.kept()
     assert isinstance(kept.declared, Backbone)
@@ -181,11 +44,6 @@ async def test_backbone_is_deployed_found_and_told_of_when_it_is_declared(instal
     streams = {one.name: (one.subjects, one.max_age_s) for one in install.streams.wanted.get("main-0a", ())}
     assert streams == {} or streams == {"sb-acme": (("sb.acme.>",), 7 * 86_400), "sb-zeta": (("sb.zeta.>",), 3600)}
     assert install.leases == {}
-
-
-async def _has_endpoint(install: Install) -> bool:
-    declared = (await install.kept()).declared
-    return isinstance(declared, Backbone) and declared.endpoint is not None
 
 
 async def test_nothing_is_written_when_nothing_changes(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,7 +143,7 @@ async def test_no_door_hears_of_an_endpoint_when_it_is_one_that_no_backbone_may_
     async with install.reconciler():
         _, _, message = await install.turned("Ready", "NoEndpoint")
         assert "link-local" in message
-        assert not await _has_endpoint(install)
+        assert not await has_endpoint(install)
 
 
 async def test_servers_that_are_not_up_are_counted_when_it_starts(install: Install) -> None:
@@ -319,7 +177,7 @@ async def test_it_is_forgotten_when_all_of_it_has_been_taken_away(install: Insta
     install.provider.left = 3
     backbone = await install.declare()
     async with install.reconciler():
-        await eventually(lambda: _has_endpoint(install), within=WITHIN)
+        await eventually(lambda: has_endpoint(install), within=WITHIN)
         kept = await install.kept()
         await install.registry.write(Change("backbone.remove", kept.declared, kept.revision, remove=True), "boss")
         install.provider.wrong = Undeployed("NoAccess", "the cluster does not answer")
@@ -397,70 +255,3 @@ async def changed(install: Install, generation: int, replicas: Literal[1, 3, 5])
             return False
 
     assert await eventually(written, within=WITHIN)
-
-
-async def test_another_goes_on_when_the_one_that_looked_after_it_is_silent(install: Install) -> None:
-    await install.declare()
-    async with install.reconciler("one") as one, install.reconciler("other") as other:
-        await eventually(install.is_ready, within=WITHIN)
-        await eventually(lambda: one.count + other.count == 1, within=WITHIN)  # the one that comes too late lets go at its next look
-        first, second = (one, other) if one.count else (other, one)
-        install.away = True
-        await eventually(lambda: first.lost and not first.count, within=WITHIN)
-        await eventually(lambda: "main-0a" in install.provider.gone, within=WITHIN)
-        install.away = False
-        await eventually(lambda: first.count + second.count == 1, within=WITHIN)
-
-
-async def test_nothing_is_done_under_a_lease_that_ended_while_the_process_was_stopped(install: Install) -> None:
-    await install.declare()
-    async with install.reconciler() as keepers:
-        await eventually(install.is_ready, within=WITHIN)
-        install.leases["/backbones/main-0a"] = "other", time.monotonic() + 3600
-        time.sleep(QUICK.lease_s + 0.1)  # noqa: ASYNC251  # as if it were stopped, with all of its timers
-        install.provider.calls.clear()
-        await eventually(lambda: not keepers.count, within=WITHIN)
-        assert install.provider.calls == []
-    assert install.leases["/backbones/main-0a"][0] == "other"
-
-
-async def test_it_lets_go_when_the_store_does_not_answer_until_its_leases_end(install: Install) -> None:
-    await install.declare()
-    answers = asyncio.Event()
-    answers.set()
-
-    async def look() -> World:
-        await answers.wait()
-        return await install.look()
-
-    theirs = Installed()
-    async with install.reconciler("one", look=look) as one, install.reconciler("other", theirs) as other:
-        await eventually(lambda: one.count and not other.count, within=WITHIN)
-        answers.clear()
-        await eventually(lambda: other.count, within=WITHIN)
-        assert not one.count
-        assert one.lost
-        answers.set()
-        await eventually(lambda: not one.lost, within=WITHIN)
-
-
-async def test_it_is_told_when_the_reconciler_itself_fails(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-    await install.declare()
-
-    async def ensure(wanted: Deployment) -> Ensured:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(install.provider, "ensure", ensure)
-    async with install.reconciler():
-        assert (await install.turned("Ready", "Fault"))[0] == "False"
-        monkeypatch.undo()
-        await eventually(install.is_ready, within=WITHIN)
-
-
-async def test_one_that_fails_holds_up_no_other_when_there_are_many(install: Install) -> None:
-    install.streams.seen = Seen(streams="sb-acme: no room")
-    for number in range(20):
-        await install.declare(f"b{chr(97 + number)}-0{number:02}")
-    async with install.reconciler() as keepers:
-        await eventually(lambda: keepers.count == 20, within=WITHIN)
-        await install.turned("Ready", "StreamsRefused", "bt-019")

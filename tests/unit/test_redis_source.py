@@ -2,84 +2,26 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
-from functools import partial
-from typing import Any, ClassVar
+from collections.abc import AsyncIterator, Sequence
+from typing import ClassVar
 
 import msgspec
 import pytest
 
-from functions.redis_source import element, handler
-from functions.redis_source.element import MAX_RAW, Work, rejection
-from functions.redis_source.element import read as elements_read
+from functions.redis_source import element
+from functions.redis_source.element import MAX_RAW, rejection
 from functions.redis_source.handler import BATCH_BYTES, Lane
-from functions.redis_source.source import Source
-from shared.adapters.memory.submit_lists import Lists, MemorySubmitLists
+from shared.adapters.memory.submit_lists import MemorySubmitLists
 from shared.codec import Context
 from shared.codec.batch import split_array
 from shared.domain.errors import Forbidden, Overloaded, SwitchboardError, Unavailable
-from shared.domain.message import Message, message_id, uuid_text
-from shared.domain.principal import Grant, Principal
+from shared.domain.message import Message
 from shared.domain.snapshot import Snapshot
-from shared.domain.submitted import Batch, Element, Oversized, Settlement, Side
-from shared.domain.verdict import Delivery, Outcome, Receipt, Refusal
-from shared.edge.metrics import Counters
-from shared.sources.backoff import Backoff
-from shared.sources.outcomes import FAILED_HERE, MAX_DELIVERIES, MAX_FAILURES, Settled, inline
+from shared.domain.submitted import Batch, Oversized, Settlement, Side
+from shared.sources.outcomes import inline
 from shared.sources.room import Room
+from tests.unit.redis_doors import MINE, ORDERS, Door, encoded, event
 from tests.waiting import eventually
-
-MINE = "sb:receipts:{acme}:mine"
-ORDERS = Principal("redis:acme", "acme", (Grant("publish", ("orders.>",)),))
-
-
-def event(id: str = "e1", **more: object) -> dict[str, object]:
-    return {"specversion": "1.0", "id": id, "source": "/shop", "type": "order", "replyto": MINE, "data": {"n": 1}, **more}
-
-
-def encoded(*events: object) -> bytes:
-    return json.dumps(events[0] if len(events) == 1 else events).encode()
-
-
-class Door:
-    """The door of one process. `judge` gives the error of a message, if any; what was accepted is in `accepted`."""
-
-    def __init__(self, limit: int = 1_000_000, room: Room | None = None) -> None:
-        self.lists = Lists(limit)
-        self.snapshot = Snapshot(7, {}, orgs=("acme", "globex"))
-        self.judge: Callable[[Message], SwitchboardError | None] = lambda message: None
-        self.accepted: list[Message] = []
-        self.principals: list[Principal] = []
-        self.in_flight = self.most = 0
-        self.counters = Counters()
-        self.stop = asyncio.Event()
-        self.source = self.another(room)
-
-    def another(self, room: Room | None = None, worker: str = "one") -> Source:
-        return Source(MemorySubmitLists(self.lists, worker), inline(self.submit, self.counters), lambda: self.snapshot, room)
-
-    async def submit(self, messages: Sequence[Message], principal: Principal) -> list[Outcome]:
-        self.principals.append(principal)
-        self.in_flight += 1
-        self.most = max(self.most, self.in_flight)
-        await asyncio.sleep(0)
-        self.in_flight -= 1
-        outcomes: list[Outcome] = []
-        for message in messages:
-            error = self.judge(message)
-            if error is None:
-                self.accepted.append(message)
-            outcomes.append(Receipt(message, 7, (Delivery("local", "sb-acme", 1),)) if error is None else Refusal(error, message.id, 7))
-        return outcomes
-
-    def receipts(self, name: str = MINE) -> list[dict[str, Any]]:
-        return [json.loads(receipt) for receipt in self.lists.receipts[name]]
-
-    def rejected(self, org: str = "acme") -> list[dict[str, Any]]:
-        return [json.loads(entry) for entry in self.lists.rejected[org]]
-
-    async def emptied(self, org: str = "acme") -> None:
-        await eventually(lambda: not self.lists.submitted[org] and not self.lists.held[org, "one", "taken"])
 
 
 @pytest.fixture
@@ -312,121 +254,6 @@ async def test_what_is_held_is_put_back_when_its_org_goes_and_is_worked_off_when
     door.snapshot = Snapshot(9, {}, orgs=("acme", "globex"))
     await door.emptied()
     assert [message.event_id for message in door.accepted] == ["e1", "e2"]
-
-
-@pytest.mark.parametrize("place", [0, 500, 999])
-async def test_element_that_our_code_fails_over_is_rejected_and_its_neighbours_go_on(
-    door: Door, monkeypatch: pytest.MonkeyPatch, place: int
-) -> None:
-    """One was tried for ever, and with it all that came behind it."""
-    monkeypatch.setattr(handler, "Backoff", partial(Backoff, first_ms=1))
-    tried: list[str] = []
-
-    def judge(message: Message) -> SwitchboardError | None:
-        tried.append(message.event_id)
-        if message.event_id == f"e{place}":
-            raise RuntimeError("a bug")
-        return None
-
-    door.judge = judge
-    door.lists.push("acme", *(encoded(event(f"e{number}")) for number in range(1_000)))
-    await door.emptied()
-    good = [f"e{number}" for number in range(1_000) if number != place]
-    assert list(dict.fromkeys(one["id"] for one in door.receipts())) == [uuid_text(message_id("acme", "/shop", id)) for id in good]
-    (entry,) = door.rejected()
-    assert entry["reason"] == FAILED_HERE
-    assert json.loads(entry["raw"])["id"] == f"e{place}"
-    assert tried.count(f"e{place}") <= MAX_FAILURES + 1 + 10  # alone, and with ever fewer of a thousand
-    door.lists.push("acme", encoded(event("after")))
-    await door.emptied()
-    assert len(door.receipts()) == 1_000
-
-
-async def test_element_that_cannot_even_be_read_is_rejected_and_its_neighbours_go_on(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(element: Element, context: Context, known: Sequence[Settled | None] | None = None) -> Work:
-        if element == b"poison":
-            raise RecursionError
-        return really(element, context, known)
-
-    really = elements_read
-    monkeypatch.setattr(element, "read", read)
-    monkeypatch.setattr(handler, "Backoff", partial(Backoff, first_ms=1))
-    door.lists.push("acme", encoded(event("e1")), b"poison", encoded(event("e2")))
-    await door.emptied()
-    assert [message.event_id for message in door.accepted] == ["e1", "e2"]
-    assert [(entry["reason"], entry["raw"]) for entry in door.rejected()] == [(FAILED_HERE, "poison")]
-
-
-async def test_outcomes_that_are_known_are_not_asked_for_again_when_a_later_try_fails(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handler, "Backoff", partial(Backoff, first_ms=1))
-    tries: dict[str, int] = {}
-
-    def judge(message: Message) -> SwitchboardError | None:
-        count = tries[message.event_id] = tries.get(message.event_id, 0) + 1
-        if message.event_id == "e1" and count == 1:
-            return Unavailable("away", retry_after_ms=1)
-        if message.event_id == "e1" and count == 2:
-            raise RuntimeError("a bug, for a moment")
-        return None
-
-    door.judge = judge
-    door.lists.push("acme", *(encoded(event(f"e{number}")) for number in (1, 2, 3)))
-    await door.emptied()
-    assert tries == {"e1": 3, "e2": 1, "e3": 1}
-    assert [receipt["duplicate"] for receipt in door.receipts()] == [False] * 3
-    assert door.rejected() == []
-
-
-async def test_element_is_rejected_unread_when_workers_die_of_it_again_and_again() -> None:
-    door = Door()
-    door.lists.push("acme", encoded(event("e1")), encoded(event("poison")), encoded(event("e2")))
-    alive = MemorySubmitLists(door.lists, "alive")
-    for _ in range(100):
-        dead = MemorySubmitLists(door.lists, "dead")
-        batch = await dead.take("acme")
-        if batch.deaths > MAX_DELIVERIES or not batch.elements:
-            break
-        if batch.elements == [encoded(event("e1"))]:
-            assert await dead.settle("acme", "taken", batch, 1, Settlement())
-            continue
-        door.lists.beats["acme", "dead"] -= 10
-        assert await alive.recover(["acme"]) == len(batch.elements)
-    await dead.leave(["acme"])
-    lane = Lane("acme", alive, inline(door.submit, door.counters), lambda: door.snapshot, Room(), door.source.counts)
-    await lane.drain(door.stop)
-    assert [message.event_id for message in door.accepted] == ["e2"]
-    (entry,) = door.rejected()
-    assert entry["reason"] == "it was taken 21 times, and never had an outcome: whoever took it is gone"
-    assert json.loads(entry["raw"])["id"] == "poison"
-
-
-async def test_newest_are_refused_all_the_same_when_one_of_them_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    def told(works: Sequence[Work]) -> Settlement:
-        raise RecursionError
-
-    monkeypatch.setattr(element, "told", told)
-    door = Door(limit=3)
-    door.lists.push("acme", *(encoded(event(f"e{number}")) for number in range(6)))
-    await door.source._lane("acme").shed(door.stop)
-    assert len(door.rejected()) == len(door.lists.submitted["acme"]) == 3
-    assert {entry["reason"] for entry in door.rejected()} == {element.FULL}
-
-
-async def test_settling_is_tried_again_when_the_lists_cannot_be_reached() -> None:
-    class Flaky(MemorySubmitLists):
-        failures = 2
-
-        async def settle(self, org: str, side: Side, batch: Batch, done: int, told: Settlement) -> bool:
-            if self.failures:
-                self.failures -= 1
-                raise Unavailable("away")
-            return await super().settle(org, side, batch, done, told)
-
-    door = Door()
-    door.lists.push("acme", encoded(event("e1")))
-    lane = Lane("acme", Flaky(door.lists), inline(door.submit, door.counters), lambda: door.snapshot, Room(), door.source.counts)
-    await lane.drain(door.stop)
-    assert len(door.accepted) == len(door.receipts()) == 1
 
 
 def test_rejection_shows_the_beginning_when_the_element_is_long() -> None:
