@@ -158,14 +158,15 @@ async def test_gap_is_filled_from_the_store_when_the_page_comes_back_too_late(
     browser: Browser, redis_url: str, database: str, secret: Path, log: Log, store: Store, org: str
 ) -> None:
     snapshots = FixedSnapshots()
-    before, gone, kept, live = numbered(org, "before", "gone", "kept", "live")
     await log.write([])
     async with pod(redis_url, secret, snapshots, database=database) as feed:
         page, _ = await signed_in(browser, feed, snapshots.add(org))
+        (before,) = numbered(org, "before")
         await log.write(accepted(before))
         await shows(page, "before")
         await store.write(*accepted(before))
     await expect(page.locator("#state")).to_contain_text("again")
+    gone, kept, live = numbered(org, "gone", "kept", "live")  # now: the page looks for what was received since it was cut off
     number = await log.write(accepted(gone))
     await log.write(accepted(kept))
     await store.write(*accepted(gone, kept), delivered(gone, sequence=8))
