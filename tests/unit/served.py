@@ -57,7 +57,7 @@ def connections(running: uvicorn.Server) -> list[protocol.BoundedProtocol]:
 
 async def read_answer(reader: asyncio.StreamReader) -> tuple[int, dict[bytes, bytes], bytes]:
     """Status, headers and body of the next answer."""
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
     line, *lines = head[:-4].split(b"\r\n")
     headers = dict(line.split(b": ", 1) for line in lines)
     return int(line.split()[1]), headers, await reader.readexactly(int(headers[b"content-length"]))

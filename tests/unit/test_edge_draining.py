@@ -30,9 +30,9 @@ async def test_answer_in_hand_is_sent_when_the_server_stops(served: Served) -> N
     served.doorway.go.set()
     status, headers, _ = await read_answer(reader)
     assert (status, headers[b"connection"]) == (202, b"close")
-    assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert await asyncio.wait_for(reader.read(), 30) == b""
     writer.close()
-    await asyncio.wait_for(stopping, 5)
+    await asyncio.wait_for(stopping, 30)
 
 
 @pytest.mark.parametrize("sent", [TAKEN["structured"], NOT_TAKEN["a query"]], ids=["whole", "the ordinary way"])
