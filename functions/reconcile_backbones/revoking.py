@@ -138,6 +138,9 @@ class Revoking:
             problem = await self._handed_over(reach, wanted, now)
         except SwitchboardError as error:
             problem = error.detail
+        except Exception as error:  # whatever it is that somebody declared as a backbone, the others must be told, and this one again
+            problem = f"the reconciler failed at it: {error!r}"
+            log.debug("%s: the attempt to tell it failed", reach.id, exc_info=error)
         if problem:
             before = self._away.get(reach.id)
             failures = 1 if before is None else before.failures + 1

@@ -40,12 +40,15 @@ class Servers:
         self.signers: list[list[str]] = []
         self.left: list[str] = []
         self.silent: set[str] = set()
+        self.fault: Exception | None = None  # which comes of connecting
         self.answers = asyncio.Event()
         self.answers.set()
 
     async def connect(self, reach: Reach, login: Login) -> str:
         self.tried += 1
         await self.answers.wait()
+        if self.fault is not None:
+            raise self.fault
         if reach.id in self.silent:
             await asyncio.Event().wait()
         self.connected = not self.away
@@ -210,6 +213,18 @@ async def test_backbone_that_was_away_hears_at_once_when_there_is_news(world: Wo
     edges.clear()
     await world.step(HOLDS, keys=b"sealed")
     assert world.servers.signers == [[]]
+
+
+async def test_others_are_told_and_it_is_tried_again_when_what_answers_is_no_server_that_anybody_knows(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.servers.fault = AttributeError("'list' object has no attribute 'get'")
+    await world.step()
+    world.servers.fault = None
+    world.passed = 1.0
+    await world.step()
+    assert len(world.servers.told) == 1
+    assert "AttributeError" in caplog.text
 
 
 async def test_nothing_is_done_when_another_process_looks_after_the_backbone(world: World) -> None:

@@ -1,8 +1,8 @@
 """Telling a backbone's servers of an account's new token: over their own account, and to all of a cluster at once."""
 
 import asyncio
-import json
 
+import msgspec
 from nats.errors import Error
 
 from shared.adapters.nats.connection import Connection
@@ -14,6 +14,16 @@ from shared.domain.registry.reach import Reach
 UPDATE = "$SYS.REQ.CLAIMS.UPDATE"
 WITHIN = 3.0  # seconds for one server: connecting, and its answer
 OK = 200
+
+
+class _Outcome(msgspec.Struct):
+    code: int = 0
+    description: str = ""
+
+
+class _Answer(msgspec.Struct):
+    data: _Outcome = msgspec.field(default_factory=_Outcome)
+    error: _Outcome | None = None
 
 
 class NatsAccounts:
@@ -49,12 +59,13 @@ class NatsAccounts:
         if known is None:
             return "it is not connected to"
         try:
-            answer = json.loads((await known[1].request(UPDATE, token.encode(), timeout=WITHIN)).data)
-        except (OSError, TimeoutError, Error, ValueError) as error:
+            answer = msgspec.json.decode((await known[1].request(UPDATE, token.encode(), timeout=WITHIN)).data, type=_Answer)
+        except (OSError, TimeoutError, Error, ValueError, msgspec.DecodeError, RecursionError) as error:
             await self.let_go(id)
             return str(error) or "it does not answer"
-        if answer.get("data", {}).get("code") != OK:
-            return str(answer.get("error", answer.get("data", {})))[:300]
+        if answer.error is not None or answer.data.code != OK:
+            said = answer.error or answer.data
+            return f"it says {said.code} {said.description[:300]}".rstrip()
         return ""
 
     async def _connected(self, reach: Reach, login: Login) -> Connection:
@@ -72,5 +83,8 @@ class NatsAccounts:
                 await connection.close()
                 problem = error
                 continue
+            except BaseException:  # broken off, or a server that isn't one
+                await connection.close()
+                raise
             return connection
         raise problem
