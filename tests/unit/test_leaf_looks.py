@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, cast
 
 import pytest
 
 from shared.adapters.nats import sourcing
 from shared.adapters.nats.connection import Connection
-from shared.adapters.nats.leaves import number_of
+from shared.adapters.nats.leaves import life_key, number_of, source_of
 from shared.adapters.nats.replies import Lost
 from shared.adapters.nats.sourcing import Sourcing
 from shared.domain.registry.reach import Reach
@@ -64,6 +65,17 @@ class Scene:
 
     def reads(self) -> int:
         return sum(method.startswith(READ) for method in self.servers.asked)
+
+
+async def has_begun(scene: Scene) -> bool:
+    """Whether a look left a comparison behind, which reads."""
+    await scene.look()
+    return scene.reads() == 1 and scene.sourcing.is_behind("leaf")
+
+
+def beside() -> list[str]:
+    """The comparisons under way."""
+    return [name for task in asyncio.all_tasks() if (name := task.get_name()).startswith("beside")]
 
 
 async def test_it_ends_without_a_word_on_sources_when_the_leaf_elects_a_leader() -> None:
@@ -152,16 +164,72 @@ async def test_other_leaves_and_the_look_itself_go_on_when_a_hub_is_slow(monkeyp
     assert (slow.reads(), slow.sourcing.is_behind("leaf")) == (2, False)  # of the leaf's own: the hub's went on
 
 
-async def test_nothing_more_is_begun_when_a_look_is_over_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_source_stays_when_the_leaf_took_what_it_lacked_while_it_was_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub lost nothing, and the look that hears of it is a later one."""
+    monkeypatch.setattr(sourcing, "WAITS_S", 0.05)
+    scene = Scene()
+    await scene.seen_with(*OLD)
+    scene.hub.add("since")
+    scene.took("since")
+    scene.hub.starts += 1
+    scene.servers.reads["hub"] = asyncio.Event()
+    await eventually(partial(has_begun, scene), within=WITHIN)
+    scene.hub.add(*NEW)
+    scene.took(*NEW)
+    scene.servers.reads["hub"].set()
+    monkeypatch.setattr(sourcing, "WAITS_S", WITHIN)
+    [source] = await scene.look()
+    assert (number_of(source), scene.sourcing.is_behind("leaf")) == (0, False)
+
+
+async def test_it_is_compared_again_at_once_when_a_comparison_failed_beside_the_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sourcing, "WAITS_S", 0.05)
+    monkeypatch.setattr(sourcing, "AWAY_S", 0.0)
+    scene = Scene()
+    await scene.seen_with(*OLD, *LOST)
+    scene.lost(*NEW)
+    scene.servers.reads["hub"] = asyncio.Event()
+    await eventually(partial(has_begun, scene), within=WITHIN)
+    scene.copy.error = {"code": 503, "err_code": 10008, "description": "JetStream system temporarily unavailable"}
+    scene.servers.reads["hub"].set()
+    await eventually(lambda: not beside(), within=WITHIN)
+    scene.copy.error = None
+    monkeypatch.setattr(sourcing, "WAITS_S", WITHIN)
+    [source] = await scene.look()
+    assert source["opt_start_seq"] == len(OLD) + 1
+
+
+async def test_nothing_is_read_when_the_leaf_has_taken_nothing_yet() -> None:
+    """Its server asks for all that the hub has."""
+    scene = Scene()
+    scene.hub.add(*OLD)
+    scene.copy.config["sources"] = [source_of(HUB)]
+    [source] = await scene.look()
+    assert (number_of(source), scene.reads(), life_key("hub") in scene.copy.config["metadata"]) == (0, 0, True)
+
+
+async def test_it_is_compared_when_each_look_is_over_its_time_before_it_gets_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a leaf that answers slowly, or has many streams."""
     scene = Scene()
     await scene.seen_with(*OLD, *LOST)
     scene.lost(*NEW)
     monkeypatch.setattr(sourcing, "WAITS_S", 0.0)
+
+    async def found() -> bool:
+        [source] = await scene.look()
+        return source.get("opt_start_seq") == len(OLD) + 1
+
+    await eventually(found, within=WITHIN)
+    assert (scene.reads(), scene.sourcing.is_behind("leaf")) == (2, False)
+
+
+async def test_no_more_wait_for_their_turn_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sourcing, "MOST_WAIT", 0)
+    scene = Scene()
+    await scene.seen_with(*OLD)
+    scene.hub.starts += 1
     await scene.look()
-    assert (scene.reads(), scene.sourcing.is_behind("leaf")) == (0, True)
-    monkeypatch.undo()
-    [source] = await scene.look()
-    assert (source["opt_start_seq"], scene.sourcing.is_behind("leaf")) == (len(OLD) + 1, False)
+    assert (beside(), scene.sourcing.is_behind("leaf")) == ([], True)
 
 
 async def test_what_is_under_way_ends_when_the_leaf_is_looked_after_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +240,7 @@ async def test_what_is_under_way_ends_when_the_leaf_is_looked_after_no_more(monk
     scene.servers.reads["hub"] = asyncio.Event()
     await scene.look()
     await scene.sourcing.forget("leaf")
-    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("beside")]
+    assert not beside()
     assert not scene.sourcing.is_behind("leaf")
 
 

@@ -1,4 +1,5 @@
-"""Work beside a look: one look begins it, and that or a later one takes what came of it. One at a time of what shares a turn."""
+"""Work beside a look: one look begins it, and that or a later one takes what came of it. One at a time of what shares a turn, and so many
+in all."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Hashable
@@ -18,31 +19,36 @@ class Piece(NamedTuple, Generic[Key]):
 
 
 class Beside(Generic[Key, Found]):
-    """What is under way, by key."""
+    """What is under way, by key: `at_once` at the same time, `most` with those that wait for their turn, or to be asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int, most: int) -> None:
+        self._room, self._most = asyncio.Semaphore(at_once), most
         self._tasks: dict[Key, tuple[str, asyncio.Task[Found]]] = {}
         self._turns: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
 
     async def done(self, piece: Piece[Key], work: Callable[[], Awaitable[Found]], until: float) -> Found | None:
-        """What came of it, where that is there by `until` (loop time); None where it isn't: then it goes on, unless it had not begun by
-        then. Raises what the work raised. Of another state than before it is begun anew."""
+        """What came of it, where that is there by `until` (loop time); None where it isn't: then it goes on, or there are too many. Raises
+        what the work raised. It is begun anew where it is of another state than before, or failed before it was asked for: what was in its
+        way then need not be any more."""
         state, task = self._tasks.get(piece.key, ("", None))
-        if task is not None and state != piece.state:
+        if task is not None and (state != piece.state or _failed(task)):
             await self.drop([piece.key])
             task = None
-        now = asyncio.get_running_loop().time()
         if task is None:
-            if now >= until:
+            if len(self._tasks) >= self._most:
                 return None
             turn = self._turns.setdefault(piece.turn, asyncio.Lock())
-            task = asyncio.create_task(_in_turn(turn, work), name=f"beside {piece.key}")
+            task = asyncio.create_task(self._in_turn(turn, work), name=f"beside {piece.key}")
             self._tasks[piece.key] = piece.state, task
-        await asyncio.wait([task], timeout=max(0.0, until - now))
+        await asyncio.wait([task], timeout=max(0.0, until - asyncio.get_running_loop().time()))
         if not task.done() or task.cancelled():  # somebody broke it off
             return None
         self._tasks.pop(piece.key, None)
         return task.result()
+
+    async def _in_turn(self, turn: asyncio.Lock, work: Callable[[], Awaitable[Found]]) -> Found:
+        async with turn, self._room:
+            return await work()
 
     @property
     def keys(self) -> list[Key]:
@@ -57,6 +63,5 @@ class Beside(Generic[Key, Found]):
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _in_turn(turn: asyncio.Lock, work: Callable[[], Awaitable[Found]]) -> Found:
-    async with turn:
-        return await work()
+def _failed(task: asyncio.Task[Found]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)

@@ -25,6 +25,8 @@ from shared.domain.registry.streams import Source
 
 AWAY_S = 5.0  # seconds for which a hub that didn't answer isn't asked again: a leaf may have a thousand streams
 WAITS_S = 2.0  # seconds for which a look waits for comparisons, of all its streams; they go on beside it
+HUBS_AT_ONCE = 3  # that are compared with: of each two streams may be in memory, some 60 MB
+MOST_WAIT = 10_000  # comparisons for their turn: some 3 KB each
 FIRST_NUMBER, NUMBERS = 1_000, 2**31 - 1_001  # of sources: longer than any org's name, and what the server reads as a number
 
 _log = logging.getLogger(__name__)
@@ -60,7 +62,7 @@ class Sourcing:
         self._marks: dict[Place, Mark] = {}
         self._compared: dict[Place, _Said] = {}  # with a life that a server may have refused to note
         self._away: dict[tuple[str, str], float] = {}  # hubs that didn't answer a leaf: until when they aren't asked, by the loop's time
-        self._comparing: Beside[Place, int] = Beside()  # a hub's streams one after the other: all of one may have to be read
+        self._comparing: Beside[Place, int] = Beside(HUBS_AT_ONCE, MOST_WAIT)  # a hub's one after the other: all of it may be read
         self._behind: set[Place] = set()  # what the last look could not wait for
 
     async def forget(self, backbone: str) -> None:
@@ -117,17 +119,17 @@ class Sourcing:
                 self._marks[place] = Mark(life, origin.created, leaf.reached(one.domain), stored, leaf.state.last_seq, origin.ts)
                 return as_it_is
             if place not in self._compared or self._compared[place].life != life:
-                start = await self._next_missing(look, place, one, origin, life)
+                start = await self._passed_over(look, place, leaf, one, origin, life)
                 if start is None:
                     self._behind.add(place)
                     return as_it_is
-                self._compared[place] = _Said(_begun(place, leaf, life, start, origin, as_it_is.begun), life)
+                self._compared[place] = _Said(_begun(place, life, start, origin, as_it_is.begun), life)
         except Unreadable as refused:
             _log.warning("%s of %s isn't compared with what %s has: %s", place.stream, place.backbone, one.domain, refused)
             return as_it_is
         except Lost as lost:
             _log.debug("%s: the hub %s can't be asked: %s", place.backbone, one.domain, lost)
-            self._away[place.backbone, place.domain] = asyncio.get_running_loop().time() + AWAY_S
+            self._leave_alone(place)
             return as_it_is
         return self._compared[place]
 
@@ -138,16 +140,28 @@ class Sourcing:
             return mark.stored
         return await time_under(look.connection, one, reached)
 
-    async def _next_missing(self, look: Look, place: Place, one: Source, origin: Origin, life: str) -> int | None:
-        """Where what the leaf lacks begins; None: that isn't known yet. Raises Lost."""
-        mark = self._marks.get(place, Mark())
+    async def _passed_over(self, look: Look, place: Place, leaf: Leaf, one: Source, origin: Origin, life: str) -> int | None:
+        """Where what the leaf lacks and its server passed over begins; 0: there is no such; None: that isn't known yet. Raises Lost."""
+        mark, reached = self._marks.get(place, Mark()), leaf.reached(one.domain)
+        if not reached:
+            return 0
 
         async def compare() -> int:
             if self._is_away(place):
                 raise Lost("it did not answer")
-            return await next_missing(look.connection, place.stream, one, origin, mark)
+            try:
+                start = await next_missing(look.connection, place.stream, one, origin, mark)
+            except Unreadable:
+                raise
+            except Lost:
+                self._leave_alone(place)  # those that wait for their turn don't wait for it, too
+                raise
+            return start if start <= reached else 0  # by how far it was when this began: it goes on before a look hears of it
 
         return await self._comparing.done(Piece(place, life, (look.reach.org, one.domain)), compare, look.until)
+
+    def _leave_alone(self, place: Place) -> None:
+        self._away[place.backbone, place.domain] = asyncio.get_running_loop().time() + AWAY_S
 
     def _is_away(self, place: Place) -> bool:
         return asyncio.get_running_loop().time() < self._away.get((place.backbone, place.domain), 0.0)
@@ -163,9 +177,9 @@ def _kept(leaf: Leaf, one: Source, origin: Origin) -> Begun:
     return begun if begun.created == origin.created else PLAIN
 
 
-def _begun(place: Place, leaf: Leaf, life: str, start: int, origin: Origin, as_it_is: Begun) -> Begun:
-    """The source that gives what is missing from `start` on."""
-    if start > leaf.reached(place.domain):  # the leaf's server asks for it by itself
+def _begun(place: Place, life: str, start: int, origin: Origin, as_it_is: Begun) -> Begun:
+    """The source that gives what is missing from `start` on; 0: nothing is that its server doesn't ask for by itself."""
+    if not start:
         return as_it_is
     _log.warning("%s of %s takes what %s has from %d on again: it lost messages", place.stream, place.backbone, place.domain, start)
     return Begun(FIRST_NUMBER + int(life, 16) % NUMBERS, start, origin.created)
