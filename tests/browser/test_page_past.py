@@ -90,6 +90,34 @@ async def test_live_messages_wait_when_the_query_takes_its_time(browser: Browser
     assert complaints == []
 
 
+async def test_new_filter_is_shown_when_the_query_of_the_one_before_is_not_answered(
+    browser: Browser, feed: Pod, log: Log, store: Store, org: str
+) -> None:
+    old, new, live = numbered(org, "old", "new", "live")
+    await store.write(*accepted(old, new))
+    go = asyncio.Event()
+
+    async def slowly(route: Route) -> None:
+        if "topic=" not in route.request.url:
+            await go.wait()
+        await route.continue_()
+
+    page = await browser.new_page()
+    await page.route(QUERY, slowly)
+    await opened(page, feed, feed.snapshots.add(org))
+    await page.get_by_label("Topic").fill("orders.new")
+    await page.get_by_role("button", name="Apply").click()
+    await shows(page, "new")
+    await page.get_by_label("Topic").fill("*.*")
+    await page.get_by_role("button", name="Apply").click()
+    await shows(page, "new", "old")
+    async with page.expect_response(lambda answer: "/v1/messages" in answer.url and "topic=" not in answer.url):
+        go.set()
+    await log.write(accepted(live))
+    await shows(page, "live", "new", "old")
+    await expect(page.locator("#count")).to_have_text("3 messages")
+
+
 @pytest.mark.parametrize(
     ("field", "text", "expected"),
     [

@@ -3,7 +3,7 @@
 
 import { element } from "./elements.js";
 import { filters, stored } from "./past.js";
-import { fill, hold, receive, release } from "./table.js";
+import { fill, hold, receive } from "./table.js";
 
 /** @typedef {import("./elements.js").Frame} Frame */
 /** @typedef {import("./elements.js").Session} Session */
@@ -59,6 +59,7 @@ export function connect() {
     listen(socket);
   });
   socket.addEventListener("message", (event) => {
+    if (link.socket !== socket) return; // what was on its way when it was let go: of other filters, maybe
     /** @type {Frame} */
     const frame = JSON.parse(event.data);
     listen(socket);
@@ -86,7 +87,7 @@ export function connect() {
  * @param {URLSearchParams} wanted
  */
 async function show(frame, wanted) {
-  hold();
+  const release = hold();
   fill(frame, await stored(wanted, frame.gap));
   release();
 }

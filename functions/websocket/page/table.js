@@ -18,8 +18,8 @@ const pause = element("pause", HTMLButtonElement);
 
 /** @type {Map<string, Row>} by message id, or record id of a refusal */
 const shown = new Map();
-/** @type {{waiting: Frame[], count: number, holding: number, drawing: boolean, paused: boolean, total: number}} */
-const page = { waiting: [], count: 0, holding: 0, drawing: false, paused: false, total: 0 };
+/** @type {{waiting: Frame[], count: number, holds: Set<object>, drawing: boolean, paused: boolean, total: number}} */
+const page = { waiting: [], count: 0, holds: new Set(), drawing: false, paused: false, total: 0 };
 
 /** @param {Frame} frame */
 export function receive(frame) {
@@ -38,14 +38,14 @@ function messagesOf(frame) {
   return [...(frame.past?.messages ?? []), ...(frame.messages ?? [])];
 }
 
-/** Frames wait from now on. Each needs its release(). */
+/** Frames wait from now on, until what this gives is called, or the table is cleared. */
 export function hold() {
-  page.holding += 1;
-}
-
-export function release() {
-  page.holding -= 1;
-  draw();
+  const held = {};
+  page.holds.add(held);
+  return () => {
+    page.holds.delete(held);
+    draw();
+  };
 }
 
 /**
@@ -60,11 +60,11 @@ export function fill(frame, past) {
 }
 
 function draw() {
-  if (page.drawing || page.paused || page.holding) return showCount();
+  if (page.drawing || page.paused || page.holds.size) return showCount();
   page.drawing = true;
   requestAnimationFrame(() => {
     page.drawing = false;
-    if (page.paused || page.holding) return;
+    if (page.paused || page.holds.size) return;
     const frames = page.waiting;
     page.waiting = [];
     page.count = 0;
@@ -207,6 +207,7 @@ export function clear() {
   rows.replaceChildren();
   older.textContent = "";
   page.waiting = [];
+  page.holds.clear();
   page.count = page.total = 0;
   showCount();
 }
