@@ -25,7 +25,8 @@ async def check_door(url: str) -> str | None:
     policy = found["maxmemory-policy"]
     if policy != "noeviction":
         raise Misconfigured(
-            f"the door's Redis (SWITCHBOARD_REDIS_DOOR_URL) has maxmemory-policy={policy}: set `noeviction`, or it evicts events"
+            f"the door's Redis (SWITCHBOARD_REDIS_DOOR_URL, else SWITCHBOARD_REDIS_URL) has maxmemory-policy={policy}: set `noeviction`, "
+            "or it evicts events"
         )
     if (found["appendonly"], found["appendfsync"]) == ("yes", "always"):
         return None
