@@ -16,6 +16,7 @@ from shared.domain.logged import Taken
 from shared.domain.record import NEW, Accepted, pack_flush, pack_records
 from shared.ports import FeedReader
 from tests.conformance.feed_reader import FeedLog, FeedReaderConformance
+from tests.events import accepted, attempt
 
 
 class _InMemory:
@@ -99,3 +100,25 @@ class TestRedis(FeedReaderConformance):
         numbers = [await feed.append(b"a"), await feed.append(b"b")]
         await feed.redis.lpush(f"{prefix(0)}refused", numbers[1])
         assert (await feed.reader.unstored())[0].number == numbers[1]
+
+    async def test_oldest_is_told_when_a_logger_took_a_refusal_behind_what_was_logged_after_it(self, feed: _InRedis) -> None:
+        """It takes the queue first, and one that is gone leaves them in that order."""
+        packed = pack_flush(time.time_ns() // 1000, b"", pack_records([attempt("e0")]))
+        refused = await feed.append(packed)
+        await feed.redis.set(f"{prefix(0)}flush:{refused}", packed)
+        await feed.redis.lpush(f"{prefix(0)}refused", refused)
+        await feed.logged([accepted("e1")])
+        assert len(await feed.logger.take(1 << 24, 5_000)) == 2
+        assert (await feed.reader.unstored())[0].number == refused
+        await feed.logger.leave()
+        assert (await feed.reader.unstored())[0].number == refused
+
+    async def test_oldest_is_told_when_two_loggers_gave_back_what_they_had(self, feed: _InRedis, redis_url: str) -> None:
+        other, numbers = RedisLogReader(redis_url), []
+        for logger in (feed.logger, other):
+            numbers.append(await feed.logged([accepted(f"e{len(numbers)}")]))
+            assert [flush.number for flush in await logger.take(1 << 24, 5_000)] == numbers[-1:]
+        await feed.logger.leave()
+        await other.leave()
+        await other.close()
+        assert (await feed.reader.unstored())[0].number == numbers[0]
