@@ -114,7 +114,8 @@ class TestRedis(FeedReaderConformance):
         assert (await feed.reader.unstored())[0].number == refused
 
     async def test_oldest_is_told_when_two_loggers_gave_back_what_they_had(self, feed: _InRedis, redis_url: str) -> None:
-        other, numbers = RedisLogReader(redis_url), []
+        other = RedisLogReader(redis_url)
+        numbers: list[int] = []
         for logger in (feed.logger, other):
             numbers.append(await feed.logged([accepted(f"e{len(numbers)}")]))
             assert [flush.number for flush in await logger.take(1 << 24, 5_000)] == numbers[-1:]
