@@ -97,6 +97,21 @@ async def test_session_survives_a_reload_and_ends_with_sign_out_or_its_key(brows
     await expect(page.get_by_label("API key")).to_be_visible(timeout=10_000)
 
 
+async def test_messages_of_a_session_that_ended_are_not_shown_to_who_signs_in_next(browser: Browser, feed: Pod, log: Log, org: str) -> None:
+    key = feed.snapshots.add(org)
+    page, _ = await signed_in(browser, feed, key)
+    await log.write(accepted(message(org, "theirs")))
+    await expect(page.locator("tr.message")).to_have_count(1)
+    feed.snapshots.revoke(key)
+    await expect(page.get_by_label("API key")).to_be_visible(timeout=30_000)
+    await page.get_by_label("API key").fill(feed.snapshots.add("another-org"))
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.locator("#who")).to_contain_text("another-org")
+    await expect(page.locator("#state")).to_have_text("live", timeout=30_000)
+    await log.write(accepted(message("another-org", "ours", topic="payments.charge")))
+    await expect(page.locator("tr.message td:nth-child(3)")).to_have_text(["payments.charge"], timeout=30_000)
+
+
 async def test_page_comes_back_and_misses_nothing_when_its_connection_is_lost(
     browser: Browser, redis_url: str, database: str, secret: Path, log: Log, org: str
 ) -> None:

@@ -9,13 +9,21 @@ import { clear } from "./table.js";
 
 const signIn = element("sign-in", HTMLFormElement);
 
+let shownTo = ""; // whom the table was filled for
+
 /** @param {Session | null} session */
 function showSession(session) {
   signIn.hidden = session !== null;
   element("feed", HTMLElement).hidden = session === null;
   element("sign-out", HTMLButtonElement).hidden = session === null;
-  element("who", HTMLParagraphElement).textContent = session ? `${session.principal} · ${session.org}` : "";
+  const who = session ? `${session.principal} · ${session.org}` : "";
+  element("who", HTMLParagraphElement).textContent = who;
   if (session) {
+    if (shownTo !== who) { // a session that ended by itself left its messages here
+      forget();
+      clear();
+    }
+    shownTo = who;
     connect();
   } else {
     disconnect();
