@@ -1,6 +1,5 @@
 """The REST face of config: `/v1/config` (contracts.md, "Config"). What is below which path is in a module of its own each."""
 
-import msgspec
 from fastapi import FastAPI
 
 from functions.config_crud import (
@@ -18,6 +17,7 @@ from functions.config_crud import (
 from functions.config_crud.documents import Admit
 from shared.domain.config.document import Document
 from shared.domain.revisions import Stale
+from shared.edge import described
 from shared.edge.proven import Proven
 from shared.edge.rest import rest_app
 from shared.edge.writing import stale_answer
@@ -39,6 +39,5 @@ def api(resources: Resources, admit: Admit) -> FastAPI:
     principals_api.add(app, resources)
     issuers_api.add(app, resources)
     commands_api.add(app, resources, admit)
-    _, components = msgspec.json.schema_components([Document], ref_template="#/components/schemas/{name}")
-    app.openapi().setdefault("components", {}).setdefault("schemas", {}).update(components)
+    described.components(app, [Document])
     return app

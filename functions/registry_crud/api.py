@@ -1,11 +1,11 @@
 """The REST face of the registry: `/v1/clusters`, `/v1/backbones`, `/v1/resolve`, `/v1/registry/snapshot` (contracts.md, "Registry")."""
 
-import msgspec
 from fastapi import FastAPI
 
 from functions.registry_crud import backbones_api, clusters_api, commands_api, credentials_api, resolve_api, snapshot_api, views
 from shared.domain.registry.spec import Chart
 from shared.domain.revisions import Stale
+from shared.edge import described
 from shared.edge.rest import rest_app
 from shared.edge.writing import stale_answer
 from shared.resources import Resources
@@ -21,6 +21,5 @@ def api(resources: Resources, chart: Chart) -> FastAPI:
     resolve_api.add(app, resources)
     snapshot_api.add(app, resources)
     commands_api.add(app, resources, chart)
-    _, components = msgspec.json.schema_components(views.COMPONENTS, ref_template="#/components/schemas/{name}")
-    app.openapi().setdefault("components", {}).setdefault("schemas", {}).update(components)
+    described.components(app, views.COMPONENTS)
     return app

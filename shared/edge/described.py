@@ -1,8 +1,10 @@
 """What /openapi.json says of requests and answers beyond what their signatures do."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from fastapi import Query
+import msgspec
+from fastapi import FastAPI, Query
 
 ORG = Query(None, description="Another org than the key's own: for system admins.")
 _HEADERS = {
@@ -39,3 +41,17 @@ def object_of(**properties: Any) -> dict[str, Any]:
 def items_of(item: Any) -> dict[str, Any]:
     """The schema of a list."""
     return object_of(items={"type": "array", "items": item}, next={"type": ["string", "null"]})
+
+
+def components(app: FastAPI, shapes: Iterable[Any]) -> None:
+    """Have the app's document say these shapes, which its operations refer to by name. Only once it is asked for: the document takes as
+    long to make as the app itself, and only a front that serves it needs it."""
+    _, schemas = msgspec.json.schema_components(shapes, ref_template="#/components/schemas/{name}")
+    operations = app.openapi
+
+    def whole() -> dict[str, Any]:
+        document = operations()  # FastAPI keeps it
+        document.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
+        return document
+
+    app.openapi = whole  # type: ignore[method-assign]  # as FastAPI's documentation extends it
