@@ -19,6 +19,7 @@ COUNT = 50_000
 ORG = "default"
 SUBMIT, RECEIPTS = f"sb:submit:{{{ORG}}}", f"sb:receipts:{{{ORG}}}:faults"
 KILL_AT = (8_000, 20_000, 35_000)  # receipts, roughly
+LOOK = 0.5  # seconds between two looks at all rows, which take the core from what is looked at
 
 
 def event(number: int) -> dict[str, object]:
@@ -62,8 +63,8 @@ async def test_every_message_has_one_row_a_receipt_and_a_delivery_when_the_sourc
         async with client:
             async with asyncio.timeout(180):
                 await asyncio.gather(push(client), kills())
-            await eventually(lambda: len(ledger.rows(database)) == COUNT, within=120)
-            await eventually(lambda: len(ledger.delivered(database)) == COUNT, within=60)
+            await eventually(lambda: len(ledger.rows(database)) == COUNT, within=120, step=LOOK)
+            await eventually(lambda: len(ledger.delivered(database)) == COUNT, within=60, step=LOOK)
 
             async def left() -> bool:
                 return not await client.exists(SUBMIT) and await client.keys(f"sb:door:{{{ORG}}}:taken:*") == []

@@ -11,6 +11,7 @@ from tests.product import endpoints_of, product
 from tests.waiting import eventually
 
 COUNT = 10_000
+LOOK = 0.5  # seconds between two looks at all rows, which take the core from what is looked at
 KILLS = (
     (1_500, "processes", "logger"),
     (3_000, "servers", "nats"),
@@ -43,8 +44,8 @@ async def test_every_acked_message_has_one_row_and_a_delivery_when_everything_on
         assert len(acked) == COUNT
 
         database = endpoints_of(state)["database"]
-        await eventually(lambda: acked <= set(ledger.rows(database)), within=60)
-        await eventually(lambda: acked <= ledger.delivered(database), within=60)
+        await eventually(lambda: acked <= set(ledger.rows(database)), within=60, step=LOOK)
+        await eventually(lambda: acked <= ledger.delivered(database), within=60, step=LOOK)
         rows = ledger.rows(database)
         assert {id: count for id, count in rows.items() if count != 1} == {}
         stream = await ledger.streamed(endpoints_of(state)["nats"], "sb-default")
