@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
@@ -37,6 +37,10 @@ class House:
     sources: Sequence[Service]
     redis: str
     nats: str
+    _log: "Log" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._log = Log(self.redis)
 
     @property
     def org(self) -> str:
@@ -47,19 +51,31 @@ class House:
 
     def records(self) -> dict[str, list[Accepted | Attempt]]:
         """See logged()."""
-        return logged(self.redis)
+        return self._log.records()
+
+
+class Log:
+    """What the log in a Redis has, and had at an earlier look: each look reads what came since, not all the tests before sent."""
+
+    def __init__(self, url: str) -> None:
+        self._url, self._from = url, "-"
+        self._found: dict[str, list[Accepted | Attempt]] = {}
+
+    def records(self) -> dict[str, list[Accepted | Attempt]]:
+        """See logged()."""
+        with redis.Redis.from_url(self._url) as log:
+            entries: Any = log.xrange("sb:log:{0}:feed", self._from)
+        for number, fields in entries:
+            for _, record in unpack_flush(int(number.partition(b"-")[0]), fields[b"f"]).new():
+                if isinstance(record, Accepted | Attempt):
+                    self._found.setdefault(record.message.event_id, []).append(record)
+            self._from = f"({number.decode()}"
+        return self._found
 
 
 def logged(url: str) -> dict[str, list[Accepted | Attempt]]:
     """What the log in a Redis has of each event id, in the order logged."""
-    found: dict[str, list[Accepted | Attempt]] = {}
-    with redis.Redis.from_url(url) as log:
-        entries: Any = log.xrange("sb:log:{0}:feed")
-    for number, fields in entries:
-        for _, record in unpack_flush(int(number.partition(b"-")[0]), fields[b"f"]).new():
-            if isinstance(record, Accepted | Attempt):
-                found.setdefault(record.message.event_id, []).append(record)
-    return found
+    return Log(url).records()
 
 
 class Door(Protocol):
