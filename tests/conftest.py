@@ -12,8 +12,10 @@
 
 import secrets
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
+import httpx
 import pytest
 from hypothesis import settings
 
@@ -23,6 +25,15 @@ from tests.servers import Databases, LocalServer, RedisDatabases, add_timescaled
 # How long one example takes is the machine's business: Hypothesis' own deadline, 200 ms, failed a test that was right while others worked.
 settings.register_profile("switchboard", deadline=None)
 settings.load_profile("switchboard")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def certificates_read_once() -> Iterator[None]:
+    """httpx reads the machine's certificates anew for each client and each call without one: 35 ms of CPU, thousands of times a run, while
+    servers under test wait for the core. What a test itself says of `verify` stays."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("httpx._transports.default.create_ssl_context", cache(httpx.create_ssl_context))
+        yield
 
 
 @pytest.fixture(scope="session")
