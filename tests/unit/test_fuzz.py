@@ -23,7 +23,7 @@ REGRESSIONS: tuple[tuple[str, Any], ...] = (
 def test_decoder_holds_when_a_hundred_inputs_come(name: str) -> None:
     target = TARGETS[name]
 
-    @settings(max_examples=150, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=100, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(target.inputs)
     def hold(one: Any) -> None:
         target.run(one)
