@@ -18,7 +18,7 @@ from nats.errors import Error
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
-from shared.adapters.nats.connection import Connection
+from shared.adapters.nats.connection import RETRY_EVERY, Connection
 from shared.adapters.nats.replies import Lost
 from shared.adapters.nats.signing_in import options_of
 from shared.adapters.nats.streams import MAX_BYTES, NOT_FOUND, ensure, stream_name
@@ -30,6 +30,8 @@ PULL = 64  # messages asked for at once
 PULL_FOR = 5  # seconds until the server ends a pull that got nothing
 GONE_AFTER = 60  # seconds without a pull after which the server forgets a consumer without a name
 CONNECT_WITHIN = 2  # seconds
+
+LONGEST_PAUSE = 10.0  # seconds between two attempts to go on: credentials that were revoked are refused at once, and for good
 
 LOOK_AGAIN = 2.0  # seconds between two looks whether the backbone has become a leaf
 
@@ -100,7 +102,7 @@ async def listen(url: str, wanted: Wanted, ready: Ready) -> AsyncGenerator[Heard
     there are that it isn't going to give. Raises Unavailable when there is no NATS at the URL at first, Conflict when the durable consumer
     is another one.
     """
-    begun = False
+    begun, failures, said = False, 0, ""
     both = _Heeded(stream_name(wanted.org), wanted.filter), _Heeded(global_stream(wanted.org), on_leaf(wanted.filter))
     while True:
         connection = Connection()
@@ -111,6 +113,7 @@ async def listen(url: str, wanted: Wanted, ready: Ready) -> AsyncGenerator[Heard
                 await ensure(connection, wanted.org, MAX_BYTES, asyncio.get_running_loop().time() + CONNECT_WITHIN, change=False)
             for heeded in both:
                 heeded.consumer = await _consumer(connection, wanted, heeded)
+            failures = 0
             if not begun:
                 there = [heeded for heeded in both if heeded.consumer is not None]
                 older = sum([await _older(connection, wanted, heeded) for heeded in there])
@@ -124,9 +127,18 @@ async def listen(url: str, wanted: Wanted, ready: Ready) -> AsyncGenerator[Heard
             if not begun:
                 where = urlsplit(url.split(",")[0])
                 raise Unavailable(f"no NATS to listen to at {where.hostname}:{where.port}: {error or 'no answer'}") from error
-            _log.warning("listening again: %s", connection.gone or error)
+            why = str(error) if connection.gone in (None, "not connected") else str(connection.gone)
+            if why != said or not failures:
+                _log.warning("listening again: %s", why)
+            failures, said = failures + 1, why
         finally:
             await connection.close()
+        await asyncio.sleep(_pause(failures))
+
+
+def _pause(failures: int) -> float:
+    """Seconds until the next attempt."""
+    return min(RETRY_EVERY * 2.0 ** min(failures - 1, 10), LONGEST_PAUSE)
 
 
 async def _merged(pulls: Sequence[tuple[_Heeded, AsyncGenerator[Heard, None]]]) -> AsyncGenerator[tuple[_Heeded, Heard], None]:
