@@ -15,13 +15,6 @@ def rows(database_url: str) -> Counter[str]:
     return Counter(dict(found))
 
 
-def count(database_url: str) -> int:
-    """How many rows accepted messages have: for looks while they come, of which each would fetch all of them."""
-    with psycopg.connect(database_url) as connection:
-        [(found,)] = connection.execute("SELECT count(*) FROM messages WHERE verdict = 'accepted'").fetchall()
-    return int(found)
-
-
 def delivered(database_url: str) -> set[str]:
     """The message ids that some backbone is recorded to have taken."""
     with psycopg.connect(database_url) as connection:
