@@ -98,7 +98,7 @@ class Rows:
     async def _recorded(self, request: Request, receive: Receive) -> Response:
         asked = wire.wanted_recorded(await self._question(request, receive))
         store = await self._resources.store()
-        return _packed(await store.recorded(asked.backbone, asked.org, asked.since, asked.after, asked.limit))
+        return _packed(await store.recorded(asked.backbone, asked.org, asked.since, asked.after, asked.limit, every=asked.every))
 
     async def _accepted(self, request: Request, receive: Receive) -> Response:
         asked = wire.wanted_accepted(await self._question(request, receive))

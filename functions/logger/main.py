@@ -216,9 +216,11 @@ class Store:
         """See Known.delivered."""
         return await (await self._resources.known()).delivered(backbone, wanted)
 
-    async def recorded(self, backbone: str, org: str, since: int, after: Recorded | None, limit: int) -> list[Recorded]:
+    async def recorded(
+        self, backbone: str, org: str, since: int, after: Recorded | None, limit: int, *, every: bool = False
+    ) -> list[Recorded]:
         """See Known.recorded."""
-        return await (await self._resources.known()).recorded(backbone, org, since, after, limit)
+        return await (await self._resources.known()).recorded(backbone, org, since, after, limit, every=every)
 
 
 def hands_over(settings: Settings) -> bool:

@@ -130,10 +130,11 @@ class Repair:
             back, until = back * 2, since
 
     async def _recorded(self, marks: set[Mark], org: str, since: int, until: int | None) -> set[Mark]:
-        """Which of these deliveries are recorded in that time."""
+        """Which of these deliveries are recorded in that time. A message that was given again meanwhile, by a repair that broke off or by
+        its sender, says nothing of those beside it: so every time counts."""
         found: set[Mark] = set()
         after = None
-        while marks - found and (records := await self._store.recorded(self._backbone, org, since, after, AT_ONCE)):
+        while marks - found and (records := await self._store.recorded(self._backbone, org, since, after, AT_ONCE, every=True)):
             found.update(marks.intersection(record.mark for record in records))
             after = records[-1]
             if until is not None and after.time >= until:  # what is behind was looked at before

@@ -30,11 +30,13 @@ class Known(Protocol):
         logged last until then is meant. None for logged_at: the newest that is no conflict.
         """
 
-    async def recorded(self, backbone: str, org: str, since: int, after: Recorded | None, limit: int) -> list[Recorded]:
+    async def recorded(
+        self, backbone: str, org: str, since: int, after: Recorded | None, limit: int, *, every: bool = False
+    ) -> list[Recorded]:
         """What the backbone is recorded to have taken of the org's since that time, the oldest first, from behind `after` on.
 
-        Of a message that was delivered again only the last time counts; of one that is in conflict with another each does, for the
-        records don't tell them apart.
+        Of a message that was delivered again only the last time counts, unless `every` time is asked for; of one that is in conflict with
+        another each does, for the records don't tell them apart.
         """
 
 

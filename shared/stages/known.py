@@ -51,6 +51,7 @@ class WantedRecorded(msgspec.Struct, frozen=True, array_like=True):
     since: int
     after: Recorded | None
     limit: int
+    every: bool = False
 
 
 class WantedAccepted(msgspec.Struct, frozen=True, array_like=True):

@@ -65,6 +65,7 @@ class KnownConformance:
         record = accepted("1", org)
         await store.write(0, [flush(1, record, taken(record.message, 3, time=NOON), taken(record.message, 9, time=NOON + 5))])
         assert [each.sequence for each in await known.recorded("local", org, NOON, None, 10)] == [9]
+        assert [each.sequence for each in await known.recorded("local", org, NOON, None, 10, every=True)] == [3, 9]
 
     async def test_every_delivery_counts_when_an_id_is_of_two_messages(self, store: MessageStore, known: Known, org: str) -> None:
         first, other = accepted("1", org), accepted("1", org, body=None)

@@ -12,10 +12,11 @@ from shared.adapters.memory.backbones import MemoryBackbones, MemoryStream
 from shared.adapters.memory.log_queue import MemoryLogQueue
 from shared.adapters.memory.message_store import MemoryMessageStore
 from shared.adapters.memory.relay_log import MemoryRelayLog, MemoryRelayWatch, Relays
+from shared.domain.errors import Unavailable
 from shared.domain.message import Message
 from shared.domain.publishing import Outgoing
 from shared.domain.record import Deliveries
-from shared.domain.repairing import InStream
+from shared.domain.repairing import InStream, Mark, Recorded
 from tests.events import accepted
 
 US = 1_000_000
@@ -157,6 +158,42 @@ async def test_what_was_lost_is_there_again_when_other_shards_published_since(si
     await scene.again()
     assert scene.stored() == [*(f"e{number}" for number in range(10)), *new, *(f"+e{number}" for number in range(10, 20))]
     assert scene.state == "open"
+
+
+async def test_it_looks_back_no_further_when_a_repair_broke_off_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All has been given again then, under other sequences; what is still in doubt is a delivery of before."""
+    scene = Scene(ours=[f"e{number}" for number in range(20)])
+    for number in range(20):
+        await scene.deliver(f"e{number}")
+    await scene.work()
+    scene.stream().lose(11)
+    for number in range(25):
+        await scene.deliver(f"n{number}")
+    with monkeypatch.context() as patch:
+        patch.setattr(scene.log, "mark", broken_off)
+        scene.backbones.connections += 1
+        await scene.watched()
+        assert await scene.relay.step() == 0.0  # held
+        with pytest.raises(Unavailable):
+            await scene.relay.step()
+    whole = scene.stored()
+    assert whole[-10:] == [f"+e{number}" for number in range(10, 20)]
+    asked, recorded = [], scene.store.recorded
+
+    async def noted(backbone: str, org: str, since: int, after: Recorded | None, limit: int, *, every: bool = False) -> list[Recorded]:
+        asked.append(since)
+        return await recorded(backbone, org, since, after, limit, every=every)
+
+    monkeypatch.setattr(scene.store, "recorded", noted)
+    scene.now += 1
+    await scene.write()
+    await scene.work()
+    assert (scene.stored(), scene.state) == (whole, "open")
+    assert scene.now * US - min(asked) < 600 * US
+
+
+async def broken_off(org: str, mark: Mark | None) -> None:
+    raise Unavailable("the log does not answer")
 
 
 async def test_what_was_lost_is_there_again_when_another_cluster_s_clock_is_a_minute_ahead(scene: Scene) -> None:

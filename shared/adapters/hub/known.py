@@ -60,9 +60,11 @@ class HubKnown:
             found.update((asked[place], copy) for place, copy in answer)
         return found
 
-    async def recorded(self, backbone: str, org: str, since: int, after: Recorded | None, limit: int) -> list[Recorded]:
+    async def recorded(
+        self, backbone: str, org: str, since: int, after: Recorded | None, limit: int, *, every: bool = False
+    ) -> list[Recorded]:
         """See Known.recorded."""
-        question = wire.encode(wire.WantedRecorded(backbone, org, since, after, min(limit, wire.AT_ONCE)))
+        question = wire.encode(wire.WantedRecorded(backbone, org, since, after, min(limit, wire.AT_ONCE), every))
         return self._read(wire.decode_recorded, await self._calls.ask(wire.RECORDED, question, SECONDS))
 
     def _read(self, decode: Callable[[bytes], Answer], body: bytes) -> Answer:

@@ -72,7 +72,9 @@ class MemoryMessageStore:
         digests = {id: [row.message.digest for row in self._accepted(id)] for id, _ in wanted}
         return {(id, digest) for id, digest in wanted if id in taken and len(digests[id]) == 1 and digest in (b"", *digests[id])}
 
-    async def recorded(self, backbone: str, org: str, since: int, after: Recorded | None, limit: int) -> list[Recorded]:
+    async def recorded(
+        self, backbone: str, org: str, since: int, after: Recorded | None, limit: int, *, every: bool = False
+    ) -> list[Recorded]:
         """See Known.recorded."""
         groups = [group for group in self.deliveries if group.backbone == backbone and group.org == org and group.error is None]
         taken = [
@@ -82,7 +84,7 @@ class MemoryMessageStore:
         ]
         last = {each.id: max((other for other in taken if other.id == each.id), key=_when) for each in taken}
         doubtful = {row.message.id for row in self.rows if row.conflict}
-        found = sorted((each for each in taken if each is last[each.id] or each.id in doubtful), key=_when)
+        found = sorted((each for each in taken if every or each is last[each.id] or each.id in doubtful), key=_when)
         return [each for each in found if each.time >= since and (after is None or _when(each) > _when(after))][:limit]
 
     async def bodies(self, wanted: Sequence[tuple[bytes, int | None]]) -> dict[tuple[bytes, int | None], Message]:

@@ -98,10 +98,12 @@ class PostgresMessageStore:
         rows = await self._fetch(BODIES, {"ids": uuids([id for id, _ in wanted]), "logged": logged})
         return {wanted[place - 1]: stored_message(row).message for place, *row in rows}
 
-    async def recorded(self, backbone: str, org: str, since: int, after: Recorded | None, limit: int) -> list[Recorded]:
+    async def recorded(
+        self, backbone: str, org: str, since: int, after: Recorded | None, limit: int, *, every: bool = False
+    ) -> list[Recorded]:
         """See Known.recorded."""
         start = (since - 1, 0) if after is None else (after.time, after.sequence)
-        values = {"backbone": backbone, "org": org, "since": moment(max(since, start[0])), "limit": limit}
+        values = {"backbone": backbone, "org": org, "since": moment(max(since, start[0])), "limit": limit, "every": every}
         rows = await self._fetch(RECORDED, values | {"after_time": moment(start[0]), "after_sequence": start[1]})
         return [Recorded(uuid.bytes, created, sequence, time) for uuid, created, sequence, time in rows]
 
