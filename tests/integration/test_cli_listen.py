@@ -162,6 +162,23 @@ async def test_nothing_is_missed_when_the_server_is_killed_and_comes_back(own_na
     await backbones.stop()
 
 
+async def test_nothing_is_missed_when_the_first_message_comes_before_it_is_connected_again(own_nats: LocalServer, org: str) -> None:
+    """Nothing was heard that it could go on behind."""
+    backbones = NatsBackbones({BACKBONE: own_nats.url}, timeout=10)
+    async with listening(own_nats.url, org, "--count", "1", "-o", "json") as process:
+        process.send_signal(signal.SIGSTOP)
+        try:
+            own_nats.kill()
+            own_nats.start()
+            await backbones.start()
+            await eventually(partial(backbones.look, BACKBONE, org, ()), within=30)
+            await publish(backbones, org, "first")
+        finally:
+            process.send_signal(signal.SIGCONT)
+        assert json.loads((await lines(process, 1))[0])["id"] == "first"
+    await backbones.stop()
+
+
 async def test_it_says_so_when_there_is_no_backbone(org: str) -> None:
     command = (sys.executable, "-m", "infra.cli.main", "listen", "--org", org)
     environment = {**os.environ, "SWITCHBOARD_NATS_URL": "nats://127.0.0.1:9"}

@@ -85,13 +85,13 @@ def filter_subject(org: str, subject: str | None, topic: str | None) -> str:
 
 @dataclass
 class _Heeded:
-    """One stream that is listened to, by a consumer of ours where the stream is there. Nothing up to `after` is given again, where the
-    server doesn't remember that. `new`: it came to be while we listened, so that all it has is news."""
+    """One stream that is listened to, by a consumer of ours where the stream is there. Where the server doesn't remember it, a consumer
+    made anew begins behind `after`; None before the first one. `new`: it came to be while we listened, so that all it has is news."""
 
     name: str
     filter: str
     consumer: str | None = None
-    after: int = 0
+    after: int | None = None
     new: bool = False
 
 
@@ -198,7 +198,7 @@ async def _consumer(connection: Connection, wanted: Wanted, heeded: _Heeded) -> 
         filter_subject=heeded.filter,
         inactive_threshold=None if wanted.durable else GONE_AFTER,
     )
-    if heeded.after and wanted.durable is None:
+    if heeded.after is not None and wanted.durable is None:
         config = config.evolve(deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=heeded.after + 1)
     elif wanted.since is not None and not heeded.new:
         config = config.evolve(deliver_policy=DeliverPolicy.BY_START_TIME, opt_start_time=wanted.since)
@@ -207,7 +207,7 @@ async def _consumer(connection: Connection, wanted: Wanted, heeded: _Heeded) -> 
     except NotFoundError:
         return None
     begins = made.delivered.stream_seq if made.delivered else 0
-    heeded.after = max(heeded.after, begins)
+    heeded.after = max(heeded.after or 0, begins)
     return made.name
 
 
