@@ -209,11 +209,12 @@ class Keepers:
             if at_once:
                 task.cancel()
         await asyncio.gather(*(task for _, _, task in leaving), return_exceptions=True)
-        for place, _, _ in leaving:
-            id = place[1].partition("/")[2]
-            await self._tools.streams.let_go(id)
-            for provider in self._tools.providers.values():
-                await provider.let_go(id)
+        await asyncio.gather(*(self._let_go(place[1].partition("/")[2]) for place, _, _ in leaving))  # one may have to wait for a server
+
+    async def _let_go(self, id: str) -> None:
+        await self._tools.streams.let_go(id)
+        for provider in self._tools.providers.values():
+            await provider.let_go(id)
 
 
 def bearing(world: World) -> object:

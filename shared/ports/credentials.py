@@ -48,7 +48,8 @@ class Trusts(Protocol):
 
     async def account(self, backbone: str, revoked: Mapping[str, int], now: int, edges: Iterable[bytes] = ()) -> str | None:
         """The account's token that says whose tokens are good for nothing; `edges` are the own keys of the edges that are let in. Each one
-        is later than any before it, to the servers. None where the backbone has no keys."""
+        is later than any before it: of two, the servers of a cluster keep the later one among themselves. None where the backbone has no
+        keys."""
 
     def forget(self, backbone: str) -> None:
         """It is gone."""
