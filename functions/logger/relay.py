@@ -17,7 +17,7 @@ from shared.domain.errors import Conflict, SwitchboardError, Unavailable
 from shared.domain.message import Message
 from shared.domain.relaying import Gate, Watched
 from shared.domain.repairing import Marked
-from shared.pause import set_within
+from shared.pause import doubled, set_within
 from shared.ports import Known, RelayLog, Streams
 
 OPEN, HELD, CLOSING = "open", "held", "closing"
@@ -137,7 +137,7 @@ class Relay:
             log.warning("the relay to %s waits: %s", self.backbone, error.detail)
 
     def _pause(self) -> float:
-        return min(self._schedule.look_s * 2.0 ** min(self._failures - 1, 10), self._schedule.longest_pause_s)
+        return doubled(self._schedule.look_s, self._schedule.longest_pause_s, self._failures)
 
     async def step(self) -> float:
         """Look at the gate, and do what there is to do; the seconds until there may be more. Raises Conflict without the lease."""

@@ -14,6 +14,7 @@ from shared.domain.errors import Unavailable
 from shared.domain.message import Message
 from shared.domain.relaying import Gate
 from shared.domain.repairing import LAST, InStream, Mark, Marked
+from shared.pause import doubled
 from shared.ports import Known, RelayLog, Streams
 
 EVERY_S = 10.0
@@ -67,7 +68,7 @@ class Repair:
         would be given all of its log without end."""
         if self._mended_often < 2:
             return 0.0
-        pause = min(FIRST_PAUSE_S * 2.0 ** min(self._mended_often - 2, 10), LONGEST_PAUSE_S)
+        pause = doubled(FIRST_PAUSE_S, LONGEST_PAUSE_S, self._mended_often - 1)
         return max(0.0, self._mended_at + pause - time.monotonic())
 
     def finished(self) -> None:

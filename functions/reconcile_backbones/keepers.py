@@ -14,7 +14,7 @@ from shared.domain.registry.deciding import Kept, Place, cluster_of
 from shared.domain.registry.deploying import hubs_of
 from shared.domain.registry.shapes import Backbone
 from shared.domain.revisions import Stale
-from shared.pause import set_within
+from shared.pause import doubled, set_within
 from shared.ports import Leases
 
 FOLLOW_S = 1.0  # between two looks at what is declared
@@ -118,7 +118,7 @@ class Keeper:
     def _pause(self, looked: Looked) -> float:
         self._failures = self._failures + 1 if looked.failed else 0
         if self._failures:
-            return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._failures - 1, 10)) * random.uniform(0.8, 1.0)  # noqa: S311  # spread
+            return doubled(FIRST_PAUSE_S, LONGEST_PAUSE_S, self._failures) * random.uniform(0.8, 1.0)  # noqa: S311  # spread
         return self._pace.look_s if looked.settled else self._pace.soon_s
 
 

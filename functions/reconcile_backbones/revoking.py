@@ -15,6 +15,7 @@ from shared.domain.errors import SwitchboardError, Unavailable
 from shared.domain.registry.agents import Credential, lost_by, revocations
 from shared.domain.registry.reach import Reach
 from shared.domain.snapshot import Snapshot
+from shared.pause import doubled
 from shared.ports import Accounts, Credentials, Trusts
 
 AUTHOR = "reconcile-backbones"
@@ -177,4 +178,4 @@ class Revoking:
 
 def _pause(failures: int) -> float:
     """Seconds until the next attempt."""
-    return min(FIRST_PAUSE_S * 2.0 ** min(failures - 1, 10), LONGEST_PAUSE_S) * random.uniform(0.8, 1.0)  # noqa: S311  # spread
+    return doubled(FIRST_PAUSE_S, LONGEST_PAUSE_S, failures) * random.uniform(0.8, 1.0)  # noqa: S311  # spread

@@ -9,6 +9,7 @@ from nats.errors import Error
 from shared.adapters.nats.connection import RETRY_EVERY, Connection
 from shared.adapters.nats.endpoint import Endpoint, address_of
 from shared.adapters.nats.streams import Stream
+from shared.pause import doubled
 
 OPENING = 5.0  # seconds for one server of an endpoint; then the next one is tried
 LONGEST_PAUSE = 10.0  # seconds between two attempts at an endpoint of the registry: a thousand that are away are not to cost a core
@@ -69,7 +70,7 @@ class Link:
         if self.endpoint is None:
             return RETRY_EVERY
         self._failures += 1
-        return min(RETRY_EVERY * 2.0 ** min(self._failures - 1, 10), LONGEST_PAUSE) * random.uniform(0.5, 1.0)  # noqa: S311  # no secret: so that a thousand do not try together
+        return doubled(RETRY_EVERY, LONGEST_PAUSE, self._failures) * random.uniform(0.5, 1.0)  # noqa: S311  # no secret: so that a thousand do not try together
 
     async def _connect_once(self) -> None:
         """Connect, however long it takes, and return when the connection has ended."""

@@ -25,6 +25,7 @@ from shared.adapters.nats.streams import MAX_BYTES, NOT_FOUND, ensure, stream_na
 from shared.domain.errors import Conflict, Unavailable
 from shared.domain.names import filter_tail, global_stream, on_leaf
 from shared.domain.registry.login import Login
+from shared.pause import doubled
 
 PULL = 64  # messages asked for at once
 PULL_FOR = 5  # seconds until the server ends a pull that got nothing
@@ -137,8 +138,7 @@ async def listen(url: str, wanted: Wanted, ready: Ready) -> AsyncGenerator[Heard
 
 
 def _pause(failures: int) -> float:
-    """Seconds until the next attempt."""
-    return min(RETRY_EVERY * 2.0 ** min(failures - 1, 10), LONGEST_PAUSE)
+    return doubled(RETRY_EVERY, LONGEST_PAUSE, failures)
 
 
 async def _merged(pulls: Sequence[tuple[_Heeded, AsyncGenerator[Heard, None]]]) -> AsyncGenerator[tuple[_Heeded, Heard], None]:
