@@ -81,11 +81,11 @@ class Leaf(msgspec.Struct):
 
     def begun(self, domain: str) -> Begun:
         """The source of a hub that began anew, also where there is none of that hub at the moment."""
+        kept = _kept(self.metadata.get(begun_key(domain), ""))
         if found := self.source(domain):
             number = number_of(found)
-            kept = _kept(self.metadata.get(begun_key(domain), ""))
             return Begun(number, found.get("opt_start_seq", 0), kept.created) if number else PLAIN
-        return _kept(self.metadata.get(begun_key(domain), ""))
+        return kept
 
     def reached(self, domain: str) -> int:
         """The sequence up to which all that the hub has was taken."""
