@@ -19,18 +19,28 @@ async def served() -> AsyncIterator[Served]:
         yield running
 
 
+async def begin_to_stop(served: Served) -> asyncio.Task[None]:
+    """The stop of a server, once a connection knows of it."""
+    stopping = asyncio.create_task(served.server.shutdown())
+    await eventually(lambda: any(connection._last for connection in connections(served.server)))
+    return stopping
+
+
+async def has_its_last_answer(reader: asyncio.StreamReader) -> None:
+    status, headers, _ = await read_answer(reader)
+    assert (status, headers[b"connection"]) == (202, b"close")
+    assert await asyncio.wait_for(reader.read(), 30) == b""
+
+
 async def test_answer_in_hand_is_sent_when_the_server_stops(served: Served) -> None:
     served.doorway.go.clear()
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     writer.write(TAKEN["structured"])
     await eventually(lambda: len(served.doorway.submitted) == 1)
-    stopping = asyncio.create_task(served.server.shutdown())
-    await eventually(lambda: any(connection._last for connection in connections(served.server)))
+    stopping = await begin_to_stop(served)
     assert not stopping.done()
     served.doorway.go.set()
-    status, headers, _ = await read_answer(reader)
-    assert (status, headers[b"connection"]) == (202, b"close")
-    assert await asyncio.wait_for(reader.read(), 30) == b""
+    await has_its_last_answer(reader)
     writer.close()
     await asyncio.wait_for(stopping, 30)
 
@@ -42,12 +52,9 @@ async def test_request_on_its_way_is_answered_when_the_server_stops(served: Serv
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     writer.write(sent)
     assert b"connection" not in (await read_answer(reader))[1]
-    stopping = asyncio.create_task(served.server.shutdown())
-    await eventually(lambda: any(connection._last for connection in connections(served.server)))
+    stopping = await begin_to_stop(served)
     writer.write(sent)
-    status, headers, _ = await read_answer(reader)
-    assert (status, headers[b"connection"]) == (202, b"close")
-    assert await asyncio.wait_for(reader.read(), 30) == b""
+    await has_its_last_answer(reader)
     writer.close()
     await asyncio.wait_for(stopping, 30)
 
@@ -124,8 +131,7 @@ async def test_client_is_not_cut_off_when_it_sends_behind_its_last_answer(served
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     writer.write(NOT_TAKEN["a query"])
     await eventually(lambda: len(served.doorway.submitted) == 1)
-    stopping = asyncio.create_task(served.server.shutdown())
-    await eventually(lambda: any(connection._last for connection in connections(served.server)))
+    stopping = await begin_to_stop(served)
     writer.write(b"POST /v1/events HTTP/1.1\r\ncontent-length: 8000000\r\n")  # a head that isn't whole
     served.doorway.go.set()
     status, headers, _ = await read_answer(reader)

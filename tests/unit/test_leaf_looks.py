@@ -63,6 +63,13 @@ class Scene:
         self.hub.starts += 1
         self.hub.add(*ids)
 
+    async def begin_with_a_loss(self, *, answers: bool = True) -> None:
+        """The hub has lost what the leaf has, which looks don't know yet. `answers`: unless it does, its messages can't be read for now."""
+        await self.seen_with(*OLD, *LOST)
+        self.lost(*NEW)
+        if not answers:
+            self.servers.reads["hub"] = asyncio.Event()
+
     def reads(self) -> int:
         return sum(method.startswith(READ) for method in self.servers.asked)
 
@@ -90,8 +97,7 @@ async def test_it_ends_without_a_word_on_sources_when_the_leaf_elects_a_leader()
 
 async def test_nothing_is_read_again_when_the_leaf_refuses_its_new_source() -> None:
     scene = Scene()
-    await scene.seen_with(*OLD, *LOST)
-    scene.lost(*NEW)
+    await scene.begin_with_a_loss()
     [first] = await scene.look(refused=True)
     assert (first["opt_start_seq"], scene.reads()) == (len(OLD) + 1, 2)
     for _ in range(3):
@@ -136,9 +142,7 @@ async def test_all_of_it_is_taken_when_the_hub_s_stream_was_made_anew_whatever_i
 async def test_other_leaves_and_the_look_itself_go_on_when_a_hub_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sourcing, "WAITS_S", 0.05)
     slow = Scene()
-    await slow.seen_with(*OLD, *LOST)
-    slow.lost(*NEW)
-    slow.servers.reads["hub"] = asyncio.Event()
+    await slow.begin_with_a_loss(answers=False)
 
     async def begun() -> bool:
         [source] = await slow.look()
@@ -186,9 +190,7 @@ async def test_it_is_compared_again_at_once_when_a_comparison_failed_beside_the_
     monkeypatch.setattr(sourcing, "WAITS_S", 0.05)
     monkeypatch.setattr(sourcing, "AWAY_S", 0.0)
     scene = Scene()
-    await scene.seen_with(*OLD, *LOST)
-    scene.lost(*NEW)
-    scene.servers.reads["hub"] = asyncio.Event()
+    await scene.begin_with_a_loss(answers=False)
     await eventually(partial(has_begun, scene), within=WITHIN)
     scene.copy.error = {"code": 503, "err_code": 10008, "description": "JetStream system temporarily unavailable"}
     scene.servers.reads["hub"].set()
@@ -211,8 +213,7 @@ async def test_nothing_is_read_when_the_leaf_has_taken_nothing_yet() -> None:
 async def test_it_is_compared_when_each_look_is_over_its_time_before_it_gets_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a leaf that answers slowly, or has many streams."""
     scene = Scene()
-    await scene.seen_with(*OLD, *LOST)
-    scene.lost(*NEW)
+    await scene.begin_with_a_loss()
     monkeypatch.setattr(sourcing, "WAITS_S", 0.0)
 
     async def found() -> bool:
@@ -235,9 +236,7 @@ async def test_no_more_wait_for_their_turn_than_there_is_room_for(monkeypatch: p
 async def test_what_is_under_way_ends_when_the_leaf_is_looked_after_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sourcing, "WAITS_S", 0.05)
     scene = Scene()
-    await scene.seen_with(*OLD, *LOST)
-    scene.lost(*NEW)
-    scene.servers.reads["hub"] = asyncio.Event()
+    await scene.begin_with_a_loss(answers=False)
     await scene.look()
     await scene.sourcing.forget("leaf")
     assert not beside()
@@ -248,8 +247,7 @@ async def test_it_is_the_source_that_it_was_when_a_hub_was_away_from_the_registr
     """A plain one would begin where the plain one before it ended, and give everything since then again."""
     scene = Scene()
     scene.wanted = (HUB, OTHER)
-    await scene.seen_with(*OLD, *LOST)
-    scene.lost(*NEW)
+    await scene.begin_with_a_loss()
     begun, _ = await scene.look()
     assert number_of(begun) > 0
     scene.wanted = (OTHER,)
@@ -266,9 +264,7 @@ async def test_it_is_the_source_that_it_was_when_a_hub_was_away_from_the_registr
 async def test_a_comparison_is_begun_anew_when_the_hub_starts_again_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sourcing, "WAITS_S", 0.05)
     scene = Scene()
-    await scene.seen_with(*OLD, *LOST)
-    scene.lost(*NEW)
-    scene.servers.reads["hub"] = asyncio.Event()
+    await scene.begin_with_a_loss(answers=False)
     await scene.look()
     scene.lost(*NEW[:2])
     await scene.look()

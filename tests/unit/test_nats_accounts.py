@@ -47,31 +47,29 @@ async def server(info: bytes, answer: bytes = b"", connected: asyncio.Event | No
         await eventually(lambda: not open_now, within=30)  # nobody keeps a connection to it
 
 
+async def told(answer: bytes) -> str:
+    """What comes of a token that a server answers so."""
+    accounts = NatsAccounts("test")
+    async with server(INFO, answer) as reach:
+        assert await accounts.connect(reach, LOGIN) == ""
+        problem = await accounts.tell(reach.id, "a token")
+        await accounts.stop()
+    return problem
+
+
 @pytest.mark.parametrize(
     "answer", [b"[]", b'"x"', b'{"data": "x"}', b"[" * 100_000, b"5", b"\xff", b'{"data":{"code":"200"}}', b"{}", b'{"error":{"code":500}}']
 )
 async def test_it_is_said_when_a_server_answers_what_no_server_would(answer: bytes) -> None:
-    accounts = NatsAccounts("test")
-    async with server(INFO, answer) as reach:
-        assert await accounts.connect(reach, LOGIN) == ""
-        assert await accounts.tell(reach.id, "a token") != ""
-        await accounts.stop()
+    assert await told(answer) != ""
 
 
 async def test_token_is_taken_when_a_server_says_so() -> None:
-    accounts = NatsAccounts("test")
-    async with server(INFO, b'{"server":{"name":"n"},"data":{"account":"A","code":200,"message":"jwt updated"}}') as reach:
-        assert await accounts.connect(reach, LOGIN) == ""
-        assert await accounts.tell(reach.id, "a token") == ""
-        await accounts.stop()
+    assert await told(b'{"server":{"name":"n"},"data":{"account":"A","code":200,"message":"jwt updated"}}') == ""
 
 
 async def test_reason_is_told_when_a_server_refuses_the_token() -> None:
-    accounts = NatsAccounts("test")
-    async with server(INFO, b'{"error":{"code":500,"description":"jwt validation failed"}}') as reach:
-        assert await accounts.connect(reach, LOGIN) == ""
-        assert await accounts.tell(reach.id, "a token") == "it says 500 jwt validation failed"
-        await accounts.stop()
+    assert await told(b'{"error":{"code":500,"description":"jwt validation failed"}}') == "it says 500 jwt validation failed"
 
 
 async def test_nothing_is_left_of_a_connection_to_what_is_no_server() -> None:
