@@ -46,9 +46,10 @@ class _Told(NamedTuple):
 
 
 class _Away(NamedTuple):
-    """What a backbone's servers couldn't be told: how often in a row, and until when it isn't tried again."""
+    """What a backbone's servers couldn't be told, and where: how often in a row, and until when it isn't tried again."""
 
     admitted: Admitted
+    endpoint: str
     failures: int
     until: float
 
@@ -119,7 +120,7 @@ class Revoking:
     def _is_due(self, reach: Reach, wanted: Admitted) -> bool:
         """Whether its servers are to be told now: they don't know, or it is time to tell them again, and it isn't waited with."""
         told, away = self._told.get(reach.id), self._away.get(reach.id)
-        if away is not None and away.admitted == wanted:
+        if away is not None and (away.admitted, away.endpoint) == (wanted, reach.endpoint):
             return self._clock() >= away.until
         knows = told is not None and told.admitted == wanted and self._clock() < told.at + AGAIN_S
         return not (knows and self._accounts.is_connected(reach))
@@ -144,8 +145,8 @@ class Revoking:
             log.debug("%s: the attempt to tell it failed", reach.id, exc_info=error)
         if problem:
             before = self._away.get(reach.id)
-            failures = 1 if before is None else before.failures + 1
-            self._away[reach.id] = _Away(wanted, failures, self._clock() + _pause(failures))
+            failures = 1 if before is None or before.endpoint != reach.endpoint else before.failures + 1  # who has moved was never tried
+            self._away[reach.id] = _Away(wanted, reach.endpoint, failures, self._clock() + _pause(failures))
         else:
             self._away.pop(reach.id, None)
         self._complain(reach.id, problem)

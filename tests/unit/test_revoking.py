@@ -23,7 +23,7 @@ from shared.trust.keeping import KeptTrusts
 from tests.conformance.credentials import GRANTS, credential
 from tests.waiting import eventually
 
-ID = "main-0a"
+ID, ENDPOINT = "main-0a", "nats://eu:4222"
 HOLDS = Principal("agent-7", "acme", GRANTS)
 
 
@@ -79,6 +79,7 @@ class World:
         self.known: list[bytes] | None = None  # keys of edges' own
         self.passed = 0.0  # by the clock of the process
         self.now = one.created + SETTLES_S + 1
+        self.endpoint = ENDPOINT
         self.revoking = self.another()
 
     def another(self) -> Revoking:
@@ -94,15 +95,16 @@ class World:
         return self.known
 
     async def step(self, *principals: Principal, ours: tuple[str, ...] = (ID,), later: int = 0, keys: bytes = b"") -> None:
-        await self.revoking.step(_snapshot(*principals, ours=ours, keys=keys), ours, self.now + later)
+        snapshot = _snapshot(*principals, ours=ours, keys=keys, endpoint=self.endpoint)
+        await self.revoking.step(snapshot, ours, self.now + later)
 
     async def why(self) -> str:
         [one] = await self.store.given("acme", ID)
         return one.why
 
 
-def _snapshot(*principals: Principal, ours: tuple[str, ...] = (ID,), keys: bytes = b"") -> Snapshot:
-    backbones = tuple(Reach(id, "acme", "eu", "local", "nats://eu:4222", keys=keys) for id in dict.fromkeys((ID, *ours)))
+def _snapshot(*principals: Principal, ours: tuple[str, ...] = (ID,), keys: bytes = b"", endpoint: str = ENDPOINT) -> Snapshot:
+    backbones = tuple(Reach(id, "acme", "eu", "local", endpoint, keys=keys) for id in dict.fromkeys((ID, *ours)))
     return Snapshot(1, {}, keyless=principals, backbones=backbones)
 
 
@@ -213,6 +215,20 @@ async def test_backbone_that_was_away_hears_at_once_when_there_is_news(world: Wo
     edges.clear()
     await world.step(HOLDS, keys=b"sealed")
     assert world.servers.signers == [[]]
+
+
+async def test_backbone_that_was_away_hears_at_once_when_it_has_moved(world: World) -> None:
+    world.servers.away = "it does not answer"
+    for second in range(60):
+        world.passed = float(second)
+        await world.step()
+    world.endpoint = "nats://elsewhere:4222"
+    tried = world.servers.tried
+    await world.step()
+    assert world.servers.tried == tried + 1  # it may need a moment there
+    world.servers.away, world.passed = "", world.passed + 1.0
+    await world.step()
+    assert len(world.servers.told) == 1
 
 
 async def test_others_are_told_and_it_is_tried_again_when_what_answers_is_no_server_that_anybody_knows(
