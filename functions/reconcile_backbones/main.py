@@ -80,6 +80,7 @@ class Pod:
         self._tasks: list[asyncio.Task[None]] = []
         self._keepers: Keepers | None = None
         resources.counters.gauges["backbones_kept"] = lambda: float(self._keepers.count if self._keepers else 0)
+        resources.counters.gauges["leaf_streams_uncompared"] = lambda: float(self._streams.uncompared)
         resources.counters.gauges["registry_lost"] = lambda: float(self._keepers.lost if self._keepers else False)
 
     @asynccontextmanager

@@ -29,6 +29,7 @@ class Stream:
         self.config = config or {}
         self.filled: list[dict[str, Any]] = []  # what it says of its sources
         self.error: dict[str, Any] | None = None  # what is answered instead
+        self.says: dict[str, Any] = {}  # what it says of itself besides, or instead
         self.now = 0.0  # the second that it is by the clock of its server
         self.starts = 0  # how often its server has started
 
@@ -45,7 +46,8 @@ class Stream:
     def info(self) -> dict[str, Any]:
         first = min(self.messages, default=0)
         state = {"first_seq": first, "last_seq": self.last}
-        return {"created": self.created, "ts": moment(self.now), "state": state, "config": self.config, "sources": self.filled}
+        said = {"created": self.created, "ts": moment(self.now), "state": state, "config": self.config, "sources": self.filled}
+        return said | self.says
 
 
 class JetStream:
@@ -55,6 +57,9 @@ class JetStream:
         self.streams = streams
         self.asked: list[str] = []  # methods
         self.reads: dict[str, asyncio.Event] = {}  # by domain: its messages come when this is set
+        self.silent: set[str] = set()  # domains that answer nothing
+        self.spoils: dict[str, Callable[[bytes], bytes]] = {}  # by domain: what it makes of the reply subjects of its messages
+        self.more = 0  # messages that come behind those that were asked for, the last one again
         self.gone: str | None = None
         self._consumers: dict[str, list[tuple[int, str]]] = {}
         self._takers: dict[str, Take] = {}
@@ -64,6 +69,8 @@ class JetStream:
         head, _, rest = frames("reply").partition(b"\r\n")
         domain, method = _read(head.split(b" ")[1].decode())
         self.asked.append(method)
+        if domain in self.silent:
+            return
         waiter.take(b"0", json.dumps(self._answer(domain, method, json.loads(rest))).encode(), None)
 
     def new_inbox(self) -> str:
@@ -92,7 +99,10 @@ class JetStream:
         for _ in range(count):
             sequence, id = left.pop(0)
             reply = f"$JS.ACK.s.{consumer}.1.{sequence}.1.0.{len(left)}".encode()
-            take(b"", reply, b"", f"NATS/1.0\r\nNats-Msg-Id: {id}\r\n\r\n".encode())
+            reply = self.spoils[domain](reply) if domain in self.spoils else reply
+            take(b"", reply, b"", headers := f"NATS/1.0\r\nNats-Msg-Id: {id}\r\n\r\n".encode())
+        for _ in range(self.more):
+            take(b"", reply, b"", headers)
 
     def _answer(self, domain: str, method: str, body: dict[str, Any]) -> dict[str, Any]:
         kind, name = method.rsplit(".", method.startswith("CONSUMER") + 1)[:2]
@@ -100,6 +110,9 @@ class JetStream:
         if stream is None or stream.error is not None:
             return {"error": NOT_THERE if stream is None else stream.error}
         if kind == "STREAM.INFO":
+            return stream.info()
+        if kind == "STREAM.UPDATE":
+            stream.config = body
             return stream.info()
         if kind == "STREAM.MSG.GET":
             found = stream.messages.get(body["seq"])

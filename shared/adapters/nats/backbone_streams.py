@@ -44,7 +44,13 @@ class NatsBackboneStreams:
         self._name = name
         self._links: dict[str, Link] = {}
         self._sourcing = Sourcing()
-        self._settled: dict[str, tuple[Sequence[WantedStream], Connection, float]] = {}  # what was wanted and found on a connection, when
+        self._settled: dict[str, tuple[Sequence[WantedStream], Connection, float]] = {}  # what was wanted and found on a connection, and
+        # until when (loop time) that will do
+
+    @property
+    def uncompared(self) -> int:
+        """How many streams of leaves may lack what a hub lost and was given again: they aren't compared with it, which gives too much."""
+        return self._sourcing.given_up
 
     async def stop(self) -> None:
         """Disconnect from all."""
@@ -71,14 +77,14 @@ class NatsBackboneStreams:
             return Seen(refused="the connection has just ended")
         now = asyncio.get_running_loop().time()
         known = self._settled.get(reach.id)
-        if known is not None and known[:2] == (wanted, connection) and now - known[2] < AGAIN_S:
+        if known is not None and known[:2] == (wanted, connection) and now < known[2]:
             return Seen()
         try:
             problems = await _ensure_all(connection, wanted, partial(self._sourcing.sourced, self._sourcing.look(connection, reach)))
         except Lost as lost:
             return Seen(refused=str(lost))
         if not problems and not self._sourcing.is_behind(reach.id):
-            self._settled[reach.id] = wanted, connection, now
+            self._settled[reach.id] = wanted, connection, min(now + AGAIN_S, self._sourcing.asks_again_at(reach.id))
         more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
         return Seen(streams="; ".join(problems[:3]) + more)
 

@@ -1,5 +1,5 @@
 """Work beside a look: one look begins it, and that or a later one takes what came of it. One at a time of what shares a turn, and so many
-in all."""
+in all. A turn that takes long is over before its work is: who waits for it isn't to wait for the slowest."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Hashable
@@ -19,10 +19,11 @@ class Piece(NamedTuple, Generic[Key]):
 
 
 class Beside(Generic[Key, Found]):
-    """What is under way, by key: `at_once` at the same time, `most` with those that wait for their turn, or to be asked for."""
+    """What is under way, by key: `at_once` at the same time, `most` with those that wait for their turn, or to be asked for. After
+    `turn_s` seconds of work the next one has its turn, too."""
 
-    def __init__(self, at_once: int, most: int) -> None:
-        self._room, self._most = asyncio.Semaphore(at_once), most
+    def __init__(self, at_once: int, most: int, turn_s: float) -> None:
+        self._room, self._most, self._turn_s = asyncio.Semaphore(at_once), most, turn_s
         self._tasks: dict[Key, tuple[str, asyncio.Task[Found]]] = {}
         self._turns: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
 
@@ -47,8 +48,24 @@ class Beside(Generic[Key, Found]):
         return task.result()
 
     async def _in_turn(self, turn: asyncio.Lock, work: Callable[[], Awaitable[Found]]) -> Found:
-        async with turn, self._room:
-            return await work()
+        await turn.acquire()
+        over = False
+
+        def end() -> None:
+            nonlocal over
+            if not over:
+                over = True
+                turn.release()
+
+        try:
+            async with self._room:
+                ending = asyncio.get_running_loop().call_later(self._turn_s, end)
+                try:
+                    return await work()
+                finally:
+                    ending.cancel()
+        finally:
+            end()
 
     @property
     def keys(self) -> list[Key]:

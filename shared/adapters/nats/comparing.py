@@ -76,7 +76,7 @@ async def time_under(connection: Connection, one: Source, sequence: int) -> str:
 
 async def next_missing(connection: Connection, stream: str, one: Source, origin: Origin, mark: Mark) -> int:
     """The first sequence of the hub's stream whose message the leaf's should have and hasn't; the next one that the hub will give, where
-    there is none. `mark` is of the life before. Raises Lost."""
+    there is none. `mark` is of the life before. Raises Lost; Endless where a server gives more than a stream can have."""
     api, hubs, last = api_of(one.domain), f"sb-{one.org}", origin.state.last_seq
     unsure = await _unsure(connection, one, origin, mark)
     sequences, given = array("Q"), array("q")  # of both streams there may be a million: 16 bytes for each of the hub's, 70 of the leaf's
@@ -129,8 +129,11 @@ async def _unsure(connection: Connection, one: Source, origin: Origin, mark: Mar
 
 
 def _before(at: str) -> str:
-    """A time that is before this one by all clocks."""
-    return (datetime.fromisoformat(at) - timedelta(seconds=APART_S)).isoformat().replace("+00:00", "Z")
+    """A time that is before this one by all clocks. Raises Unreadable where the hub said what isn't one."""
+    try:
+        return (datetime.fromisoformat(at) - timedelta(seconds=APART_S)).isoformat().replace("+00:00", "Z")
+    except (ValueError, OverflowError) as error:
+        raise Unreadable(f"it says that it is {at!r}") from error
 
 
 def _named(*said: str) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -10,6 +10,8 @@ from shared.adapters.nats.replies import ApiError
 from shared.domain.registry.streams import Source
 
 Json = dict[str, Any]
+Moment = Annotated[str, msgspec.Meta(max_length=40)]  # as a server tells it, RFC 3339
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**62)]  # of a message in a stream
 
 _NUMBER = re.compile(r"\{\{left\(1,(\d+)\)\}\}")
 _KEPT = re.compile(r"(\d{1,10}) (\d{1,19}) (\S+)")
@@ -18,8 +20,8 @@ _KEPT = re.compile(r"(\d{1,10}) (\d{1,19}) (\S+)")
 class State(msgspec.Struct):
     """The sequences that a stream has."""
 
-    first_seq: int = 0
-    last_seq: int = 0
+    first_seq: Number = 0
+    last_seq: Number = 0
 
 
 class _Cluster(msgspec.Struct):
@@ -29,8 +31,8 @@ class _Cluster(msgspec.Struct):
 class Origin(msgspec.Struct):
     """A hub's stream. `ts` is the time of the server that answered."""
 
-    created: str = ""
-    ts: str = ""
+    created: Moment = ""
+    ts: Moment = ""
     state: State = msgspec.field(default_factory=State)
     cluster: _Cluster = msgspec.field(default_factory=_Cluster)
     error: ApiError | None = None

@@ -9,7 +9,7 @@ from there on, as another source: what the stream has already is dropped by its 
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import NamedTuple
 
 from shared.adapters.nats.asking import asked
@@ -17,27 +17,21 @@ from shared.adapters.nats.beside import Beside, Piece
 from shared.adapters.nats.comparing import Mark, life_of, next_missing, time_under
 from shared.adapters.nats.connection import Connection
 from shared.adapters.nats.leaves import PLAIN, Begun, Json, Leaf, Origin, begun_key, life_key, source_of
-from shared.adapters.nats.reading import Unreadable
+from shared.adapters.nats.reading import Endless, Unreadable
 from shared.adapters.nats.replies import Lost
 from shared.adapters.nats.streams import NOT_FOUND
+from shared.adapters.nats.unasked import Place, Unasked
 from shared.domain.registry.reach import Reach
 from shared.domain.registry.streams import Source
 
-AWAY_S = 5.0  # seconds for which a hub that didn't answer isn't asked again: a leaf may have a thousand streams
 WAITS_S = 2.0  # seconds for which a look waits for comparisons, of all its streams; they go on beside it
 HUBS_AT_ONCE = 3  # that are compared with: of each two streams may be in memory, some 60 MB
+TURN_S = 30.0  # seconds for which one leaf's comparison keeps others of its hub waiting: its link may be slow
+LONGEST_S = 600.0  # seconds for one comparison: a million messages over a line with 100 ms there and back
 MOST_WAIT = 10_000  # comparisons for their turn: some 3 KB each
 FIRST_NUMBER, NUMBERS = 1_000, 2**31 - 1_001  # of sources: longer than any org's name, and what the server reads as a number
 
 _log = logging.getLogger(__name__)
-
-
-class Place(NamedTuple):
-    """A leaf's stream, and the hub that it is filled from."""
-
-    backbone: str
-    stream: str
-    domain: str
 
 
 class _Said(NamedTuple):
@@ -61,8 +55,8 @@ class Sourcing:
     def __init__(self) -> None:
         self._marks: dict[Place, Mark] = {}
         self._compared: dict[Place, _Said] = {}  # with a life that a server may have refused to note
-        self._away: dict[tuple[str, str], float] = {}  # hubs that didn't answer a leaf: until when they aren't asked, by the loop's time
-        self._comparing: Beside[Place, int] = Beside(HUBS_AT_ONCE, MOST_WAIT)  # a hub's one after the other: all of it may be read
+        self._unasked = Unasked()
+        self._comparing: Beside[Place, int] = Beside(HUBS_AT_ONCE, MOST_WAIT, TURN_S)  # a hub's one after the other: all may be read
         self._behind: set[Place] = set()  # what the last look could not wait for
 
     async def forget(self, backbone: str) -> None:
@@ -71,16 +65,26 @@ class Sourcing:
         self._behind = {place for place in self._behind if place.backbone != backbone}
         self._marks = {place: mark for place, mark in self._marks.items() if place.backbone != backbone}
         self._compared = {place: found for place, found in self._compared.items() if place.backbone != backbone}
-        self._away = {pair: until for pair, until in self._away.items() if pair[0] != backbone}
+        self._unasked.forget(backbone)
 
     def look(self, connection: Connection, reach: Reach) -> Look:
         """A look at a leaf that begins now."""
         self._behind = {place for place in self._behind if place.backbone != reach.id}
+        self._unasked.begin(reach.id)
         return Look(connection, reach, asyncio.get_running_loop().time() + WAITS_S)
 
     def is_behind(self, backbone: str) -> bool:
         """Whether something of it is still to be compared: the next look is to come soon."""
         return any(place.backbone == backbone for place in self._behind)
+
+    def asks_again_at(self, backbone: str) -> float:
+        """When (loop time) a hub may be asked again that its last look heard nothing of; infinity where there is none."""
+        return self._unasked.until(backbone)
+
+    @property
+    def given_up(self) -> int:
+        """How many streams of leaves aren't compared with a hub's, which has too much or takes too long."""
+        return self._unasked.given_up
 
     async def sourced(self, look: Look, stream: str, wanted: Sequence[Source]) -> Json:
         """What a leaf's stream is to say of its sources, in the server's own names. Those of a hub that doesn't answer, or that it can't be
@@ -90,6 +94,8 @@ class Sourcing:
         """
         leaf = await asked(look.connection, f"STREAM.INFO.{stream}", {}, Leaf)
         if leaf.error is not None and leaf.error.err_code == NOT_FOUND:
+            for one in wanted:
+                self._unasked.compared(Place(look.reach.id, stream, one.domain))  # all that its hub has comes anew
             return {"sources": [source_of(one) for one in wanted]}
         if leaf.error is not None:  # an election: what it has must not be taken for what it hasn't
             raise Lost(f"{stream}: {leaf.error.description}")
@@ -106,30 +112,40 @@ class Sourcing:
         """The source of one hub."""
         before = leaf.life(one.domain)
         as_it_is = _Said(leaf.begun(one.domain), before)
-        if self._is_away(place):
+        if self._unasked.is_away(place):
+            self._unasked.left_out(place)
             return as_it_is
         try:
             stored = await self._stored(look, place, leaf, one)
             origin, life = await life_of(look.connection, one)
+            self._unasked.answers(place)
             as_it_is = _Said(_kept(leaf, one, origin), before)
             if not life or not leaf.says(one.domain):
                 return as_it_is
             if life == before:
                 self._compared.pop(place, None)
+                self._unasked.compared(place)
                 self._marks[place] = Mark(life, origin.created, leaf.reached(one.domain), stored, leaf.state.last_seq, origin.ts)
                 return as_it_is
             if place not in self._compared or self._compared[place].life != life:
+                if self._unasked.is_given_up(place, life):
+                    await self._comparing.drop([place])  # which failed beside the looks, maybe
+                    return as_it_is
                 start = await self._passed_over(look, place, leaf, one, origin, life)
                 if start is None:
                     self._behind.add(place)
                     return as_it_is
+                self._unasked.compared(place)
                 self._compared[place] = _Said(_begun(place, life, start, origin, as_it_is.begun), life)
+        except Endless:  # it was said
+            return as_it_is
         except Unreadable as refused:
             _log.warning("%s of %s isn't compared with what %s has: %s", place.stream, place.backbone, one.domain, refused)
             return as_it_is
         except Lost as lost:
             _log.debug("%s: the hub %s can't be asked: %s", place.backbone, one.domain, lost)
-            self._leave_alone(place)
+            self._unasked.away(place)
+            self._unasked.left_out(place)
             return as_it_is
         return self._compared[place]
 
@@ -147,24 +163,30 @@ class Sourcing:
             return 0
 
         async def compare() -> int:
-            if self._is_away(place):
+            if self._unasked.is_away(place):
                 raise Lost("it did not answer")
             try:
-                start = await next_missing(look.connection, place.stream, one, origin, mark)
+                start = await _within(LONGEST_S, next_missing(look.connection, place.stream, one, origin, mark))
+            except Endless as why:
+                self._unasked.give_up(place, life, why)  # here: no look may hear of it
+                raise
             except Unreadable:
                 raise
             except Lost:
-                self._leave_alone(place)  # those that wait for their turn don't wait for it, too
+                self._unasked.away(place)  # those that wait for their turn don't wait for it, too
                 raise
             return start if start <= reached else 0  # by how far it was when this began: it goes on before a look hears of it
 
         return await self._comparing.done(Piece(place, life, (look.reach.org, one.domain)), compare, look.until)
 
-    def _leave_alone(self, place: Place) -> None:
-        self._away[place.backbone, place.domain] = asyncio.get_running_loop().time() + AWAY_S
 
-    def _is_away(self, place: Place) -> bool:
-        return asyncio.get_running_loop().time() < self._away.get((place.backbone, place.domain), 0.0)
+async def _within(seconds: float, comparison: Awaitable[int]) -> int:
+    """What comes of a comparison. Raises Endless where it takes longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await comparison
+    except TimeoutError:
+        raise Endless(f"it takes more than {seconds:.0f} s") from None
 
 
 def _kept(leaf: Leaf, one: Source, origin: Origin) -> Begun:
