@@ -30,6 +30,7 @@ from shared.sources.sink import Sink, open_sink
 log = logging.getLogger(__name__)
 
 FIRST_SNAPSHOT_S = 0.1  # between two looks for it
+LOOK_AGAIN_S = 1.0  # between two looks at a door's Redis that wasn't there at the start
 
 
 class Pod:
@@ -39,11 +40,16 @@ class Pod:
         self._resources = resources
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._sink: Sink | None = None
 
     async def start(self) -> None:
         """Begin; servers that aren't there yet are waited for. Raises Misconfigured, for a door's Redis that would lose events, too."""
-        await self._check_door()
+        try:
+            await self._check_door()
+        except Unavailable:
+            self._looking = asyncio.create_task(self._check_late(), name="redis-door-settings")
+            self._looking.add_done_callback(self._ended)
         self._task = asyncio.create_task(self._run(await self._way()), name="redis-door")
         self._task.add_done_callback(self._ended)
 
@@ -52,17 +58,29 @@ class Pod:
         self._stop.set()
         if self._sink is not None:
             self._sink.finish()
-        if self._task is not None:
-            await self._task
+        for task in (self._task, self._looking):
+            if task is not None:
+                await task
 
     async def _check_door(self) -> None:
-        """Look at a Redis that isn't the log's: that one is looked at by the log."""
+        """Look at a Redis that isn't the log's: that one is looked at by the log. Raises Misconfigured, Unavailable."""
         settings = self._resources.settings
         if settings.redis_door_url is None and settings.sink is None:
             return
-        with suppress(Unavailable):  # then it is as it is: nobody looks again
-            if (said := await check_door(_door_url(settings))) is not None:
-                log.warning(said)
+        if (said := await check_door(_door_url(settings))) is not None:
+            log.warning(said)
+
+    async def _check_late(self) -> None:
+        """The same, once it is there. One that would lose events ends the process, which is then refused at its next start."""
+        while not await set_within(self._stop, LOOK_AGAIN_S):
+            try:
+                await self._check_door()
+            except Unavailable:
+                continue
+            except Misconfigured as error:
+                log.critical("misconfigured: %s", error.detail)
+                signal.raise_signal(signal.SIGTERM)
+            return
 
     async def _way(self) -> Way:
         resources = self._resources
@@ -100,7 +118,7 @@ class Pod:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """A pod whose door is dead would look alive: it ends, and is started again."""
-        if not self._stop.is_set() and not task.cancelled():
+        if not self._stop.is_set() and not task.cancelled() and not (task is self._looking and task.exception() is None):
             log.critical("the door died, and the process with it", exc_info=task.exception())
             signal.raise_signal(signal.SIGTERM)
 

@@ -4,15 +4,19 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 import redis
 
+from shared.adapters.redis.door_settings import check_door
+from shared.domain.errors import Misconfigured
 from tests.integration.fronts import ROOT, environment, new_key
 from tests.integration.redis_installs import ORG, install
+from tests.integration.services import Service, serving
 from tests.product import free_port
 from tests.servers import LocalServer
+from tests.waiting import eventually_now
 
 
 def set_to(server: LocalServer, setting: str, value: str) -> None:
@@ -44,3 +48,52 @@ def test_door_serves_and_says_so_when_a_crash_of_its_redis_may_lose_what_was_pus
     with install(tmp_path, redis_url, own_redis.url, nats_url, database) as found:
         assert found.client.sent()["status"] == "accepted"
         assert "appendfsync=everysec" in found.door.log.read_text()
+
+
+@pytest.mark.parametrize(("policy", "told"), [("noeviction", None), ("allkeys-lru", "allkeys-lru")])
+def test_door_s_redis_that_lets_nobody_ask_is_judged_by_what_it_tells(own_redis: LocalServer, policy: str, told: str | None) -> None:
+    """As managed services have it."""
+    set_to(own_redis, "maxmemory-policy", policy)
+    with redis.Redis.from_url(own_redis.url) as client:
+        client.acl_setuser("tenant", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all", "-config"])
+    parts = urlsplit(own_redis.url)
+    url = urlunsplit(parts._replace(netloc=f"tenant:secret@{parts.hostname}:{parts.port}"))
+    if told is not None:
+        with pytest.raises(Misconfigured, match=f"maxmemory-policy={told}"):
+            asyncio.run(check_door(url))
+        return
+    said = asyncio.run(check_door(url))
+    assert said is not None
+    assert "doesn't say how it is set (appendonly, appendfsync; NOPERM)" in said
+
+
+def test_door_ends_and_says_why_when_its_redis_was_away_at_the_start_and_evicts(
+    tmp_path: Path, redis_url: str, own_redis: LocalServer, nats_url: str, database: str
+) -> None:
+    set_to(own_redis, "maxmemory-policy", "allkeys-lru")
+    asyncio.run(new_key(database, ORG, "admin"))
+    settings = environment(tmp_path, redis_url, nats_url, database) | {"SWITCHBOARD_REDIS_DOOR_URL": own_redis.url}
+    door = Service("redis_source", settings, tmp_path)
+    own_redis.pause()
+    with serving(door):
+        eventually_now(lambda: "redis-door" in door.degraded(), within=30)
+        own_redis.resume()
+        assert door.ended() == 0
+    assert "misconfigured: the door's Redis (SWITCHBOARD_REDIS_DOOR_URL" in door.log.read_text()
+    assert "died" not in door.log.read_text()
+
+
+def test_door_serves_and_says_so_when_its_redis_was_away_at_the_start_and_a_crash_may_lose_what_was_pushed(
+    tmp_path: Path, redis_url: str, own_redis: LocalServer, nats_url: str, database: str
+) -> None:
+    set_to(own_redis, "appendfsync", "everysec")
+    asyncio.run(new_key(database, ORG, "admin"))
+    settings = environment(tmp_path, redis_url, nats_url, database) | {"SWITCHBOARD_REDIS_DOOR_URL": own_redis.url}
+    door = Service("redis_source", settings, tmp_path)
+    own_redis.pause()
+    with serving(door):
+        eventually_now(lambda: "redis-door" in door.degraded(), within=30)
+        own_redis.resume()
+        eventually_now(lambda: "appendfsync=everysec" in door.log.read_text(), within=30)
+        eventually_now(lambda: "redis-door" not in door.degraded(), within=30)
+        assert door.stop() == 0
