@@ -38,7 +38,7 @@ class Watch:
 
     def __init__(self, feed: Feed, keys: Sequence[bytes], view: View, cursor: Cursor | None = None, org: str = "") -> None:
         self._feed, self._keys = feed, keys
-        self._spending = Spending(feed.budget, org)
+        self._spending, self._org = Spending(feed.budget, org), org
         self.look(view)
         self._place = -1  # not in the ring yet
         self._page: list[Slot] = []
@@ -55,6 +55,7 @@ class Watch:
     def close(self) -> None:
         """The client is gone."""
         self._feed.budget.close(self._spending)
+        self._feed.catching_up.end(self)
 
     def owed(self) -> float:
         """Seconds until its filter may be asked again; 0: now."""
@@ -62,6 +63,7 @@ class Watch:
 
     def go_to(self, cursor: Cursor | None) -> None:
         """Go on behind a cursor; None: from now on. Shards that it doesn't know are watched from their start."""
+        self._feed.catching_up.end(self)
         ring = self._feed.ring
         if cursor is None:
             self.positions = tuple(Position(epoch, number) for epoch, number in zip(ring.epochs, ring.next, strict=True))
@@ -73,10 +75,13 @@ class Watch:
         self._place, self._page = -1, []
 
     async def go_to_unstored(self) -> None:
-        """Go on with what no store has yet. Raises Unavailable while Redis can't say."""
-        found = await self._feed.reader.unstored()
-        self.positions = tuple(Position(each.epoch, each.number) for each in found)
-        self.time = min((each.time for each in found if each.time), default=_now())
+        """Go on with what no store has yet. Raises Unavailable while Redis can't say, and Overloaded where that goes far back, and too many
+        clients are at it."""
+        found, now = await self._feed.reader.unstored(), _now()
+        since = min((each.time for each in found if each.time), default=now)
+        self._feed.catching_up.end(self)
+        self._feed.catching_up.begin(self, self._org, (now - since) / 1e6)
+        self.positions, self.time = tuple(Position(each.epoch, each.number) for each in found), since
         self._place, self._page = -1, []
 
     def cursor_frame(self) -> str:
@@ -109,6 +114,7 @@ class Watch:
             if position.epoch != ring.epochs[shard] or position.number < ring.start[shard]:
                 return shard
         self._place = ring.first
+        self._feed.catching_up.end(self)
         return None
 
     # ---- from the ring ----

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 
 from functions.websocket.budget import Budget
+from functions.websocket.catching_up import CatchingUp
 from functions.websocket.ring import RING_BYTES, Ring
 from shared.domain.errors import Unavailable
 from shared.domain.feed import FeedEntry, FeedSpan
@@ -25,6 +26,7 @@ class Feed:
         self.reader = reader
         self.ring = Ring(shards, limit)
         self.budget = Budget()
+        self.catching_up = CatchingUp()
         self.clients: set[asyncio.Event] = set()
         self.of_orgs: Counter[str] = Counter()  # how many of them each org has
         self.lost = False

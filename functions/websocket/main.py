@@ -34,6 +34,7 @@ def build(resources: Resources, limits: Limits | None = None, bounds: Bounds | N
     keys = settings.secret_keys()
     feed = Feed(RedisFeedReader(settings.required("redis_url"), settings.log_shards), settings.log_shards)
     resources.counters.gauges["feed_clients"] = lambda: float(len(feed.clients))
+    resources.counters.gauges["feed_catching_up"] = lambda: float(len(feed.catching_up))
     door = EventsDoor(submit_of(resources), snapshots, resources.counters, settings.cluster, bounds or Bounds())
     resources.counters.gauges["events_clients"] = lambda: float(door.connections)
     principals, limits = Principals(snapshots, tokens=resources.tokens), limits or Limits()

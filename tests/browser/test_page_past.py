@@ -8,6 +8,7 @@ import httpx
 import pytest
 from playwright.async_api import Browser, Page, Route, expect
 
+from functions.websocket import catching_up
 from shared.domain.message import Message
 from tests.browser.pages import PATIENT, PICTURES, QUERY, Store, opened, signed_in
 from tests.feed import FixedSnapshots, Log, Pod, accepted, blocked, delivered, message, names, pod
@@ -45,6 +46,20 @@ async def test_stored_messages_come_first_and_live_ones_above_when_the_page_open
     await expect(page.locator("#older")).to_be_empty()
     await page.screenshot(path=PICTURES / "feed-past.png")
     assert complaints == []
+
+
+async def test_page_says_why_and_comes_back_when_too_many_read_what_no_store_has(
+    browser: Browser, feed: Pod, log: Log, store: Store, org: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, _ = await signed_in(browser, feed, feed.snapshots.add(org))
+    monkeypatch.setattr(catching_up, "FAR_S", 0.0)
+    monkeypatch.setattr(catching_up, "CLIENTS", 0)
+    await log.unstored(await log.write(accepted(*numbered(org, "unwritten"))))
+    await page.reload()
+    await expect(page.locator("#problem")).to_contain_text("too many clients read them here")
+    monkeypatch.setattr(catching_up, "CLIENTS", 2)
+    await shows(page, "unwritten")
+    await expect(page.locator("#problem")).to_be_empty()
 
 
 async def test_message_is_there_once_when_the_store_has_none_a_part_or_all_of_what_was_logged(

@@ -63,7 +63,7 @@ export function connect() {
     /** @type {Frame} */
     const frame = JSON.parse(event.data);
     listen(socket);
-    link.tries = 0;
+    if (!frame.error) link.tries = 0; // else it would be asked four times a second for what it has no room for
     if (frame.cursor) link.cursor = frame.cursor;
     element("problem", HTMLParagraphElement).textContent = frame.error ? frame.error.detail : "";
     if (frame.error) {

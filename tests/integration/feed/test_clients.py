@@ -9,7 +9,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
-from functions.websocket import budget
+from functions.websocket import budget, catching_up
 from functions.websocket.socket import Limits
 from shared.domain.principal import Grant
 from tests.feed import FixedSnapshots, Log, Start, accepted, message, names, reading
@@ -82,6 +82,24 @@ async def test_client_is_refused_when_too_many_have_a_filter(start: Start, key: 
         await eventually(lambda: feed.clients == 0, within=30)
         async with reading(feed, key, filter="true"):
             pass
+
+
+async def test_client_is_refused_when_too_many_read_what_no_store_has(
+    start: Start, log: Log, key: str, org: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catching_up, "FAR_S", 0.0)
+    await log.unstored(await log.write(accepted(message(org, "one"))))
+    async with start() as feed:
+        monkeypatch.setattr(catching_up, "CLIENTS", 0)
+        async with connect(feed.feed_url(begin="stored"), additional_headers={"Authorization": f"Bearer {key}"}) as refused:
+            problem = json.loads(await refused.recv())["error"]
+            await refused.wait_closed()
+        assert (problem["status"], refused.close_code) == (503, 1013)
+        assert "come back in 5 s" in problem["detail"]
+        monkeypatch.setattr(catching_up, "CLIENTS", 2)
+        async with reading(feed, key, begin="stored") as client:
+            assert await client.until(1) == ["one"]
+            await eventually(lambda: feed.resources.counters.gauges["feed_catching_up"]() == 0, within=30)
 
 
 async def test_client_that_does_not_read_is_closed_with_1013_while_another_gets_all(start: Start, log: Log, key: str, org: str) -> None:
