@@ -8,11 +8,13 @@ path routing. A prefix is whole path segments, as in the Gateway API's `PathPref
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-ANY = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+READ = ("GET", "HEAD")  # whoever answers the one answers the other (RFC 9110, 9.1)
+ANY = (*READ, "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 class Route(NamedTuple):
-    """`exact` rows take the path alone and nothing below it. A WebSocket's opening request is a GET."""
+    """`exact` rows take the path alone and nothing below it. A WebSocket's opening request is a GET; a GET that opens none, and a HEAD, are
+    told to (426)."""
 
     methods: tuple[str, ...]
     prefix: str
@@ -22,9 +24,9 @@ class Route(NamedTuple):
 
 ROUTES = (
     Route(("POST", "OPTIONS"), "/v1/events", "ingest", exact=True),
-    Route(("GET",), "/v1/events", "websocket", exact=True),
+    Route(READ, "/v1/events", "websocket", exact=True),
     Route(("POST", "OPTIONS"), "/", "ingest", exact=True),
-    Route(("GET",), "/v1/feed", "websocket", exact=True),
+    Route(READ, "/v1/feed", "websocket", exact=True),
     Route(ANY, "/v1/messages", "query"),
     Route(ANY, "/v1/stats", "query"),
     Route(ANY, "/v1/dead-letters", "query"),
@@ -35,13 +37,13 @@ ROUTES = (
     Route(ANY, "/v1/resolve", "registry_crud"),
     Route(ANY, "/v1/session", "websocket"),
     # Internal, under proofs: what the loggers, relays and doors of other clusters hand to the hub and ask it.
-    Route(("GET",), "/v1/registry/snapshot", "registry_crud", exact=True),
+    Route(READ, "/v1/registry/snapshot", "registry_crud", exact=True),
     Route(("POST",), "/v1/log/batches", "log_batch", exact=True),
     Route(("POST",), "/v1/log/bodies", "log_batch", exact=True),
     Route(("POST",), "/v1/log/delivered", "log_batch", exact=True),
     Route(("POST",), "/v1/log/recorded", "log_batch", exact=True),
     Route(("POST",), "/v1/log/accepted", "log_batch", exact=True),
-    Route(("GET", "HEAD"), "/", "websocket"),
+    Route(READ, "/", "websocket"),
 )
 FUNCTIONS = tuple(dict.fromkeys(route.function for route in ROUTES))
 

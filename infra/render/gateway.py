@@ -13,7 +13,7 @@ from infra.render.gateway_server import server
 from shared.codec import encode_problem
 from shared.domain.errors import NotFound, SwitchboardError
 from shared.edge.problems import NotAllowed
-from shared.routes import FUNCTIONS, Route, methods_of, routes_of
+from shared.routes import FUNCTIONS, READ, Route, methods_of, routes_of
 
 Json = dict[str, Any]
 
@@ -21,7 +21,6 @@ PODS = ("websocket",)  # functions that are a Deployment with a Service; the oth
 HEALTH = {"/healthz": {"status": "alive"}, "/readyz": {"status": "ready", "degraded": []}}
 FUNCTION_S = 60  # a Knative Service's timeoutSeconds: the function's own answers come long before
 QUIET_S = 90  # a WebSocket without a frame for so long is dead: the feed has a heartbeat every 15 s, both have pings every 20 s
-READ = ("GET", "HEAD")
 
 
 def configuration(
@@ -105,7 +104,7 @@ def _match(prefix: str, exact: bool, methods: tuple[str, ...] | None) -> Json:
 
 def _forward(row: Route, namespace: str) -> Json:
     pod = row.function in PODS
-    socket = pod and row.exact and row.methods == ("GET",)  # nothing else of a pod is one path that is only got
+    socket = pod and row.exact and row.methods == READ  # nothing else of a pod is one path that is only read
     action: Json = {"cluster": row.function, "timeout": "0s" if socket else f"{FUNCTION_S}s"}
     if not pod:
         action["host_rewrite_literal"] = host(row.function, namespace)

@@ -7,6 +7,7 @@ from starlette.requests import Request
 
 from shared.domain.errors import Unauthenticated
 from shared.domain.request_proof import FRESH_S, HEADER, body_digest, verify_request
+from shared.edge.rest import HEAD
 from shared.edge.writing import body_of
 from shared.edge_keys import EdgeKeys
 from shared.resources import Resources
@@ -33,7 +34,8 @@ class Proven:
         own = tuple(self._resources.settings.secret_keys())
         query = _query(request)
         target = request.scope["path"] + (f"?{query}" if query else "")
-        key = verify_request((*own, *self._edges.all()), request.method, target, int(time.time()), request.headers.get(HEADER, ""))
+        method = "HEAD" if HEAD in request.scope else request.method
+        key = verify_request((*own, *self._edges.all()), method, target, int(time.time()), request.headers.get(HEADER, ""))
         return None if key in own else key
 
     async def body(self, request: Request) -> bytes:

@@ -50,6 +50,9 @@ def rest_app(
     return app
 
 
+HEAD = "switchboard.head"  # in a request's scope: HEAD was asked, and is answered as GET
+
+
 class _Guard:
     """Refuses a target that is no text, answers HEAD as GET (RFC 9110, 9.3.2), which FastAPI doesn't, and a fault of ours itself: FastAPI
     would answer it and raise it on, and functions-framework then answer it once more."""
@@ -73,7 +76,7 @@ class _Guard:
             await answer_problem(send, error)
             return
         try:
-            await self._app({**scope, "method": "GET"} if head else scope, receive, sending)
+            await self._app({**scope, "method": "GET", HEAD: True} if head else scope, receive, sending)
         except Exception:
             log.exception("a request failed", extra={"method": scope.get("method"), "path": scope.get("path")})
             if not started:

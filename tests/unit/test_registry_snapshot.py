@@ -33,11 +33,11 @@ class Held(TypedDict):
     backbones: tuple[Reach, ...]
 
 
-async def snapshot(api: Api, query: str = "", key: bytes = b"s" * 48, known: str | None = None) -> httpx.Response:
+async def snapshot(api: Api, query: str = "", key: bytes = b"s" * 48, known: str | None = None, method: str = "GET") -> httpx.Response:
     """The answer to a process of the install."""
     target = "/v1/registry/snapshot" + query
-    proof = {HEADER: prove_request(key, "GET", target, int(time.time()))}
-    return await api.ask(None, target, headers=proof if known is None else proof | {"if-none-match": known})
+    proof = {HEADER: prove_request(key, method, target, int(time.time()))}
+    return await api.ask(None, target, method, headers=proof if known is None else proof | {"if-none-match": known})
 
 
 async def test_snapshot_has_the_backbones_of_a_revision_and_says_when_they_change(api: Api) -> None:
@@ -87,6 +87,18 @@ async def test_edge_gets_its_own_token_in_the_place_of_the_keys_when_a_backbone_
         credentials.add(Logins((key,)).of(told[keyed]))
     assert len(credentials) == 2
     assert "" not in credentials
+
+
+async def test_head_says_of_the_snapshot_what_get_does_under_a_proof_of_its_own(api: Api) -> None:
+    await made(api, await api.key())
+    current = await api.config.snapshot()
+    await eventually(lambda: api.resources.snapshots.current == current)
+    whole, told = await snapshot(api), await snapshot(api, method="HEAD")
+    assert (told.status_code, told.headers, told.content) == (200, whole.headers, b"")
+    assert int(told.headers["content-length"]) == len(whole.content)
+    assert (await snapshot(api, known=told.headers["etag"], method="HEAD")).status_code == 304
+    proven = whole.request.headers[HEADER]
+    assert (await api.ask(None, "/v1/registry/snapshot", "HEAD", headers={HEADER: proven})).status_code == 401
 
 
 async def test_snapshot_is_for_processes_of_the_install_only(api: Api) -> None:

@@ -15,6 +15,9 @@ from shared.routes import ROUTES, function_of, methods_of, routes_of
         ("GET", "/v1/feed", "websocket"),
         ("GET", "/", "websocket"),
         ("HEAD", "/", "websocket"),
+        ("HEAD", "/v1/feed", "websocket"),
+        ("HEAD", "/v1/events", "websocket"),
+        ("HEAD", "/v1/registry/snapshot", "registry_crud"),
         ("GET", "/assets/page.js", "websocket"),
         ("GET", "/v1/messages", "query"),
         ("GET", "/v1/messages/8f14e45f/why", "query"),
@@ -44,9 +47,13 @@ def test_prefix_ends_at_a_slash_when_a_longer_word_follows() -> None:
 
 
 def test_allowed_methods_are_those_of_the_path_when_another_is_refused() -> None:
-    assert methods_of("/v1/events") == ("GET", "OPTIONS", "POST")
-    assert methods_of("/v1/feed") == ("GET",)
+    assert methods_of("/v1/events") == ("GET", "HEAD", "OPTIONS", "POST")
+    assert methods_of("/v1/feed") == ("GET", "HEAD")
     assert methods_of("/elsewhere") == ()
+
+
+def test_head_is_answered_when_get_is() -> None:
+    assert [route for route in ROUTES if "GET" in route.methods and "HEAD" not in route.methods] == []
 
 
 def test_row_is_reachable_when_it_is_in_the_table() -> None:

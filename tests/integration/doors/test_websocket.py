@@ -119,9 +119,11 @@ async def test_subprotocol_is_asked_for_when_none_is_offered_that_is_spoken(fron
     assert (problem["status"], problem["errors"][0]["pointer"]) == (400, "sec-websocket-protocol")
 
 
-async def test_upgrade_is_asked_for_when_the_events_path_is_only_got(front: FrontProcess) -> None:
-    answer = front.client.get("/v1/events")
-    assert (answer.status_code, answer.headers["upgrade"]) == (426, "websocket")
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/feed"])
+async def test_upgrade_is_asked_for_when_a_websocket_s_path_is_only_got(front: FrontProcess, path: str) -> None:
+    got, told = front.client.get(path), front.client.head(path)
+    assert (got.status_code, got.headers["upgrade"]) == (426, "websocket")
+    assert (told.status_code, told.headers["upgrade"], told.content) == (426, "websocket", b"")
 
 
 async def test_page_of_this_host_publishes_with_its_cookie_until_it_signs_out(front: FrontProcess) -> None:
