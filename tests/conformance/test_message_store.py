@@ -15,6 +15,7 @@ from shared.adapters.postgres.batch import Batch
 from shared.adapters.postgres.connections import Connection
 from shared.adapters.postgres.known_batch import insert_known
 from shared.adapters.postgres.migrations import migrate
+from shared.adapters.postgres.new_batch import NewBatch, insert_new
 from shared.domain.errors import Unavailable
 from shared.domain.record import Flush
 from shared.domain.retention import Retention
@@ -159,6 +160,31 @@ class TestPostgres(WritingConformance, ReadingConformance):
         await store.write(0, [flush(5, accepted("3", org))])
         assert looked_up[1:] == [["2"], ["3"]]
         assert sorted(await found(store, org)) == ["1", "2", "3"]
+
+    async def test_batches_are_sent_once_when_each_of_a_backlog_has_an_identity_twice(
+        self, store: PostgresMessageStore, org: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """But for the first: nobody looks for that where it hardly ever is."""
+        sent = []
+
+        async def counting(connection: Connection, batch: NewBatch) -> None:
+            sent.append("new")
+            await insert_new(connection, batch)
+
+        async def counting_known(connection: Connection, batch: Batch) -> None:
+            sent.append("known")
+            await insert_known(connection, batch)
+
+        await store.write(0, [flush(1, accepted("0", org))])  # its day has its partitions then
+        monkeypatch.setattr(writer, "CAREFUL", 3_600.0)  # a busy disk may take seconds for a batch
+        monkeypatch.setattr(writer, "insert_new", counting)
+        monkeypatch.setattr(writer, "insert_known", counting_known)
+        for number in (2, 4, 6):
+            again = accepted(f"{number}", org, received_at=NOON + MINUTE)
+            await store.write(0, [flush(number, accepted(f"{number}", org), accepted(f"{number}-b", org)), flush(number + 1, again)])
+        await store.write(0, [flush(8, accepted("8", org))])
+        assert sent == ["new", "known", "known", "known", "new"]
+        assert [row.redelivered for number in "246" for row in await rows_of(store, org, number)] == [1, 1, 1]
 
     async def test_reads_go_on_when_idle_connections_were_ended(self, store: PostgresMessageStore, shared_database: str, org: str) -> None:
         await store.write(0, [flush(1, accepted(org=org))])

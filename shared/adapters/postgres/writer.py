@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import psycopg
 
-from shared.adapters.postgres.batch import Batch, FlushId, flush_id, sort_out
+from shared.adapters.postgres.batch import Batch, FlushId, flush_id, has_twice, sort_out
 from shared.adapters.postgres.connections import Connection, connect
 from shared.adapters.postgres.known_batch import insert_known
 from shared.adapters.postgres.new_batch import NewBatch, NewDay, NotNew, Twice, insert_new, new_batch
@@ -22,7 +22,7 @@ Prepared = TypeVar("Prepared")
 SESSION, ENSURE_PARTITIONS = statement("writer_session"), statement("ensure_partitions")
 LOCK_SHARD, NOTE_FLUSHES, FORGET_FLUSHES = statement("lock_shard"), statement("note_flushes"), statement("forget_flushes")
 
-CAREFUL = 10.0  # seconds after a batch with a message that the store had
+CAREFUL = 10.0  # seconds after a batch with a message that the store had, or that it had twice
 FORGETTING = 300.0  # seconds between two trims of `flushes`
 RACES = 5  # times another cluster may take the same id at the same moment, one after the other
 
@@ -44,6 +44,7 @@ class ShardWriter:
         self._known_days: set[int] = set()
         self._forgot_at = time.monotonic()
         self._careful_until = 0.0
+        self._looking_until = 0.0  # for identities that a batch has twice, before anything of it is sent
 
     async def write(self, flushes: Sequence[Flush]) -> None:
         """Write a batch. Raises Unavailable (write the same again) or NotProcessable (a record of it is refused: nothing was written)."""
@@ -77,8 +78,8 @@ class ShardWriter:
 
     async def _try(self, flushes: Sequence[Flush]) -> None:
         """Write everything as new; where an identity is there already, look all of them up first, for this batch and those of the next
-        seconds; where the batch has one twice, for this batch."""
-        races, twice = 0, False
+        seconds; where the batch has one twice, for this batch, and the next ones are seen through for that before they are sent."""
+        races, twice = 0, self._has_twice(flushes)
         while races < RACES:
             connection = await self._connected()
             try:
@@ -87,10 +88,19 @@ class ShardWriter:
                 await self._ensure_partitions(connection, sort_out(flushes).days())
             except Twice:  # says nothing of what the store has: the batches behind it are as new as any
                 twice = True
+                self._looking_until = time.monotonic() + CAREFUL
             except (psycopg.errors.UniqueViolation, NotNew):
                 self._careful_until = time.monotonic() + CAREFUL
                 races += 1
         raise Unavailable("another cluster keeps writing the same messages")
+
+    def _has_twice(self, flushes: Sequence[Flush]) -> bool:
+        """Whether a batch has an identity twice, as one of the last seconds had: else it would be written, undone, and written again."""
+        now = time.monotonic()
+        found = now < self._looking_until and has_twice(flushes)
+        if found:
+            self._looking_until = now + CAREFUL
+        return found
 
     async def _write(self, connection: Connection, flushes: Sequence[Flush], careful: bool) -> None:
         by_id = {flush_id(flush): flush for flush in flushes}
