@@ -1,10 +1,15 @@
-"""A browser, a pod that serves the page with its query, and what both are written by."""
+"""A browser, a pod that serves the page with its query, and what both are written by.
+
+One browser for a module's tests, which all run in one loop for that: starting one takes a second of CPU. Each test's pages are of
+contexts of their own, which share nothing.
+"""
 
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
 from tests.browser.pages import Store
@@ -31,31 +36,39 @@ def secret(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def feed(redis_url: str, database: str, secret: Path) -> AsyncIterator[Pod]:
     async with pod(redis_url, secret, FixedSnapshots(), database=database) as running:
         yield running
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def log(redis_url: str) -> AsyncIterator[Log]:
     writer = Log(redis_url)
     yield writer
     await writer.redis.aclose()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def store(database: str) -> AsyncIterator[Store]:
     writer = Store(database)
     yield writer
     await writer.stop()
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[Browser]:
     if CHROMIUM is None:
         missing("no Chromium on this machine: infra/local/system-packages chromium installs it")
     async with async_playwright() as play:
         browser = await play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def browser(chromium: Browser) -> AsyncIterator[Browser]:
+    """The module's, without the pages of the tests before."""
+    yield chromium
+    for context in chromium.contexts:
+        await context.close()

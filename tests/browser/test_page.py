@@ -9,6 +9,8 @@ from playwright.async_api import Browser, expect
 from tests.browser.pages import PICTURES, signed_in
 from tests.feed import FixedSnapshots, Log, Pod, accepted, blocked, delivered, message, pod
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # the browser's
+
 
 async def show_traffic(log: Log, org: str) -> None:
     """A few messages as they look in practice."""

@@ -14,6 +14,8 @@ from tests.browser.pages import PATIENT, PICTURES, QUERY, Store, opened, signed_
 from tests.feed import FixedSnapshots, Log, Pod, accepted, blocked, delivered, message, names, pod
 from tests.product import product
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # the browser's
+
 
 def numbered(org: str, *events: str) -> list[Message]:
     """Messages whose topic says which each is."""
