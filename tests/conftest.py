@@ -19,12 +19,17 @@ import httpx
 import pytest
 from hypothesis import settings
 
+from tests.memory import in_memory, temporary_in_memory
 from tests.missing import missing
 from tests.servers import Databases, LocalServer, RedisDatabases, add_timescaledb, running
 
 # How long one example takes is the machine's business: Hypothesis' own deadline, 200 ms, failed a test that was right while others worked.
 settings.register_profile("switchboard", deadline=None)
 settings.load_profile("switchboard")
+
+
+def pytest_configure() -> None:
+    temporary_in_memory()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -87,8 +92,8 @@ def database_url(database_server: LocalServer) -> str:
 
 
 @pytest.fixture(scope="session")
-def databases(database_url: str) -> Databases:
-    return Databases(database_url)
+def databases(database_url: str, servers_directory: Path) -> Databases:
+    return Databases(database_url, "file_copy" if in_memory(servers_directory) else "wal_log")
 
 
 @pytest.fixture(scope="session")
