@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import msgspec
@@ -22,15 +22,6 @@ from shared.sources.outcomes import inline
 from shared.sources.room import Room
 from tests.unit.redis_doors import MINE, ORDERS, Door, encoded, event
 from tests.waiting import eventually
-
-
-@pytest.fixture
-async def door() -> AsyncIterator[Door]:
-    door = Door()
-    running = asyncio.create_task(door.source.run(door.stop))
-    yield door
-    door.stop.set()
-    await running
 
 
 async def test_receipts_come_in_order_when_events_are_pushed_alone_and_in_arrays(door: Door) -> None:

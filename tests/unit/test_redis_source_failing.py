@@ -1,8 +1,7 @@
 """The Redis door when our own code fails, a worker dies of an element, or its lists are away: the others go on."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import pytest
@@ -20,15 +19,6 @@ from shared.sources.backoff import Backoff
 from shared.sources.outcomes import FAILED_HERE, MAX_DELIVERIES, MAX_FAILURES, Settled, inline
 from shared.sources.room import Room
 from tests.unit.redis_doors import Door, encoded, event
-
-
-@pytest.fixture
-async def door() -> AsyncIterator[Door]:
-    door = Door()
-    running = asyncio.create_task(door.source.run(door.stop))
-    yield door
-    door.stop.set()
-    await running
 
 
 @pytest.mark.parametrize("place", [0, 500, 999])

@@ -14,10 +14,15 @@ def snapshots() -> FixedSnapshots:
 
 
 @pytest.fixture
-def start(redis_url: str, tmp_path: Path, snapshots: FixedSnapshots) -> Start:
+def secret(tmp_path: Path) -> Path:
+    path = tmp_path / "secret"
+    path.write_text("s" * 43)
+    return path
+
+
+@pytest.fixture
+def start(redis_url: str, secret: Path, snapshots: FixedSnapshots) -> Start:
     """Starts pods that share the log, the keys and the secret."""
-    secret = tmp_path / "secret"
-    secret.write_text("s" * 43)
     return lambda limits=None, shards=1: pod(redis_url, secret, snapshots, limits, shards)
 
 

@@ -17,20 +17,6 @@ from tests.feed import FixedSnapshots, Log, Pod, accepted, blocked, delivered, m
 from tests.waiting import eventually
 
 
-@pytest.fixture
-def secret(tmp_path: Path) -> Path:
-    path = tmp_path / "secret"
-    path.write_text("s" * 43)
-    return path
-
-
-@pytest.fixture
-async def log(redis_url: str) -> AsyncIterator[Log]:
-    writer = Log(redis_url)
-    yield writer
-    await writer.redis.aclose()
-
-
 @asynccontextmanager
 async def tailing(where: Pod, key: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """The running command; it is ended after the block."""
