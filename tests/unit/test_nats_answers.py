@@ -1,16 +1,21 @@
 """The short way for answers: what is delivered, and in which order, is what nats-py's own parser would deliver, however it was cut."""
 
 import asyncio
+import contextlib
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nats.errors import ProtocolError
 from nats.protocol.parser import Parser
 
-from shared.adapters.nats.answers import AnswersFirst
+from shared.adapters.nats import answers
+from shared.adapters.nats.answers import LONGEST_LINE, AnswersFirst
+from shared.adapters.nats.connection import Connection
 
 INBOX, OTHER = 7, 71
+MANY = 1024 * 1024  # bytes
 Delivered = tuple[bytes, bytes, bytes | None]
 
 
@@ -90,3 +95,58 @@ def test_answers_wait_for_who_takes_them_when_the_inbox_is_not_there_yet() -> No
     client = Client()
     read(AnswersFirst(client), [message(INBOX, b"early")])  # type: ignore[arg-type]
     assert client.seen == [("answer", (b"_INBOX.abc.5.0", b"early", None))]
+
+
+@pytest.mark.parametrize(
+    ("begins", "more", "most"),
+    [
+        (b"MSG a 7 999999999999\r\n", b"x" * 65_536, MANY),
+        (b"HMSG a 7 12 999999999999\r\n", b"x" * 65_536, MANY),
+        (b"MSG a", b"a" * 32_768, LONGEST_LINE),
+        (b"INFO {", b" " * 32_768, LONGEST_LINE),
+    ],
+)
+def test_it_is_no_protocol_when_a_server_says_something_that_has_no_end(
+    monkeypatch: pytest.MonkeyPatch, begins: bytes, more: bytes, most: int
+) -> None:
+    monkeypatch.setattr(answers, "LONGEST", MANY)
+    parser = AnswersFirst(Client())  # type: ignore[arg-type]
+    read(parser, [begins, *[more] * (most // len(more) - 1)])
+    assert most - 2 * len(more) < len(parser.buf) <= most
+    with pytest.raises(ProtocolError):
+        read(parser, [more, b"x" * len(begins)])
+
+
+def test_largest_message_is_delivered_when_it_comes_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "LONGEST", MANY)
+    client = Client()
+    whole = message(OTHER, b"x" * (MANY - 2))
+    read(AnswersFirst(client), [whole[place : place + 65_536] for place in range(0, len(whole), 65_536)])  # type: ignore[arg-type]
+    ((_, found),) = client.seen
+    assert isinstance(found, tuple)
+    assert len(found[1]) == MANY - 2
+
+
+async def test_connection_ends_when_its_server_says_something_that_has_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "LONGEST", MANY)
+
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id":"x","version":"2.15.1","max_payload":1048576,"headers":true}\r\n')
+        pongs = 0
+        with contextlib.suppress(ConnectionError):
+            while pongs < 2 and (line := await reader.readline()):  # the handshake, and the flush of a connection of ours
+                if line == b"PING\r\n":
+                    writer.write(b"PONG\r\n")
+                    pongs += 1
+            writer.write(b"MSG a 7 999999999999\r\n")
+            while True:
+                writer.write(b"x" * 65_536)
+                await writer.drain()
+
+    connection = Connection()
+    async with await asyncio.start_server(endless, "127.0.0.1", 0) as server:
+        await connection.open([f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"], "test")
+        async with asyncio.timeout(30):
+            await connection.ended.wait()
+        assert not connection.live
+        await connection.close()

@@ -4,10 +4,14 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from nats.errors import ProtocolError
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
+
+LONGEST_LINE = 256 * 1024  # bytes: INFO is the longest, which may name hundreds of servers
+LONGEST = 65 * 1024 * 1024  # bytes of a message: no server gives more than its max_pending, 64 MiB; a backbone's may be anybody's
 
 Deliver = Callable[[bytes, bytes, bytes | None], None]  # subject, payload, header block
 
@@ -28,11 +32,13 @@ class AnswersFirst(Parser):
         self._number, self._deliver = b"%d" % subscription, deliver
 
     async def parse(self, data: bytes = b"") -> None:
-        """Hand over what was read from the server."""
+        """Hand over what was read from the server. Raises ProtocolError, which ends the connection, also for what is never whole."""
         if self._deliver is not None and not self.buf and self.state == AWAITING_CONTROL_LINE:  # else it goes on with what was begun
             data = data[self._taken(data, self._deliver) :]
         if data:
             await super().parse(data)
+            if len(self.buf) > (LONGEST_LINE if self.state == AWAITING_CONTROL_LINE else LONGEST):
+                raise ProtocolError
 
     def _taken(self, data: bytes, deliver: Deliver) -> int:
         """How many bytes at the front were answers, which are delivered."""
