@@ -11,6 +11,7 @@ import redis
 
 from infra.local.checks import Finding, Subject, examine
 from shared.settings import Settings
+from tests.integration.redis_tenants import without_config
 from tests.servers import LocalServer
 
 
@@ -60,10 +61,7 @@ async def test_doors_redis_is_found_unsafe_when_it_evicts_or_a_crash_loses_what_
 
 
 async def test_doors_redis_is_found_unknown_when_it_lets_nobody_ask(own_redis: LocalServer) -> None:
-    with redis.Redis.from_url(own_redis.url) as client:
-        client.acl_setuser("door", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all", "-config"])
-    parts = urlsplit(own_redis.url)
-    url = urlunsplit(parts._replace(netloc=f"door:secret@{parts.netloc.rpartition('@')[2]}"))
+    url = without_config(own_redis)
     finding = dict(await examine(Subject(Settings.from_env({"SWITCHBOARD_REDIS_DOOR_URL": url}), {})))["Redis door"]
     assert (finding.status, "NOPERM" in finding.found) == ("warning", True)
 

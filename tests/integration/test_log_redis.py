@@ -15,6 +15,7 @@ from shared.domain.logged import Entry
 from shared.domain.record import Accepted, Attempt, Deliveries, RefusalCount, unpack_flush
 from tests.conformance.log_queue import taken
 from tests.events import accepted, attempt, message
+from tests.integration.redis_tenants import without_config
 from tests.servers import LocalServer
 from tests.waiting import eventually
 
@@ -201,6 +202,13 @@ async def test_start_is_refused_when_the_server_would_evict_messages_or_be_full_
     with pytest.raises(Misconfigured, match="maxmemory=100000000"):
         await RedisLogQueue(own_redis.url, limit_bytes=50_000_000, shards=2).start()
     client.close()
+
+
+@pytest.mark.parametrize("durability", ["fsync", "memory"])
+async def test_start_is_refused_when_the_server_lets_nobody_ask_how_it_is_set(own_redis: LocalServer, durability: str) -> None:
+    """It said that the server can't be reached, for good."""
+    with pytest.raises(Misconfigured, match=r"maxmemory-policy, NOPERM.*CONFIG GET"):
+        await RedisLogQueue(without_config(own_redis), durability=durability).start()
 
 
 async def test_door_tells_what_is_done_when_another_door_holds_the_backbone(queue: RedisLogQueue, server: Any, redis_url: str) -> None:

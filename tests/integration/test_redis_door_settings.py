@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -13,6 +13,7 @@ from shared.adapters.redis.door_settings import check_door
 from shared.domain.errors import Misconfigured
 from tests.integration.fronts import ROOT, environment, new_key
 from tests.integration.redis_installs import ORG, install
+from tests.integration.redis_tenants import without_config
 from tests.integration.services import Service, serving
 from tests.product import free_port
 from tests.servers import LocalServer
@@ -52,12 +53,8 @@ def test_door_serves_and_says_so_when_a_crash_of_its_redis_may_lose_what_was_pus
 
 @pytest.mark.parametrize(("policy", "told"), [("noeviction", None), ("allkeys-lru", "allkeys-lru")])
 def test_door_s_redis_that_lets_nobody_ask_is_judged_by_what_it_tells(own_redis: LocalServer, policy: str, told: str | None) -> None:
-    """As managed services have it."""
     set_to(own_redis, "maxmemory-policy", policy)
-    with redis.Redis.from_url(own_redis.url) as client:
-        client.acl_setuser("tenant", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all", "-config"])
-    parts = urlsplit(own_redis.url)
-    url = urlunsplit(parts._replace(netloc=f"tenant:secret@{parts.hostname}:{parts.port}"))
+    url = without_config(own_redis)
     if told is not None:
         with pytest.raises(Misconfigured, match=f"maxmemory-policy={told}"):
             asyncio.run(check_door(url))

@@ -5,6 +5,7 @@ from typing import Any
 
 from shared.adapters.redis.link import Link
 from shared.adapters.redis.resp import Refused
+from shared.adapters.redis.told_settings import told_settings
 from shared.domain.errors import Misconfigured
 
 POLICY = "maxmemory-policy"
@@ -21,9 +22,8 @@ async def check_door(url: str) -> str | None:
         *replies, memory = await link.call(*(("CONFIG", "GET", name) for name in SETTINGS), ("INFO", "memory"))
     finally:
         await link.close()
-    told = {name: reply[1].decode() for name, reply in zip(SETTINGS, replies, strict=True) if _says(reply)}
     refusal = next((reply.code for reply in replies if isinstance(reply, Refused)), "")
-    return judged(_policy_of(memory) | told, refusal)
+    return judged(_policy_of(memory) | told_settings(SETTINGS, replies), refusal)
 
 
 def judged(found: Mapping[str, str], refusal: str = "") -> str | None:
@@ -45,10 +45,6 @@ def judged(found: Mapping[str, str], refusal: str = "") -> str | None:
         f"the door's Redis has appendonly={found['appendonly']} and appendfsync={found['appendfsync']}: a crash may lose what was pushed, "
         "unless they are as in the log's Redis, `yes` and `always`"
     )
-
-
-def _says(reply: Any) -> bool:
-    return not isinstance(reply, Refused) and len(reply) > 1
 
 
 def _policy_of(memory: Any) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 from shared.adapters.redis.address import address_of, connect
 from shared.adapters.redis.resp import Connection, Refused
 from shared.adapters.redis.scripts import Script
+from shared.adapters.redis.told_settings import is_forbidden, told_settings
 from shared.domain.errors import Misconfigured, Unavailable
 
 Argument = bytes | str | int | float
@@ -134,8 +135,17 @@ async def _check_settings(connection: Connection, fsync: bool, need: int) -> Non
 
     Under `everysec` WAITAOF answers sooner than the disk can fsync (measured): the settings must be read, not the reply alone.
     """
-    replies = await connection.granted(*(("CONFIG", "GET", name) for name in SETTINGS))
-    found = {name: reply[1].decode() if len(reply) > 1 else "" for name, reply in zip(SETTINGS, replies, strict=True)}
+    replies = await connection.ask(*(("CONFIG", "GET", name) for name in SETTINGS))
+    refusals = [reply for reply in replies if isinstance(reply, Refused)]
+    if refusals and not all(map(is_forbidden, refusals)):
+        raise refusals[0]
+    found = told_settings(SETTINGS, replies)
+    unsaid = [name for name in SETTINGS if name not in found]
+    if unsaid:
+        raise Misconfigured(
+            f"the log's Redis doesn't say how it is set ({', '.join((*unsaid, *{reply.code for reply in refusals}))}): let its user ask "
+            "(`CONFIG GET`), else nobody knows whether it keeps what it acknowledges"
+        )
     if fsync and (found["appendonly"], found["appendfsync"]) != ("yes", "always"):
         raise Misconfigured(
             f"the log's Redis has appendonly={found['appendonly']} and appendfsync={found['appendfsync']}: set `appendonly yes` and "
@@ -143,7 +153,7 @@ async def _check_settings(connection: Connection, fsync: bool, need: int) -> Non
         )
     if found["maxmemory-policy"] != "noeviction":
         raise Misconfigured(f"the log's Redis has maxmemory-policy={found['maxmemory-policy']}: set `noeviction`, or it evicts messages")
-    maxmemory = int(found["maxmemory"] or 0)
+    maxmemory = int(found["maxmemory"])
     if 0 < maxmemory <= need:
         raise Misconfigured(
             f"the log's Redis has maxmemory={maxmemory}, and the log may take {need} bytes (SWITCHBOARD_LOG_BYTES for each of "
