@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 MEMORY = Path("/dev/shm")  # noqa: S108  # Linux's own file system in memory
-ROOM = 4 << 30  # bytes: a run's folders at their largest take less than half of it
+ROOM = 4 << 30  # bytes: a run's folders at their largest take a quarter of it
 ROOT = "PYTEST_DEBUG_TEMPROOT"  # pytest's own setting: the folder that its temporary folders are below
 
 

@@ -17,7 +17,7 @@ from shared.ports import ConfigStore
 READER = (Grant("read", ("orders.>",), ("agent-7", "*")), Grant("publish"))
 
 
-async def coming(changes: AsyncIterator[Snapshot], within: float = 3.0) -> Snapshot:
+async def coming(changes: AsyncIterator[Snapshot], within: float = 30.0) -> Snapshot:
     """The next snapshot."""
     return await asyncio.wait_for(anext(changes), within)
 

@@ -78,7 +78,7 @@ async def test_snapshots_come_again_when_the_store_was_down(own_database: LocalS
         own_database.start()
         revision = await config.put_principal(Principal("shop", "acme", ()), "me")
         assert revision == first.revision + 1
-        assert (await coming(changes, within=10)).revision == revision
+        assert (await coming(changes, within=30)).revision == revision
     finally:
         await changes.aclose()  # type: ignore[attr-defined]  # it is a generator
         await config.stop()

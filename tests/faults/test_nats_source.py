@@ -48,7 +48,7 @@ async def test_every_message_has_one_row_and_a_delivery_when_the_source_is_kille
                 await eventually(lambda logged=logged: len(ledger.rows(database)) >= logged, within=120)  # type: ignore[misc]
                 pid = endpoints_of(state)["processes"]["nats_source"]
                 os.kill(pid, signal.SIGKILL)
-                await eventually(lambda pid=pid: endpoints_of(state)["processes"]["nats_source"] != pid, within=20)  # type: ignore[misc]
+                await eventually(lambda pid=pid: endpoints_of(state)["processes"]["nats_source"] != pid, within=30)  # type: ignore[misc]
 
         await asyncio.gather(submit(endpoints["nats"]), kills())
         await eventually(lambda: len(ledger.rows(database)) == COUNT, within=120)

@@ -58,7 +58,7 @@ async def test_every_message_has_one_row_a_receipt_and_a_delivery_when_the_sourc
                 await eventually(lambda receipts=receipts: told(client, receipts), within=60)  # type: ignore[misc]
                 pid = endpoints_of(state)["processes"]["redis_source"]
                 os.kill(pid, signal.SIGKILL)
-                await eventually(lambda pid=pid: endpoints_of(state)["processes"]["redis_source"] != pid, within=20)  # type: ignore[misc]
+                await eventually(lambda pid=pid: endpoints_of(state)["processes"]["redis_source"] != pid, within=30)  # type: ignore[misc]
 
         async with client:
             async with asyncio.timeout(180):

@@ -25,7 +25,7 @@ async def kill(state: Path, kind: str, name: str) -> None:
     """SIGKILL the process of that name, and wait until `up` has started another."""
     pid = endpoints_of(state)[kind][name]
     os.kill(pid, signal.SIGKILL)
-    await eventually(lambda: endpoints_of(state)[kind][name] != pid, within=20)
+    await eventually(lambda: endpoints_of(state)[kind][name] != pid, within=30)
 
 
 async def test_every_acked_message_has_one_row_and_a_delivery_when_everything_on_its_way_is_killed(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ class Clusters:
             stale = asked
             return None
 
-        answer = await eventually(ask, within=10)
+        answer = await eventually(ask, within=30)
         assert answer is not None
         return stale - began, answer
 

@@ -106,7 +106,7 @@ def brokering(broker: SmallBroker) -> Iterator[SmallBroker]:
     thread = threading.Thread(target=lambda: asyncio.run(broker.serve(server)), name="broker")
     thread.start()
     try:
-        eventually_now(lambda: server.started, within=10)
+        eventually_now(lambda: server.started, within=30)
         yield broker
     finally:
         server.should_exit = True

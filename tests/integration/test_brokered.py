@@ -91,25 +91,25 @@ def test_verdict_and_delivery_are_in_the_store_when_an_event_went_through_the_br
     wired.send("not granted", topic="pay.now")
     again = wired.send("one")
     assert (again["id"], again["status"], again["duplicate"]) == (receipt["id"], "received", True)
-    eventually_now(lambda: len(wired.verdicts()) == 2, within=20)
+    eventually_now(lambda: len(wired.verdicts()) == 2, within=30)
     assert wired.verdicts() == {"one": [("accepted", None)], "not granted": [("blocked", "grant")]}
-    eventually_now(lambda: delivered(wired.database) == {receipt["id"]}, within=20)
-    eventually_now(wired.settled, within=20)
+    eventually_now(lambda: delivered(wired.database) == {receipt["id"]}, within=30)
+    eventually_now(wired.settled, within=30)
     expected = {wire.RECEIVED: 2, wire.ACCEPTED: 1, wire.REJECTED: 1, wire.DELIVERED: 1}
-    eventually_now(lambda: wired.broker.came == expected, within=10)
+    eventually_now(lambda: wired.broker.came == expected, within=30)
     assert not wired.broker.refused
     assert not wired.broker.dead
 
 
 def test_identity_is_free_after_a_refusal_and_taken_after_an_acceptance(wired: Wired) -> None:
     wired.send("e", topic="pay.now")
-    eventually_now(lambda: wired.verdicts() == {"e": [("blocked", "grant")]}, within=20)
+    eventually_now(lambda: wired.verdicts() == {"e": [("blocked", "grant")]}, within=30)
     wired.send("e", b'{"a":1}')
-    eventually_now(lambda: ("accepted", None) in wired.verdicts()["e"], within=20)
+    eventually_now(lambda: ("accepted", None) in wired.verdicts()["e"], within=30)
     assert wired.send("e", b'{"a": 1}')["status"] == "received"  # the same JSON, spelt otherwise
     wired.send("e", b'{"a":2}')
-    eventually_now(lambda: ("blocked", "identity") in wired.verdicts()["e"], within=20)
-    eventually_now(wired.settled, within=20)
+    eventually_now(lambda: ("blocked", "identity") in wired.verdicts()["e"], within=30)
+    eventually_now(wired.settled, within=30)
     assert sorted(wired.verdicts()["e"], key=str) == [("accepted", None), ("blocked", "grant"), ("blocked", "identity")]
 
 
@@ -136,7 +136,7 @@ def test_event_is_refused_when_its_proof_is_wrong_or_of_another_type(wired: Wire
 def test_same_answer_comes_when_a_received_event_is_delivered_again(wired: Wired) -> None:
     wired.send("yes")
     wired.send("no", topic="pay.now")
-    eventually_now(lambda: wired.broker.came[wire.DELIVERED] == 1 and wired.broker.came[wire.REJECTED] == 1, within=20)
+    eventually_now(lambda: wired.broker.came[wire.DELIVERED] == 1 and wired.broker.came[wire.REJECTED] == 1, within=30)
     received = [event for event in wired.broker.events if event["type"] == wire.RECEIVED]
     for event in received * 3:
         body = json.dumps({**event.get_attributes(), "data": event.get_data()}).encode()
@@ -144,7 +144,7 @@ def test_same_answer_comes_when_a_received_event_is_delivered_again(wired: Wired
         assert answer.status_code == 200
         data: Any = event.get_data()
         assert answer.json()["type"] == (wire.REJECTED if data["message"]["topic"] == "pay.now" else wire.ACCEPTED)
-    eventually_now(wired.settled, within=20)
+    eventually_now(wired.settled, within=30)
     assert {id: len(found) for id, found in wired.verdicts().items()} == {"yes": 1, "no": 1}
 
 
@@ -153,9 +153,9 @@ def test_relay_judges_and_publishes_when_the_broker_is_gone(wired: Wired) -> Non
     receipts = [wired.send(f"e{number}", topic="pay.x" if number % 3 == 0 else "orders.x") for number in range(12)]
     assert {receipt["status"] for receipt in receipts} == {"received"}
     eventually_now(wired.settled, within=30)
-    eventually_now(lambda: len(wired.verdicts()) == 12, within=20)
+    eventually_now(lambda: len(wired.verdicts()) == 12, within=30)
     assert {id for id, found in wired.verdicts().items() if found == [("blocked", "grant")]} == {"e0", "e3", "e6", "e9"}
-    eventually_now(lambda: len(delivered(wired.database)) == 8, within=20)
+    eventually_now(lambda: len(delivered(wired.database)) == 8, within=30)
 
 
 class Sources:

@@ -114,7 +114,7 @@ def test_front_goes_on_with_the_last_snapshot_when_the_store_is_away(
         eventually_now(lambda: send(first.url, first.bearer, "first").status_code == 202)
         own_database.stop()
         assert send(first.url, first.bearer, "second").status_code == 202
-        eventually_now(lambda: "config" in httpx.get(f"{first.url}/readyz").json()["degraded"], within=10)
+        eventually_now(lambda: "config" in httpx.get(f"{first.url}/readyz").json()["degraded"], within=30)
     with fronting(tmp_path, settings, org, first.key) as second:
         assert send(second.url, second.bearer, "third").status_code == 202
         assert "config" in httpx.get(f"{second.url}/readyz").json()["degraded"]
@@ -143,9 +143,9 @@ def test_answer_is_503_and_ready_says_so_when_the_log_is_away(
         refused = send(front.url, front.bearer, "second")
         assert (refused.status_code, refused.json()["status"]) == (503, 503)
         assert "retry-after" in refused.headers
-        eventually_now(lambda: httpx.get(f"{front.url}/readyz").json()["degraded"] == ["log"], within=10)
+        eventually_now(lambda: httpx.get(f"{front.url}/readyz").json()["degraded"] == ["log"], within=30)
         own_redis.start()
-        eventually_now(lambda: send(front.url, front.bearer, "second").status_code == 202, within=20)
+        eventually_now(lambda: send(front.url, front.bearer, "second").status_code == 202, within=30)
 
 
 def test_stock_runner_gives_the_same_verdicts_when_it_serves_the_function(

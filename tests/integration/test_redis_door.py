@@ -61,7 +61,7 @@ def test_receipts_are_the_contracts_when_events_are_pushed_alone_and_in_arrays(u
     sequences = [receipt["deliveries"][0]["sequence"] for receipt in receipts]
     assert sequences == sorted(sequences)
     assert eventually_now(up.client.empty)
-    eventually_now(lambda: {("a0", "redis", f"redis:{ORG}", ORG), ("a3", "redis", f"redis:{ORG}", ORG)} <= set(up.accepted()), within=20)
+    eventually_now(lambda: {("a0", "redis", f"redis:{ORG}", ORG), ("a3", "redis", f"redis:{ORG}", ORG)} <= set(up.accepted()), within=30)
 
 
 def test_same_event_is_a_duplicate_and_another_of_its_identity_a_conflict(up: Running) -> None:
@@ -76,7 +76,7 @@ def test_another_orgs_name_is_refused_when_the_event_claims_it(up: Running) -> N
     assert (refused["status"], refused["problem"]["rule"]) == ("blocked", "org")
     theirs = "sb:receipts:{globex}:x"
     up.client.push(json.dumps(event("c2", replyto=theirs)).encode())
-    eventually_now(lambda: any(row[0] == "c2" for row in up.accepted()), within=20)
+    eventually_now(lambda: any(row[0] == "c2" for row in up.accepted()), within=30)
     assert not up.client.redis.exists(theirs)
 
 
@@ -190,7 +190,7 @@ def test_elements_wait_and_none_is_lost_when_the_log_is_away(
         own_redis.kill()
         place = client.place()
         client.push(*(json.dumps(event(f"away-{number}", replyto=place)).encode() for number in range(100)))
-        eventually_now(lambda: "log" in found.door.degraded(), within=20)
+        eventually_now(lambda: "log" in found.door.degraded(), within=30)
         assert not client.redis.exists(place)
         own_redis.start()
         receipts = client.receipts(place, 100, within=30)
@@ -247,7 +247,7 @@ def test_sink_gets_every_event_with_its_principal_when_there_is_one(
         assert reasons[1].startswith("the event: is not JSON")
         ingest.kill()
         client.push(json.dumps(event("s-later")).encode())
-        eventually_now(lambda: "sink" in found.door.degraded(), within=20)
+        eventually_now(lambda: "sink" in found.door.degraded(), within=30)
         ingest.start()
         eventually_now(lambda: len(found.accepted()) == 21, within=30)
         eventually_now(client.empty)

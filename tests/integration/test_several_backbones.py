@@ -121,12 +121,12 @@ async def test_one_waits_and_the_other_does_not_when_a_backbone_is_away(
             assert (here.backbone, bool(here.sequence), there.status) == ("local", True, "pending")
         assert asyncio.get_running_loop().time() - started < 5
         eu.start()
-        await eventually(lambda: backbones.reachable(EU), within=20)
+        await eventually(lambda: backbones.reachable(EU), within=30)
 
         async def all_there() -> bool:
             return len(await streamed(eu.url, f"sb-{org}")) == 6
 
-        await eventually(all_there, within=20)
+        await eventually(all_there, within=30)
         assert len(await streamed(nats_url, f"sb-{org}")) == 6
 
 
@@ -139,7 +139,7 @@ async def test_what_waits_is_a_dead_letter_when_its_backbone_is_gone(
     known = {"local", "gone-00000001"}
     async with relays(redis_url, backbones, store, known):
         known.discard("gone-00000001")
-        await eventually(lambda: not server.zcard(PREFIX + "pending:gone-00000001"), within=20)
+        await eventually(lambda: not server.zcard(PREFIX + "pending:gone-00000001"), within=30)
         [letter] = noted(server, DeadLetter)
         assert (letter.backbone, letter.reason) == ("gone-00000001", "no-route: there is no backbone gone-00000001 any more")
     assert await waited_for(redis_url, 0) == set()

@@ -223,7 +223,7 @@ async def test_answer_is_503_and_nothing_is_logged_until_the_check_stage_is_back
         again = await broken.post(client, "/s", "2")
         assert (again.status_code, again.json()["duplicate"]) == (202, False)
         assert door.degraded() == []
-    await eventually(lambda: len(rows(broken.database)) == 2, within=20)
+    await eventually(lambda: len(rows(broken.database)) == 2, within=30)
 
 
 async def test_rows_come_when_log_batch_is_back(broken: Broken) -> None:
@@ -232,18 +232,18 @@ async def test_rows_come_when_log_batch_is_back(broken: Broken) -> None:
     async with httpx.AsyncClient() as client:
         for number in range(20):
             assert (await broken.post(client, "/s", str(number))).status_code == 202
-    await eventually(lambda: broken.remote.logger.degraded() == ["log-batch"], within=20)
+    await eventually(lambda: broken.remote.logger.degraded() == ["log-batch"], within=30)
     assert not rows(broken.database)
     log_batch.start()
-    await eventually(lambda: len(rows(broken.database)) == 20, within=20)
-    await eventually(lambda: len(delivered(broken.database)) == 20, within=20)
+    await eventually(lambda: len(rows(broken.database)) == 20, within=30)
+    await eventually(lambda: len(delivered(broken.database)) == 20, within=30)
     assert set(rows(broken.database).values()) == {1}
 
 
 async def test_stages_end_in_good_order_when_they_are_told_to(broken: Broken) -> None:
     sources, stop = Sources(broken), asyncio.Event()
     traffic = asyncio.create_task(sources.until(stop))
-    await eventually(lambda: len(sources.answers) > 50, within=20)
+    await eventually(lambda: len(sources.answers) > 50, within=30)
     stop.set()
     await traffic
     assert {answer.status_code for answer in sources.answers} == {202}

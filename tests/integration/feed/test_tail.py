@@ -50,7 +50,7 @@ async def first_line(process: asyncio.subprocess.Process, log: Log, org: str) ->
         await log.write(accepted(message(org, f"try-{number}")))
         return seen.done()
 
-    await eventually(look, within=20)
+    await eventually(look, within=30)
     return await seen
 
 

@@ -210,7 +210,7 @@ async def test_metrics_and_health_answer_when_the_pod_runs(agent: Agent, door: D
         async def idle() -> bool:
             return "switchboard_nats_source_lag 0.0" in (await client.get("/metrics")).text
 
-        await eventually(idle, within=20)  # the lag is looked at every 5 s
+        await eventually(idle, within=30)  # the lag is looked at every 5 s
         assert "switchboard_events_accepted_total" in (await client.get("/metrics")).text
         assert (await client.get("/healthz")).json() == {"status": "alive"}
         assert (await client.get("/readyz")).json() == {"status": "ready", "degraded": []}
