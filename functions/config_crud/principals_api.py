@@ -47,7 +47,7 @@ def _add_principals(app: FastAPI, resources: Resources) -> None:
 
     @app.put(
         ONE,
-        summary="Create or replace a principal",
+        summary="Create or replace a principal; an org's first one makes the org",
         responses=described.answers("The principal as it is now", PUT, 200, 201),
         openapi_extra=HEEDED | described.body(schema()),
     )

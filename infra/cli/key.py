@@ -15,6 +15,9 @@ from shared.domain.errors import Conflict, Fault, Malformed, NotFound
 
 PRINCIPALS = "/v1/config/principals"
 OrgOption = Annotated[str | None, typer.Option(help="Another org, for system admins.")]
+MadeOrgOption = Annotated[
+    str | None, typer.Option(help="Another org, for system admins. One that isn't there is made, with its first principal.")
+]
 ReasonOption = Annotated[str, typer.Option(help="Why: kept with the revision.")]
 
 keys = typer.Typer(no_args_is_help=True, help="API keys: make, list and revoke them.")
@@ -28,7 +31,7 @@ def register(app: typer.Typer) -> None:
 @keys.command("create")
 def create(
     name: Annotated[str, typer.Argument(help="The principal the key is for.")],
-    org: OrgOption = None,
+    org: MadeOrgOption = None,
     grant: Annotated[
         list[str] | None,
         typer.Option(help="What the new principal may do; several are allowed. Without any, the principal must exist."),

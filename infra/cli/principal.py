@@ -14,6 +14,9 @@ from shared.domain.errors import Malformed
 PRINCIPALS = "/v1/config/principals"
 NameArgument = Annotated[str, typer.Argument(help="The principal's name.")]
 OrgOption = Annotated[str | None, typer.Option(help="Another org, for system admins.")]
+MadeOrgOption = Annotated[
+    str | None, typer.Option(help="Another org, for system admins. One that isn't there is made, with its first principal.")
+]
 ReasonOption = Annotated[str, typer.Option(help="Why: kept with the revision.")]
 
 principals = typer.Typer(no_args_is_help=True, help="Principals: list them, set their grants, remove them.")
@@ -42,7 +45,7 @@ def put(
     grant: Annotated[list[str] | None, typer.Option(help="What it may do; several are allowed. Without any: nothing.")] = None,
     reason: ReasonOption = "",
     new: Annotated[bool, typer.Option("--new", help="Only where there is none of that name yet.")] = False,
-    org: OrgOption = None,
+    org: MadeOrgOption = None,
     format: output.FormatOption = output.Format.TABLE,
 ) -> None:
     """Make a principal, or give one these grants instead of its own: with all its keys, within a second.
