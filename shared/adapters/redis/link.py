@@ -153,7 +153,7 @@ async def _check_settings(connection: Connection, fsync: bool, need: int) -> Non
         )
     if found["maxmemory-policy"] != "noeviction":
         raise Misconfigured(f"the log's Redis has maxmemory-policy={found['maxmemory-policy']}: set `noeviction`, or it evicts messages")
-    maxmemory = int(found["maxmemory"])
+    maxmemory = int(found["maxmemory"] or 0)
     if 0 < maxmemory <= need:
         raise Misconfigured(
             f"the log's Redis has maxmemory={maxmemory}, and the log may take {need} bytes (SWITCHBOARD_LOG_BYTES for each of "
