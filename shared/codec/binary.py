@@ -72,7 +72,7 @@ def usual_binary(content_type: bytes | None, headers: Headers, body: bytes, cont
     if content_type is None and body:
         raise Unusual  # whether it is JSON is to be seen
     source, identity = _source(context.org, found.get(b"ce-source"))
-    type, subject, topic, datacontenttype, dataschema, _, start = _address(
+    type, subject, topic, datacontenttype, dataschema, _, start, _ = _address(
         context.org,
         found.get(b"ce-type"),
         found.get(b"ce-subject"),

@@ -5,10 +5,14 @@ from collections.abc import Sequence
 import msgspec
 
 from shared.domain.errors import Fault, Malformed, SwitchboardError, Unavailable
-from shared.domain.message import uuid_text
-from shared.domain.verdict import Delivery, Outcome, Refusal
+from shared.domain.message import Message, uuid_text
+from shared.domain.verdict import Delivery, Outcome, Receipt, Refusal
+from shared.speedups import core
 
 _encode = msgspec.json.Encoder().encode
+
+if core is not None:
+    core.bind_receipts(Message, Receipt, Delivery)
 
 
 class _Receipt(msgspec.Struct, gc=False):
@@ -52,11 +56,17 @@ class _Receipts(msgspec.Struct):
 
 def encode_receipt(outcome: Outcome) -> bytes:
     """The JSON of one outcome: the body of a 202, or an item of a batch's answer."""
+    made: bytes | None = None if core is None else core.receipt(outcome)
+    if made is not None:
+        return made
     return _encode(_item(outcome))
 
 
 def encode_receipts(outcomes: Sequence[Outcome]) -> bytes:
     """The JSON of a batch's answer, in the order given."""
+    made: bytes | None = None if core is None else core.receipts(outcomes)
+    if made is not None:
+        return made
     return _encode(_Receipts([_item(outcome) for outcome in outcomes]))
 
 

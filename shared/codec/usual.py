@@ -11,6 +11,7 @@ up by them later finds the same object. The caches hold short texts only, so tha
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -30,6 +31,7 @@ from shared.codec.json_text import MAX_DEPTH, too_deep
 from shared.domain.errors import Malformed
 from shared.domain.message import Extension, Message, digest_start, digested, identified, identity_start
 from shared.domain.names import RESERVED
+from shared.speedups import core
 
 MAX_EXTENSIONS = 8
 MAX_CHARACTERS = (
@@ -44,8 +46,9 @@ class Unusual(Exception):
 if TYPE_CHECKING:
     from shared.domain.message import Hash
 
-# What many events share: type, subject, topic, datacontenttype, dataschema; whether data is JSON; what their digests begin with.
-Address = tuple[str, str | None, str, str | None, str | None, bool, "Hash"]
+# What many events share: type, subject, topic, datacontenttype, dataschema; whether data is JSON; what their digests begin with, hashed
+# and as it is.
+Address = tuple[str, str | None, str, str | None, str | None, bool, "Hash", bytes]
 
 UNUSUAL = (Unusual, ValueError, RecursionError)  # msgspec's errors are ValueErrors
 
@@ -83,8 +86,16 @@ def messages_of(envelopes: Sequence[Envelope], text: bytes, context: Context) ->
     """The Messages of the events that `text` was parsed to. Raises one of UNUSUAL where any of them is."""
     if not text.isascii():
         text.decode()  # a parser skips data without reading it
+    quotes = text.count(b'"')
+    if core is not None:
+        door, principal, trace = context.door, context.principal, context.trace
+        made: list[Message] | None = core.messages(
+            envelopes, quotes, context.org, context.received_at, door, principal, context.revision, trace, context.topic
+        )
+        if made is not None:
+            return made
     messages = [_message(event, context) for event in envelopes]
-    if text.count(b'"') != sum(map(_quotes, envelopes, messages)):
+    if quotes != sum(map(_quotes, envelopes, messages)):
         raise Unusual  # a name is there twice, or is null, or a text has a quote
     return messages
 
@@ -119,7 +130,7 @@ def _message(event: Envelope, context: Context, extensions: dict[str, Extension]
         if named is not None:
             raise Unusual
         named = context.topic
-    type, subject, topic, datacontenttype, dataschema, is_json, start = address(
+    type, subject, topic, datacontenttype, dataschema, is_json, start, _ = address(
         context.org, event.type, event.subject, named, datacontenttype, event.dataschema
     )
     if event.specversion != "1.0" or not event_id.isprintable() or not 0 < len(event_id) <= MAX_CHARACTERS:
@@ -212,4 +223,9 @@ def address(org: str, type: str, subject: str | None, topic: str | None, datacon
     except Malformed:
         raise Unusual from None
     start = digest_start(type, subject, topic, datacontenttype, dataschema)
-    return type, subject, topic, datacontenttype, dataschema, datacontenttype is None or is_json_type(datacontenttype), start
+    is_json = datacontenttype is None or is_json_type(datacontenttype)
+    return type, subject, topic, datacontenttype, dataschema, is_json, sha256(start), start
+
+
+if core is not None:
+    core.bind_messages(WholeEnvelope, Message, address, sender)

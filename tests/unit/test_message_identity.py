@@ -53,6 +53,6 @@ def test_digest_covers_every_part_when_it_is_any(
 
 
 def test_start_is_as_it_was_when_it_has_been_used() -> None:
-    identity, digest = identity_start("acme", "/shop"), digest_start("order", None, "order", None, None)
+    identity, digest = identity_start("acme", "/shop"), hashlib.sha256(digest_start("order", None, "order", None, None))
     assert [identified(identity, "e1") for _ in range(2)] == [message_id("acme", "/shop", "e1")] * 2
     assert [digested(digest, b"{}") for _ in range(2)] == [message_digest("order", None, "order", None, None, b"{}")] * 2

@@ -7,7 +7,7 @@ import msgspec
 
 from shared.adapters.nats.connection import Connection
 from shared.adapters.nats.endpoint import Endpoint
-from shared.adapters.nats.frames import Item, encode
+from shared.adapters.nats.frames import Item, encode_group
 from shared.adapters.nats.link import Link
 from shared.adapters.nats.looking import look
 from shared.adapters.nats.publishing import BATCH_FROM, plan, publish_step
@@ -111,8 +111,7 @@ class NatsBackbones:
         results: list[Published | None] = [None] * len(group)
         subjects = [""] * len(group)
         items: list[Item] = []
-        for place, outgoing in enumerate(group):
-            item = encode(place, outgoing, connection.max_payload)
+        for place, item in enumerate(encode_group(group, connection.max_payload)):
             if isinstance(item, str):
                 results[place] = Published(refused=item)
             else:

@@ -1,13 +1,16 @@
 """What goes over the wire for one message: its subject, headers and body, within the limits a NATS server closes connections over."""
 
 import re
+from collections.abc import Sequence
 
 import msgspec
 
-from shared.adapters.nats.binding import decode_nats, header_lines
+from shared.adapters.nats.binding import _extension_lines, _shared, decode_nats, header_lines
 from shared.domain.errors import Malformed
+from shared.domain.message import Message
 from shared.domain.names import nats_subject
 from shared.domain.publishing import Outgoing
+from shared.speedups import core
 
 MAX_HEADERS = 64 * 1024  # bytes, encoded
 REPAIR = "ce-sbrepair: true\r\n"
@@ -36,6 +39,14 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     apart: bool = False
 
 
+def encode_group(group: Sequence[Outgoing], max_payload: int) -> list[Item | str]:
+    """Each message as it is sent, in order, or why no server can take it."""
+    made: list[Item | str] | None = None if core is None else core.items(group, max_payload)
+    if made is not None:
+        return made
+    return [encode(place, outgoing, max_payload) for place, outgoing in enumerate(group)]
+
+
 def encode(place: int, outgoing: Outgoing, max_payload: int) -> Item | str:
     """The message as it is sent, or why no server can take it.
 
@@ -58,6 +69,10 @@ def encode(place: int, outgoing: Outgoing, max_payload: int) -> Item | str:
     if size + ROOM_FOR_BATCH > max_payload:
         return f"headers and data take {size} bytes; the backbone takes {max_payload - ROOM_FOR_BATCH}"
     return Item(place, subject, headers, body, size, outgoing.nats_id or message.id, outgoing.known, message.digest)
+
+
+if core is not None:
+    core.bind_frames(Message, Item, Outgoing, nats_subject, _shared, _extension_lines)
 
 
 def apart(item: Item) -> Item:
@@ -93,6 +108,9 @@ def content(headers: str, payload: bytes) -> tuple[str | bytes | None, ...]:
 
 def single_frames(items: list[Item], reply: str) -> bytes:
     """Each item as a publish of its own, acknowledged on `<reply>.<index>`."""
+    made: bytes | None = None if core is None else core.frames(items, None, reply)
+    if made is not None:
+        return made
     parts: list[bytes] = []
     for index, item in enumerate(items):
         headers, size = item.headers, item.size + 2
@@ -103,6 +121,9 @@ def single_frames(items: list[Item], reply: str) -> bytes:
 
 def batch_frames(items: list[Item], batch_id: str, reply: str) -> bytes:
     """The items as one atomic batch (ADR-50): all or none; only the last is acknowledged, on `<reply>.0`."""
+    made: bytes | None = None if core is None else core.frames(items, batch_id, reply)
+    if made is not None:
+        return made
     parts: list[bytes] = []
     member = f"Nats-Batch-Id: {batch_id}\r\nNats-Batch-Sequence: "
     for number, item in enumerate(items, 1):

@@ -1,0 +1,33 @@
+from collections.abc import Callable, Mapping, Sequence
+
+from shared.adapters.nats.frames import Item
+from shared.codec.usual import Envelope
+from shared.domain.message import Extension, Message
+from shared.domain.publishing import Outgoing
+from shared.domain.verdict import Outcome
+
+def bind_messages(envelope: type, message: type, address: Callable[..., object], sender: Callable[..., object]) -> None: ...
+def bind_frames(
+    message: type,
+    item: type,
+    outgoing: type,
+    nats_subject: Callable[..., object],
+    shared_lines: Callable[..., object],
+    extension_lines: Callable[..., object],
+) -> None: ...
+def bind_receipts(message: type, receipt: type, delivery: type) -> None: ...
+def messages(
+    envelopes: Sequence[Envelope],
+    quotes: int,
+    org: str,
+    received_at: int,
+    door: str,
+    principal: str,
+    revision: int,
+    trace: Mapping[str, Extension] | None,
+    topic: str | None,
+) -> list[Message] | None: ...
+def items(group: Sequence[Outgoing], max_payload: int) -> list[Item | str] | None: ...
+def frames(items: list[Item], batch_id: str | None, reply: str) -> bytes | None: ...
+def receipt(outcome: Outcome) -> bytes | None: ...
+def receipts(outcomes: Sequence[Outcome]) -> bytes | None: ...
