@@ -17,6 +17,7 @@
 #define MAX_DEPTH 512
 #define MAX_HEADERS 65536 /* as in frames.py, and so is the room */
 #define ROOM_FOR_BATCH 160
+#define MOST_BYTES (1 << 28) /* of one message: beyond it numbers are Python's to add */
 #define UUID_LENGTH 36
 
 /* ---- fields of msgspec's structs, by the offsets that their descriptors tell */
@@ -28,9 +29,17 @@ typedef struct {
     Py_ssize_t offsets[MOST_FIELDS];
 } Shape;
 
+static void
+keep(PyObject **place, PyObject *object)
+{
+    Py_INCREF(object);
+    Py_XSETREF(*place, object);
+}
+
 static int
 shape_of(Shape *shape, PyObject *type, const char *const *names, int count)
 {
+    Py_ssize_t offsets[MOST_FIELDS];
     if (!PyType_Check(type)) {
         PyErr_SetString(PyExc_TypeError, "not a class");
         return -1;
@@ -39,17 +48,18 @@ shape_of(Shape *shape, PyObject *type, const char *const *names, int count)
         PyObject *found = PyObject_GetAttrString(type, names[i]);
         if (found == NULL)
             return -1;
-        int is_slot = Py_IS_TYPE(found, &PyMemberDescr_Type) && ((PyMemberDescrObject *)found)->d_member->type == T_OBJECT_EX;
+        int is_slot = Py_IS_TYPE(found, &PyMemberDescr_Type) && PyType_IsSubtype((PyTypeObject *)type, PyDescr_TYPE(found)) &&
+                      ((PyMemberDescrObject *)found)->d_member->type == T_OBJECT_EX;
         if (is_slot)
-            shape->offsets[i] = ((PyMemberDescrObject *)found)->d_member->offset;
+            offsets[i] = ((PyMemberDescrObject *)found)->d_member->offset;
         Py_DECREF(found);
         if (!is_slot) {
             PyErr_Format(PyExc_TypeError, "%s is no slot", names[i]);
             return -1;
         }
     }
-    Py_INCREF(type);
-    Py_XSETREF(shape->type, type);
+    memcpy(shape->offsets, offsets, (size_t)count * sizeof *offsets); /* all of them at once: never one class's with another's */
+    keep(&shape->type, type);
     return 0;
 }
 
@@ -60,7 +70,7 @@ field(const Shape *shape, PyObject *object, int index)
     return Py_IS_TYPE(object, (PyTypeObject *)shape->type) ? *(PyObject **)((char *)object + shape->offsets[index]) : NULL;
 }
 
-/* All fields, borrowed. 0 where one is missing, or the object is of another class. */
+/* All fields, borrowed: safe for as long as the object is held where its class is frozen. 0 where one is missing, or the class is another. */
 static int
 fields(const Shape *shape, PyObject *object, PyObject **values, int count)
 {
@@ -68,6 +78,14 @@ fields(const Shape *shape, PyObject *object, PyObject **values, int count)
         if ((values[i] = field(shape, object, i)) == NULL)
             return 0;
     return 1;
+}
+
+/* The items of a list or a tuple as a new tuple, which no other code can change meanwhile. NULL without an exception for anything else: an
+ * iterator must not be used up here before Python comes to it. */
+static PyObject *
+held(PyObject *sequence)
+{
+    return PyList_CheckExact(sequence) || PyTuple_CheckExact(sequence) ? PySequence_Tuple(sequence) : NULL;
 }
 
 #define ENVELOPE "specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "topic", "traceparent", "tracestate", "data"
@@ -96,13 +114,6 @@ static Shape envelope_shape, message_shape, outgoing_shape, item_shape, receipt_
 static PyObject *address, *sender;                       /* of usual.py */
 static PyObject *nats_subject, *shared_lines, *extension_lines; /* of frames.py */
 static PyObject *application_json, *no_bytes;
-
-static void
-keep(PyObject **place, PyObject *object)
-{
-    Py_INCREF(object);
-    Py_XSETREF(*place, object);
-}
 
 /* ---- texts */
 
@@ -260,7 +271,8 @@ message_digest(PyObject *start, PyObject *body)
 static int
 find_hash(void)
 {
-    static const unsigned char of_abc[4] = {0xba, 0x78, 0x16, 0xbf};
+    static const unsigned char of_abc[32] = {0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40, 0xde, 0x5d, 0xae, 0x22, 0x23,
+                                             0xb0, 0x03, 0x61, 0xa3, 0x96, 0x17, 0x7a, 0x9c, 0xb4, 0x10, 0xff, 0x61, 0xf2, 0x00, 0x15, 0xad};
     PyObject *hashlib = PyImport_ImportModule("_hashlib");
     PyObject *file = hashlib == NULL ? NULL : PyObject_GetAttrString(hashlib, "__file__");
     const char *path = file == NULL ? NULL : PyUnicode_AsUTF8(file);
@@ -268,14 +280,15 @@ find_hash(void)
     Py_XDECREF(file);
     Py_XDECREF(hashlib);
     if (library != NULL) {
-        *(void **)&hash_init = dlsym(library, "SHA256_Init");
-        *(void **)&hash_update = dlsym(library, "SHA256_Update");
-        *(void **)&hash_final = dlsym(library, "SHA256_Final");
+        void *found[] = {dlsym(library, "SHA256_Init"), dlsym(library, "SHA256_Update"), dlsym(library, "SHA256_Final")};
+        memcpy(&hash_init, &found[0], sizeof hash_init); /* ISO C has no cast between the two kinds of pointer */
+        memcpy(&hash_update, &found[1], sizeof hash_update);
+        memcpy(&hash_final, &found[2], sizeof hash_final);
     }
     if (hash_init != NULL && hash_update != NULL && hash_final != NULL) {
         HashState state;
         unsigned char hashed[32];
-        if (hash_init(&state) && hash_update(&state, "abc", 3) && hash_final(hashed, &state) && memcmp(hashed, of_abc, 4) == 0)
+        if (hash_init(&state) && hash_update(&state, "abc", 3) && hash_final(hashed, &state) && memcmp(hashed, of_abc, 32) == 0)
             return 0;
     }
     PyErr_Clear();
@@ -285,14 +298,18 @@ find_hash(void)
 
 /* ---- messages: usual.py, messages_of() */
 
-/* The data of an event: new bytes; None where it has none. */
+/* The data of an event: new bytes; None where it has none. NULL where it is for Python, with or without an exception. */
 static PyObject *
 body_of(PyObject *data)
 {
     Py_buffer view;
-    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
+    PyObject *body = NULL;
+    if (!PyObject_CheckBuffer(data) || PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
         return NULL;
-    PyObject *body = view.len == 0 ? Py_NewRef(Py_None) : PyBytes_FromStringAndSize(view.buf, view.len);
+    if (view.len == 0)
+        body = Py_NewRef(Py_None);
+    else if (view.len <= INT32_MAX) /* its length is hashed in four bytes */
+        body = PyBytes_FromStringAndSize(view.buf, view.len);
     PyBuffer_Release(&view);
     return body;
 }
@@ -368,12 +385,13 @@ topic_of(PyObject *named, PyObject *of_context)
     return PyUnicode_CheckExact(named) && PyUnicode_CheckExact(of_context) && PyUnicode_Compare(named, of_context) == 0 ? named : NULL;
 }
 
-/* The Message of an envelope, and the quotes such an event has (usual.py, _quotes()). NULL without an exception where it is unusual. */
+/* The Message of an event's fields, and the quotes such an event has (usual.py, _quotes()). NULL where it is unusual, without an exception
+ * unless a look-up raised one. */
 static PyObject *
-message_of(PyObject *envelope, const Context *context, Py_ssize_t *quotes)
+message_of_event(PyObject *const *event, const Context *context, Py_ssize_t *quotes)
 {
-    PyObject *event[E_FIELDS], *message = NULL, *found_address = NULL, *found_sender = NULL, *id = NULL, *digest = NULL;
-    if (!fields(&envelope_shape, envelope, event, E_FIELDS) || !is_version_1(event[E_SPECVERSION]))
+    PyObject *message = NULL, *found_address = NULL, *found_sender = NULL, *id = NULL, *digest = NULL;
+    if (!is_version_1(event[E_SPECVERSION]))
         return NULL;
     if (!is_short_and_printable(event[E_ID]) || PyUnicode_GET_LENGTH(event[E_ID]) == 0)
         return NULL;
@@ -396,7 +414,9 @@ message_of(PyObject *envelope, const Context *context, Py_ssize_t *quotes)
     PyObject *extensions = trace_of(event[E_TRACEPARENT], event[E_TRACESTATE], context->trace, quotes);
     if (extensions == NULL || look_up(event, context->org, topic, content_type, &found_address, &found_sender) != 1)
         goto done;
-    PyObject *const *kept = &PyTuple_GET_ITEM(found_address, 0); /* type, subject, topic, datacontenttype, dataschema, is JSON, hash, bytes */
+    PyObject *kept[8]; /* type, subject, topic, datacontenttype, dataschema, is JSON, hash, bytes */
+    for (int i = 0; i < 8; i++)
+        kept[i] = PyTuple_GET_ITEM(found_address, i);
     if (body != Py_None && kept[5] != Py_True)
         goto done;
     id = message_id(PyTuple_GET_ITEM(found_sender, 1), event[E_ID]);
@@ -417,6 +437,32 @@ done:
     return message;
 }
 
+/* The same of an envelope. */
+static PyObject *
+message_of(PyObject *envelope, const Context *context, Py_ssize_t *quotes)
+{
+    PyObject *event[E_FIELDS], *message;
+    if (!fields(&envelope_shape, envelope, event, E_FIELDS))
+        return NULL;
+    for (int i = 0; i < E_FIELDS; i++) /* it isn't frozen, and Python runs before the last of them is read */
+        Py_INCREF(event[i]);
+    message = message_of_event(event, context, quotes);
+    for (int i = 0; i < E_FIELDS; i++)
+        Py_DECREF(event[i]);
+    return message;
+}
+
+/* The list with one more, whose reference is taken; NULL, and the list is gone, where that is NULL. Never a list with holes, since Python
+ * runs between two of them and can see every list there is. */
+static PyObject *
+with(PyObject *list, PyObject *one)
+{
+    if (one == NULL || PyList_Append(list, one) < 0)
+        Py_CLEAR(list);
+    Py_XDECREF(one);
+    return list;
+}
+
 /* messages(envelopes, quotes, org, received_at, door, principal, revision, trace, topic): list[Message] | None. `quotes` are those of the
  * whole text. */
 static PyObject *
@@ -432,18 +478,12 @@ messages(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t cou
     if (expected == -1 && PyErr_Occurred())
         return NULL;
     const Context context = {arguments[2], arguments[3], arguments[4], arguments[5], arguments[6], arguments[7], arguments[8]};
-    PyObject *envelopes = PySequence_Fast(arguments[0], "envelopes must be a sequence");
+    PyObject *envelopes = held(arguments[0]);
     if (envelopes == NULL)
-        return NULL;
-    Py_ssize_t length = PySequence_Fast_GET_SIZE(envelopes);
-    PyObject *made = PyList_New(length);
-    for (Py_ssize_t i = 0; made != NULL && i < length; i++) {
-        PyObject *message = message_of(PySequence_Fast_GET_ITEM(envelopes, i), &context, &quotes);
-        if (message == NULL)
-            Py_CLEAR(made);
-        else
-            PyList_SET_ITEM(made, i, message);
-    }
+        return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+    PyObject *made = PyList_New(0);
+    for (Py_ssize_t i = 0; made != NULL && i < PyTuple_GET_SIZE(envelopes); i++)
+        made = with(made, message_of(PyTuple_GET_ITEM(envelopes, i), &context, &quotes));
     Py_DECREF(envelopes);
     if (made != NULL && quotes == expected)
         return made;
@@ -640,22 +680,16 @@ static PyObject *
 items(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {
     long long max_payload;
-    if (count != 2 || outgoing_shape.type == NULL || !number_of(arguments[1], &max_payload)) {
+    if (count != 2 || outgoing_shape.type == NULL) {
         PyErr_SetString(PyExc_TypeError, "a sequence and a number of bytes, after bind_frames()");
         return NULL;
     }
-    PyObject *group = PySequence_Fast(arguments[0], "group must be a sequence");
+    PyObject *group = number_of(arguments[1], &max_payload) ? held(arguments[0]) : NULL; /* a server said the number */
     if (group == NULL)
-        return NULL;
-    Py_ssize_t length = PySequence_Fast_GET_SIZE(group);
-    PyObject *made = PyList_New(length);
-    for (Py_ssize_t i = 0; made != NULL && i < length; i++) {
-        PyObject *item = item_of(i, PySequence_Fast_GET_ITEM(group, i), max_payload);
-        if (item == NULL)
-            Py_CLEAR(made);
-        else
-            PyList_SET_ITEM(made, i, item);
-    }
+        return left_to_python();
+    PyObject *made = PyList_New(0);
+    for (Py_ssize_t i = 0; made != NULL && i < PyTuple_GET_SIZE(group); i++)
+        made = with(made, item_of(i, PyTuple_GET_ITEM(group, i), max_payload));
     Py_DECREF(group);
     return made != NULL ? made : left_to_python();
 }
@@ -673,6 +707,24 @@ typedef struct {
 #define BATCH_COMMIT "\r\nNats-Batch-Commit: 1"
 #define LENGTH(literal) ((Py_ssize_t)sizeof(literal) - 1)
 
+/* A text as UTF-8, which isn't kept with it: subjects are kept by the ten thousand. 0 where it is for Python. */
+static int
+put_utf8(Writer *writer, PyObject *text)
+{
+    Py_ssize_t length;
+    const char *at = ascii(text, &length);
+    if (at != NULL) {
+        put(writer, at, length);
+        return 1;
+    }
+    PyObject *encoded = PyUnicode_CheckExact(text) ? PyUnicode_AsUTF8String(text) : NULL;
+    if (encoded == NULL)
+        return 0;
+    put(writer, PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded));
+    Py_DECREF(encoded);
+    return 1;
+}
+
 /* One HPUB. 0 where it is for Python. */
 static int
 put_item(Writer *writer, PyObject *item, const Group *group, Py_ssize_t index)
@@ -681,18 +733,18 @@ put_item(Writer *writer, PyObject *item, const Group *group, Py_ssize_t index)
     char number[MOST_DIGITS];
     int digits = write_number(number, index + 1), last = index == group->count - 1;
     long long size;
-    Py_ssize_t subject_length, headers_length;
-    if (!fields(&item_shape, item, of, I_FIELDS) || !PyBytes_CheckExact(of[I_BODY]) || !number_of(of[I_SIZE], &size))
+    Py_ssize_t headers_length;
+    if (!fields(&item_shape, item, of, I_FIELDS) || !number_of(of[I_SIZE], &size) || size < 0 || size > MOST_BYTES)
         return 0;
     const char *headers = ascii(of[I_HEADERS], &headers_length);
-    const char *subject = PyUnicode_CheckExact(of[I_SUBJECT]) ? PyUnicode_AsUTF8AndSize(of[I_SUBJECT], &subject_length) : NULL;
-    if (headers == NULL || subject == NULL)
+    if (headers == NULL)
         return 0;
     Py_ssize_t added = 2;
     if (group->batch_id != NULL)
         added += LENGTH(BATCH_ID) + group->batch_id_length + LENGTH(BATCH_SEQUENCE) + digits + (last ? LENGTH(BATCH_COMMIT) : 0) + 2;
     PUT(writer, "HPUB ");
-    put(writer, subject, subject_length);
+    if (!put_utf8(writer, of[I_SUBJECT]))
+        return 0;
     PUT(writer, " ");
     if (group->batch_id == NULL || last) {
         put(writer, group->reply, group->reply_length);
@@ -726,24 +778,25 @@ frames(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count
 {
     Group group = {0};
     Writer writer;
-    long long size;
     Py_ssize_t expected = 0;
-    if (count != 3 || !PyList_CheckExact(arguments[0]) || item_shape.type == NULL) {
+    if (count != 3 || item_shape.type == NULL) {
         PyErr_SetString(PyExc_TypeError, "a list, an id or None and a reply subject, after bind_frames()");
         return NULL;
     }
     PyObject *made = arguments[0];
-    group.count = PyList_GET_SIZE(made);
+    if (!PyList_CheckExact(made))
+        return Py_NewRef(Py_None);
+    group.count = PyList_GET_SIZE(made); /* no code but this runs before the last of it was read */
     group.reply = ascii(arguments[2], &group.reply_length);
     if (arguments[1] != Py_None && (group.batch_id = ascii(arguments[1], &group.batch_id_length)) == NULL)
         return Py_NewRef(Py_None);
-    if (group.reply == NULL || group.batch_id_length > 64)
+    if (group.reply == NULL || group.batch_id_length > 64 || (group.batch_id != NULL && strlen(group.batch_id) != (size_t)group.batch_id_length))
         return Py_NewRef(Py_None);
     for (Py_ssize_t i = 0; i < group.count; i++) {
-        PyObject *of_size = field(&item_shape, PyList_GET_ITEM(made, i), I_SIZE);
-        if (of_size == NULL || !number_of(of_size, &size) || size < 0 || size > (1 << 28))
+        PyObject *of[I_FIELDS];
+        if (!fields(&item_shape, PyList_GET_ITEM(made, i), of, I_FIELDS) || !PyBytes_CheckExact(of[I_BODY]) || !PyUnicode_CheckExact(of[I_HEADERS]))
             return Py_NewRef(Py_None);
-        expected += (Py_ssize_t)size + 320; /* a usual command's line and the batch's headers: one allocation, then */
+        expected += PyBytes_GET_SIZE(of[I_BODY]) + PyUnicode_GET_LENGTH(of[I_HEADERS]) + 320; /* a usual command's line, the batch's headers: one allocation */
     }
     writer_begin(&writer, expected);
     for (Py_ssize_t i = 0; i < group.count; i++)
@@ -859,23 +912,20 @@ static PyObject *
 receipts(PyObject *Py_UNUSED(module), PyObject *outcomes)
 {
     Writer writer;
-    PyObject *made = PySequence_Fast(outcomes, "outcomes must be a sequence");
-    if (made == NULL)
-        return NULL;
-    Py_ssize_t count = PySequence_Fast_GET_SIZE(made);
+    if (!PyList_CheckExact(outcomes) && !PyTuple_CheckExact(outcomes))
+        return Py_NewRef(Py_None);
+    Py_ssize_t count = PySequence_Fast_GET_SIZE(outcomes); /* no code but this runs before the last of it was read */
     writer_begin(&writer, 512 * (count + 1));
     PUT(&writer, "{\"receipts\":[");
     for (Py_ssize_t i = 0; i < count; i++) {
         if (i)
             PUT(&writer, ",");
-        if (!put_receipt(&writer, PySequence_Fast_GET_ITEM(made, i))) {
-            Py_DECREF(made);
+        if (!put_receipt(&writer, PySequence_Fast_GET_ITEM(outcomes, i))) {
             writer_drop(&writer);
             return left_to_python();
         }
     }
     PUT(&writer, "]}");
-    Py_DECREF(made);
     return writer_end(&writer);
 }
 
@@ -940,7 +990,10 @@ PyInit__core(void)
 {
     application_json = PyUnicode_InternFromString("application/json");
     no_bytes = PyBytes_FromStringAndSize(NULL, 0);
-    if (application_json == NULL || no_bytes == NULL || find_hash() < 0)
+    if (application_json == NULL || no_bytes == NULL || find_hash() < 0) {
+        Py_CLEAR(application_json);
+        Py_CLEAR(no_bytes);
         return NULL;
+    }
     return PyModule_Create(&definition);
 }
