@@ -21,11 +21,12 @@ run: ## start Switchboard here: make run ARGS="--port 9000 --state DIR"
 	@infra/local/setup run
 	@exec $(VENV)/bin/switchboard up $(ARGS)
 
-lint: setup ## style, types and import contracts
+lint: setup ## style, types and import contracts; C without warnings, where there is a compiler
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy .
 	$(VENV)/bin/lint-imports
+	$(PYTHON) -m infra.speedups.build --check
 
 test: lint ## everything: lint, then every test on real servers
 	@infra/local/system-packages chromium tzdata

@@ -24,7 +24,7 @@ OTHER_NAMES = {  # field -> its variables, the strongest first
     "ce_overrides": ("K_CE_OVERRIDES",),
     "ca_certs": ("K_CA_CERTS",),
 }
-COMMAND_LINE = {"SWITCHBOARD_URL", "SWITCHBOARD_KEY"}  # read by infra/cli/connection.py
+ELSEWHERE = {"SWITCHBOARD_URL", "SWITCHBOARD_KEY", "SWITCHBOARD_SPEEDUPS"}  # read by infra/cli/connection.py, and shared/speedups at import
 
 log = logging.getLogger(__name__)
 
@@ -173,7 +173,7 @@ def _set_variable(field: str, env: Mapping[str, str]) -> str | None:
 
 def _warn_of_unknown(env: Mapping[str, str], known: set[str]) -> None:
     for name in sorted(env):
-        if name.startswith(PREFIX) and name not in known | COMMAND_LINE:
+        if name.startswith(PREFIX) and name not in known | ELSEWHERE:
             import difflib  # not at every start
 
             near = difflib.get_close_matches(name, known, n=1)

@@ -1,4 +1,4 @@
-"""The usual message in C, where it was built (infra/local/setup): `core` is the module, or None, and then Python does it all.
+"""The usual message in C, where it was built (infra/speedups/build.py): `core` is the module, or None, and then Python does it all.
 
 Whoever uses it asks it first and takes Python's way where it answers None. `SWITCHBOARD_SPEEDUPS=off` turns it off.
 """
@@ -6,11 +6,13 @@ Whoever uses it asks it first and takes Python's way where it answers None. `SWI
 import os
 from types import ModuleType
 
+from shared.built import is_current
+
 core: ModuleType | None = None
-if os.environ.get("SWITCHBOARD_SPEEDUPS") != "off":
+if os.environ.get("SWITCHBOARD_SPEEDUPS") != "off" and is_current():
     try:
         from shared.speedups import _core
 
         core = _core
-    except ImportError:  # not built here, or hashlib has no OpenSSL that it can use
+    except ImportError:  # not for this machine, or hashlib has no OpenSSL that it can use
         pass

@@ -55,7 +55,7 @@ def test_a_bad_value_is_refused_by_name_when_read(name: str, value: str) -> None
 
 def test_an_unknown_variable_is_warned_of_when_it_has_our_prefix(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        Settings.from_env({"SWITCHBOARD_REDIS_ULR": "x", "SWITCHBOARD_KEY": "k", "HOME": "/"})
+        Settings.from_env({"SWITCHBOARD_REDIS_ULR": "x", "SWITCHBOARD_KEY": "k", "SWITCHBOARD_SPEEDUPS": "off", "HOME": "/"})
     assert [record.getMessage() for record in caplog.records] == [
         "SWITCHBOARD_REDIS_ULR is not a setting: did you mean SWITCHBOARD_REDIS_URL?"
     ]

@@ -1,0 +1,1 @@
+"""How shared/speedups/speedups.c is compiled, wherever there is a C compiler."""
