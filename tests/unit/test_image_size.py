@@ -1,4 +1,4 @@
-"""The bound on what the image `core` has beyond its base: infra/images/limit, which its Dockerfile runs."""
+"""What the image `core` has beyond its base: no more than infra/images/limit allows, which its Dockerfile runs, and no compiler."""
 
 import subprocess
 from pathlib import Path
@@ -47,3 +47,12 @@ def test_core_is_bounded_by_all_that_it_copies_when_it_is_built() -> None:
     copied = [line.split()[-1] for line in core if line.startswith("COPY ")]
     assert len(copied) == 2
     assert f"RUN /app/infra/images/limit 250 {' '.join(copied)}" in lines
+
+
+def test_an_image_has_the_compiled_module_alone_when_a_builder_made_it() -> None:
+    lines = (IMAGES / "Dockerfile").read_text().splitlines()
+    assert [line for line in lines if "compiled" in line and not line.startswith(("#", "RUN"))] == [
+        "FROM ${BUILDER} AS compiled",
+        "COPY --from=compiled /compiled /app/shared/speedups",
+    ]
+    assert "**/*.so" in (IMAGES.parents[1] / ".dockerignore").read_text().splitlines(), "what this machine compiled isn't for an image"

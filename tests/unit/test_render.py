@@ -191,7 +191,9 @@ def test_tag_is_another_when_what_goes_into_the_images_changes(tmp_path: Path, p
     assert _tag(tree) not in ("", before)
 
 
-@pytest.mark.parametrize("path", ["tests/test_a.py", "functions/README.md", "knative/base.yaml", "infra/servers/nats.yaml"])
+@pytest.mark.parametrize(
+    "path", ["tests/test_a.py", "functions/README.md", "knative/base.yaml", "infra/servers/nats.yaml", "shared/_core.cpython-311.so"]
+)
 def test_tag_stays_when_something_else_changes(tmp_path: Path, path: str) -> None:
     tree = _tree(tmp_path)
     before = _tag(tree)
