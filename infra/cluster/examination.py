@@ -1,4 +1,5 @@
-"""Asking a cluster's servers from within: a pod with a function's image and settings runs `switchboard doctor`, and is taken away again."""
+"""Asking a cluster's servers, and our image, from within: a pod with a function's image and settings runs `switchboard doctor`, and is
+taken away again."""
 
 import json
 import secrets
@@ -10,7 +11,12 @@ from infra.cluster.waiting import pod_troubles
 from infra.local.checks import Finding
 from shared.domain.errors import Unavailable
 
-OF_SERVERS = ("log durability", "Redis door", "clock", "JetStream", "TimescaleDB", "migrations", "hub")  # of infra/local/checks.py
+# Of infra/local/checks.py: of the image, and of the servers.
+FROM_WITHIN = ("compiled module", "log durability", "Redis door", "clock", "JetStream", "TimescaleDB", "migrations", "hub")
+REMEDIES = {  # on a cluster: there the schema is the setup Job's, and what is compiled is in the image
+    "migrations": "`switchboard deploy` runs the setup Job, which migrates",
+    "compiled module": "build the images with a BUILDER that has a C compiler: infra/images/README.md",
+}
 DOOR = "SWITCHBOARD_REDIS_DOOR_URL"
 WITHIN = 60.0  # seconds, for a node that has to fetch the image
 STEP = 0.5
@@ -28,7 +34,7 @@ def of_servers(cluster: Cluster, function: Manifest, objects: list[Manifest]) ->
         raise Unavailable(f"the pod {name} said something else than findings") from error
     finally:
         cluster.kubectl("delete", f"pod/{name}", "--ignore-not-found", "--wait=false")
-    asked = {check: row for check in OF_SERVERS if (row := rows.get(check)) and row["status"] != "skipped"}  # an edge has no database
+    asked = {check: row for check in FROM_WITHIN if (row := rows.get(check)) and row["status"] != "skipped"}  # an edge has no database
     return [(check, Finding(row["status"], row["found"], _remedy(check, row))) for check, row in asked.items()]
 
 
@@ -77,7 +83,4 @@ def _ended(cluster: Cluster, name: str) -> None:
 
 
 def _remedy(check: str, row: dict[str, str]) -> str:
-    """What to do, on a cluster: there the schema is the setup Job's."""
-    if row["status"] == "ok":
-        return ""
-    return "`switchboard deploy` runs the setup Job, which migrates" if check == "migrations" else row["what to do"]
+    return "" if row["status"] == "ok" else REMEDIES.get(check, row["what to do"])

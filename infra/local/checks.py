@@ -1,7 +1,9 @@
 """The checks of `switchboard doctor`: of the machine, and of the servers and processes that run."""
 
 import asyncio
+import importlib
 import importlib.metadata
+import os
 import re
 import shutil
 import sys
@@ -13,6 +15,7 @@ from typing import Literal
 import httpx
 
 from infra.local.state import is_free
+from shared import speedups
 from shared.adapters.hub import HubCalls
 from shared.adapters.hub.config import PATH
 from shared.adapters.nats.connection import Connection
@@ -20,6 +23,7 @@ from shared.adapters.postgres.facts import timescaledb_version
 from shared.adapters.postgres.migrations import pending
 from shared.adapters.redis.door_settings import check_door
 from shared.adapters.redis.link import Link
+from shared.built import is_current
 from shared.domain.errors import SwitchboardError
 from shared.settings import Settings
 
@@ -80,6 +84,22 @@ def _installed(name: str) -> bool:
     except importlib.metadata.PackageNotFoundError:
         return False
     return True
+
+
+async def compiled(subject: Subject) -> Finding:
+    """What is in C is compiled, of the source that is here, and in use."""
+    if speedups.core is not None:
+        return Finding("ok", "shared/speedups")
+    alone = "Python alone, at about half the speed"
+    if os.environ.get("SWITCHBOARD_SPEEDUPS") == "off":
+        return Finding("warning", f"off: {alone}", "unset SWITCHBOARD_SPEEDUPS")
+    if not is_current():
+        return Finding("warning", f"not there: {alone}", "install a C compiler and Python's headers, run `make setup`")
+    try:
+        importlib.import_module("shared.speedups._core")
+    except ImportError as error:
+        return Finding("warning", f"{error}: {alone}", "that Python can't load it: use another, remove .venv, run `make setup`")
+    return Finding("warning", f"not in use: {alone}", "start this again")
 
 
 async def disk(subject: Subject) -> Finding:
@@ -193,6 +213,7 @@ async def hub(subject: Subject) -> Finding:
 CHECKS: tuple[tuple[str, Check, str | None], ...] = (
     ("Python", python, None),
     ("dependencies", dependencies, None),
+    ("compiled module", compiled, None),
     ("disk", disk, None),
     ("port", port, None),
     ("front", front, "http"),

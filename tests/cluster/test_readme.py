@@ -35,3 +35,4 @@ def test_doctor_finds_nothing_wrong_when_it_is_deployed(inline: Install, took: T
     took("doctor", f"{done.seconds:.1f} s")
     assert done.status == 0, done.out + done.said
     assert "failed" not in done.out
+    assert re.search(r"compiled module\W+ok\W", done.out), f"the image runs on Python alone: {done.out}"

@@ -7,7 +7,7 @@ import pytest
 
 from infra.cluster import tools
 from infra.cluster.checks import Patient, kubernetes, serving
-from infra.cluster.examination import DOOR, pod
+from infra.cluster.examination import DOOR, of_servers, pod
 from infra.cluster.tools import Cluster
 
 PATIENT = Patient(Cluster("here", "sb"), [])
@@ -39,6 +39,16 @@ def test_pod_that_asks_the_servers_is_told_where_the_submit_lists_are(own: list[
     function = deployment("ingest", own)
     (container,) = pod("doctor-1", "sb", function, [source, deployment("logger", [told])])["spec"]["containers"]
     assert container["env"] == (own or [told])
+
+
+def test_image_is_to_be_built_with_a_compiler_when_its_pod_runs_on_python_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"check": "compiled module", "status": "warning", "found": "not there: Python alone", "what to do": "run `make setup`"}
+    rows = [there, {"check": "disk", "status": "ok", "found": "9 GiB", "what to do": ""}]  # the pod's own disk is nobody's concern
+    said = {"get": json.dumps({"kind": "Pod", "status": {"phase": "Succeeded"}}), "logs": json.dumps(rows)}
+    monkeypatch.setattr(tools, "run", lambda command, stdin=None: next((said[word] for word in command if word in said), ""))
+    ((check, finding),) = of_servers(PATIENT.cluster, deployment("ingest", []), [])
+    assert (check, finding.status, finding.found) == ("compiled module", "warning", "not there: Python alone")
+    assert "BUILDER" in finding.remedy
 
 
 def deployment(name: str, environment: list[dict[str, Any]]) -> dict[str, Any]:
