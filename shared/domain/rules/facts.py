@@ -26,6 +26,11 @@ _NUL, _NO_NUL = b"\\u0000", "\ufffd"
 Getter = Callable[[Message], Any]
 
 
+@lru_cache(maxsize=64)  # a batch's messages were received together
+def _time(received_at: int) -> datetime:
+    return datetime.fromtimestamp(received_at / 1e6, UTC)
+
+
 def _or_empty(name: str) -> Getter:
     get = attrgetter(name)
     return lambda message: get(message) or ""
@@ -41,7 +46,7 @@ GETTERS: Mapping[str, Getter] = {
     "message.id": lambda message: uuid_text(message.id),
     "message.size": lambda message: len(message.body or b""),
     "message.extensions": lambda message: message.extensions or {},
-    "now": lambda message: datetime.fromtimestamp(message.received_at / 1e6, UTC),
+    "now": lambda message: _time(message.received_at),
 }
 
 
