@@ -20,7 +20,7 @@ from shared import built
 
 # As Python's own modules are compiled (-DNDEBUG: its headers' assertions), with what finds a write beyond a buffer.
 HARDENED = ("-fstack-protector-strong", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2")
-FLAGS = ("-std=gnu11", "-O2", "-DNDEBUG", "-fPIC", *HARDENED, "-shared")
+FLAGS = ("-std=gnu11", "-O3", "-DNDEBUG", "-fPIC", *HARDENED, "-shared")
 OF_MACOS = ("-undefined", "dynamic_lookup")  # Python's symbols are found when the module is loaded; elsewhere that needs no word
 STRICT = ("-Wall", "-Wextra", "-Werror")
 VERSION = "{}.{}".format(*sys.version_info)

@@ -240,7 +240,7 @@ message_id(PyObject *start, PyObject *event_id)
 {
     HashState state;
     unsigned char hashed[32];
-    Py_ssize_t length;
+    Py_ssize_t length = 0;
     const char *at = ascii(event_id, &length);
     hash_init(&state);
     hash_update(&state, PyBytes_AS_STRING(start), (size_t)PyBytes_GET_SIZE(start));
