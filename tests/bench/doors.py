@@ -30,6 +30,7 @@ LITERAL = [
     "--port",
     "{port}",
 ]
+P3_NOTES = ("ours", "literal", "cpu_ratio", "literal_asgi", "x_asgi", "cpu_ratio_asgi", "x_echo", "cpu_ratio_echo")
 LITERAL_ASGI = [*UVICORN, "--factory", "tests.bench.literal:app"]
 
 
@@ -117,23 +118,26 @@ async def batches_of_50(state: Path, runs: int = 3, count: int = 400, document: 
 
 async def literal_stack(state: Path, runs: int = 3, count: int = 20_000, literal_count: int = 1_000) -> Figure:
     """P3: events a second through the door, over events a second through the literal stack. `x_asgi` is over its ASGI variant; `cpu_ratio`
-    compares the CPU of the two processes a request: all else that works on these cores (servers, logger, load) is in neither."""
+    compares the CPU of the two processes a request: all else that works on these cores (servers, logger, load) is in neither. `x_echo` and
+    `cpu_ratio_echo` are the same of the bare ASGI echo, which stores nothing: no door on this machine can have more."""
     ratios: list[float] = []
-    notes: dict[str, list[float]] = {name: [] for name in ("ours", "literal", "cpu_ratio", "literal_asgi", "x_asgi", "cpu_ratio_asgi")}
+    notes: dict[str, list[float]] = {name: [] for name in P3_NOTES}
     with product(state) as endpoints:
         url, key, front = endpoints["http"] + "/v1/events", endpoints["key"], endpoints["processes"]["front"]
         servers = {"SWITCHBOARD_REDIS_URL": endpoints["redis"], "SWITCHBOARD_NATS_URL": endpoints["nats"]}
-        with served(LITERAL, servers) as first, served(LITERAL_ASGI, servers) as second:
+        with served(LITERAL, servers) as first, served(LITERAL_ASGI, servers) as second, served([*UVICORN, "tests.bench.echo:app"]) as echo:
             for other, _ in (first, second):
                 await send(other, traffic.single(other, key, 200), connections=LITERAL_IN_FLIGHT)
             for _ in range(runs):
                 dear, slow = await _cost(*first, traffic.single(first[0], key, literal_count), LITERAL_IN_FLIGHT, 200)
                 cost, load = await _cost(url, front, traffic.single(url, key, count), IN_FLIGHT, 202)
                 asgi_dear, asgi_slow = await _cost(*second, traffic.single(second[0], key, literal_count), LITERAL_IN_FLIGHT, 200)
+                least, fast = await _cost(*echo, traffic.single(echo[0], key, count), IN_FLIGHT, 202)
                 ratios.append(load.per_second / slow.per_second)
                 seen = (
                     load.per_second, slow.per_second, dear / cost,
                     asgi_slow.per_second, load.per_second / asgi_slow.per_second, asgi_dear / cost,
+                    fast.per_second / slow.per_second, dear / least,
                 )  # fmt: skip
                 for series, value in zip(notes.values(), seen, strict=True):
                     series.append(value)
