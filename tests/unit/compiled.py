@@ -1,0 +1,56 @@
+"""The usual message in C beside Python's: the same call with each, and what a call comes to, errors included."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from shared.adapters.nats import frames
+from shared.codec import receipts, usual
+from shared.domain.errors import SwitchboardError
+from shared.speedups import core
+from tests.missing import missing
+
+
+def compiled() -> ModuleType:
+    """The module in C; where it was not built the test is left out, seen, and fails in CI."""
+    return missing("shared/speedups/_core, which make setup builds") if core is None else core
+
+
+@contextmanager
+def in_python() -> Iterator[None]:
+    """As where nothing was built."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (usual, receipts, frames):
+            patch.setattr(module, "core", None)
+        yield
+
+
+def came_to(call: Callable[..., Any], *arguments: Any) -> Any:
+    """What a call gives; the error that it raises, as plain data. Of those that say "not usual" it is all one which."""
+    try:
+        return call(*arguments)
+    except usual.UNUSUAL as error:
+        if isinstance(error, UnicodeError):
+            return type(error)
+        return usual.Unusual
+    except SwitchboardError as error:
+        return type(error), error.detail, error.faults
+    except (OverflowError, TypeError) as error:
+        return type(error)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal, and of the same types: to Python 1 is True."""
+    return bool(one == other) and repr(one) == repr(other)
+
+
+def alike(call: Callable[..., Any], *arguments: Any) -> Any:
+    """What the call comes to, which is the same in C and in Python."""
+    made = came_to(call, *arguments)
+    with in_python():
+        reference = came_to(call, *arguments)
+    assert same(made, reference)
+    return made
