@@ -1,5 +1,6 @@
 """The usual message in C beside Python's: the same call with each, and what a call comes to, errors included."""
 
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -38,7 +39,7 @@ def came_to(call: Callable[..., Any], *arguments: Any) -> Any:
         return usual.Unusual
     except SwitchboardError as error:
         return type(error), error.detail, error.faults
-    except (OverflowError, TypeError) as error:
+    except (AttributeError, OverflowError, TypeError, struct.error) as error:
         return type(error)
 
 

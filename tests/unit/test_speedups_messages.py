@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shared.codec import Context
 from shared.codec.attributes import is_time
 from shared.codec.batch import decode_batch, decode_structured
-from shared.codec.usual import Envelope, Unusual, WholeEnvelope, address, decode_envelopes, messages_of, sender
+from shared.codec.usual import Envelope, Unusual, WholeEnvelope, _message, _quotes, address, decode_envelopes, messages_of, sender
 from shared.domain.message import Message
 from tests.cloudevents import Event, events
 from tests.unit.compiled import alike, came_to, compiled, in_python, same
@@ -144,8 +144,6 @@ def test_event_is_left_to_python_when_it_is_not_usual(changed: dict[str, Any]) -
     st.sampled_from((CONTEXT, Context("a" * 40, "redis", "p/\u00e9", -1), Context("\u00e9", "", "", 2**70, 2**64))),
 )
 def test_messages_are_the_same_when_an_envelope_is_any(event: WholeEnvelope, off: int, context: Context) -> None:
-    from shared.codec.usual import _message, _quotes
-
     with in_python():
         message = came_to(_message, event, context)
     quotes = off + (_quotes(event, message) if isinstance(message, Message) else 16)
@@ -191,21 +189,29 @@ def test_array_is_read_the_same_when_one_of_its_events_is_odd(texts: list[bytes]
     body = b"[" + b",".join([msgspec.json.encode(USUAL)] * usual + texts) + b"]"
 
     def items() -> list[Any]:
-        return [item if isinstance(item, Message) else (item.detail, item.faults, item.identity) for item in decode_batch(body, CONTEXT).items]
+        return [
+            item if isinstance(item, Message) else (item.detail, item.faults, item.identity) for item in decode_batch(body, CONTEXT).items
+        ]
 
     alike(items)
 
 
 def test_quotes_are_counted_the_same_when_a_member_is_there_twice_or_null() -> None:
     usual = msgspec.json.encode(USUAL)
-    for more in (b',"id":"e-1"}', b',"subject":null}', b',"data":null,"data":null}', b',"data":{"data":"\\""}}', b',"topic":"a","topic":"b"}'):
+    for more in (
+        b',"id":"e-1"}',
+        b',"subject":null}',
+        b',"data":null,"data":null}',
+        b',"data":{"data":"\\""}}',
+        b',"topic":"a","topic":"b"}',
+    ):
         text = b"[" + usual[:-1] + more + b"," + usual + b"]"
         made = held(decode_envelopes(text), text)
         assert (made is None) == (b'{"data"' not in more)
 
 
 def test_time_is_taken_in_c_only_when_it_is_one() -> None:
-    for base in ("2026-11-27T21:30:05Z", *(f"2024-02-28T19:08:59.{'123456789'[:digits]}Z" for digits in range(0, 8))):
+    for base in ("2026-11-27T21:30:05Z", *(f"2024-02-28T19:08:59.{'123456789'[:digits]}Z" for digits in range(8))):
         for place in range(len(base)):
             for character in "0123456789-:.TZtz+/ \x00\u0661":
                 at_place = base[:place] + character + base[place + 1 :]
@@ -257,7 +263,7 @@ def test_other_objects_are_left_to_python_when_they_are_given() -> None:
     )
     for one in odd:
         assert decoded([event, one], 32) is None
-    assert decoded(deque([event]), 16) is None  # type: ignore[arg-type]
+    assert decoded(deque([event]), 16) is None
     once = iter([event])
     assert decoded(once, 16) is None  # type: ignore[arg-type]
     assert next(once) is event, "Python comes to it after this"

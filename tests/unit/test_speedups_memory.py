@@ -1,0 +1,147 @@
+"""Nothing is kept of a call in C, whether it gives something, leaves it to Python or raises: no object, no reference, no memory."""
+
+import gc
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import psutil
+import pytest
+
+from shared.adapters.nats.frames import Item
+from shared.codec.usual import UNUSUAL, WholeEnvelope, address, sender
+from shared.domain.message import Message
+from shared.domain.publishing import Outgoing
+from shared.domain.verdict import Delivery, Receipt, Refusal
+from tests.conformance.backbones import TRACE, message
+from tests.unit.compiled import compiled
+
+RUNS = 20_000
+BYTES = 16 * 1024 * 1024  # of the process; a kept body would be 40 MB
+LARGE = b'"' + b"x" * 2_000 + b'"'
+
+
+def _event(**changed: Any) -> WholeEnvelope:
+    return msgspec.structs.replace(WholeEnvelope("1.0", "e-1", "/shop", "order", data=msgspec.Raw(LARGE), traceparent=TRACE), **changed)
+
+
+def _sent(event_id: str = "e-1", **changed: Any) -> Outgoing:
+    return Outgoing(message("acme", event_id, LARGE, **changed), 42)
+
+
+EVENTS = (
+    ((_event(), _event()), 48),
+    ((_event(),), 25),  # another number of quotes
+    ((_event(), _event(id="")), 0),
+    ((_event(id="caf\u00e9"),), 0),
+    ((_event(time="2023-02-29T00:00:00Z"),), 0),
+    ((_event(tracestate="\x00"),), 0),
+    ((_event(data=msgspec.Raw(b"[" * 600 + b"]" * 600)),), 0),
+    ((_event(datacontenttype="text/plain"),), 0),
+    ((_event(), _event(source="a b")), 0),  # a look-up raises
+    ((_event(type=""),), 0),
+    ((_event(data=None),), 0),
+    ((_event(specversion="1"),), 0),
+    ((None,), 0),
+    (5, 0),
+    ((_event(),), 2**70),
+)
+GROUPS = (
+    ([_sent(extensions={"n": 1}), _sent()], 2**20),
+    ([_sent(), _sent()], 100),
+    ([_sent(), _sent(event_id="a b")], 2**20),
+    ([_sent(subject="\ud800")], 2**20),
+    ([_sent(source="\ud800")], 2**20),
+    ([_sent(extensions={"n": "\ud800"})], 2**20),
+    ([_sent(topic="t" * 1_100)], 2**20),
+    ([_sent(), None], 2**20),
+    ([_sent()], 2**70),
+    (5, 2**20),
+)
+ITEM = Item(0, "sb.acme._.t", "NATS/1.0\r\n", LARGE, 2_012, b"k" * 16, False, b"d" * 32)
+WIDE = Item(0, "sb.acme._.\u00e9", "NATS/1.0\r\n", LARGE, 2_012, b"k" * 16, False, b"d" * 32)
+FRAMES: tuple[Any, ...] = (
+    ([ITEM, WIDE, ITEM], None, "r"),
+    ([ITEM, WIDE, ITEM], "b", "r"),
+    ([msgspec.structs.replace(ITEM, subject="s" * 1_000)] * 3, "b", "r"),  # the bytes grow
+    ([ITEM, msgspec.structs.replace(ITEM, subject="\ud800")], "b", "r"),
+    ([ITEM, msgspec.structs.replace(ITEM, size=-1)], "b", "r"),
+    ([ITEM, msgspec.structs.replace(ITEM, headers="\u00e9")], "b", "r"),
+    ([ITEM, None], "b", "r"),
+    ([ITEM], "b\x00", "r"),
+    ([ITEM], "b", 5),
+    ([], "b", "r"),
+)
+TAKEN = Receipt(_sent(subject="caf\u00e9").message, 42, (Delivery("local", "sb-acme", 2**40), Delivery("eu", status="pending")))
+OUTCOMES: tuple[Any, ...] = (
+    (TAKEN, TAKEN),
+    (TAKEN, Refusal(None)),  # type: ignore[arg-type]
+    (TAKEN, msgspec.structs.replace(TAKEN, status='"')),
+    (TAKEN, msgspec.structs.replace(TAKEN, status="\ud800")),
+    (TAKEN, msgspec.structs.replace(TAKEN, deliveries=(Delivery("local", sequence=2**64),))),
+    (msgspec.structs.replace(TAKEN, deliveries=TAKEN.deliveries * 50),),  # the bytes grow
+    5,
+)
+CALLS: dict[str, tuple[tuple[Any, ...], Callable[[Any], Any]]] = {
+    "messages": (EVENTS, lambda of: compiled().messages(*of, "acme", 2**50, "http", "shop", 2**40)),
+    "items": (GROUPS, lambda of: compiled().items(*of)),
+    "frames": (FRAMES, lambda of: compiled().frames(*of)),
+    "receipts": (OUTCOMES, lambda of: compiled().receipts(of)),
+    "receipt": (tuple(of[-1] if isinstance(of, tuple) else of for of in OUTCOMES), lambda of: compiled().receipt(of)),
+    "bind_messages": (
+        ((WholeEnvelope, Message, address, sender), (WholeEnvelope, int, address, sender), (5, Message, address, sender), (5,)),
+        lambda of: compiled().bind_messages(*of),
+    ),
+}
+
+
+def shared_objects() -> list[Any]:
+    """What every call touches, the smallest things too: a reference too few of these ends the process some day."""
+    found: list[Any] = [None, True, False, b"", (), 0, 1, WholeEnvelope, Message, Item, Outgoing, address, sender, ITEM, WIDE, TAKEN, LARGE]
+    found += [*EVENTS, *GROUPS, *FRAMES, *OUTCOMES, TAKEN.message, TAKEN.deliveries, "acme", "http", "shop", "application/json", "r", "b"]
+    for events, _ in EVENTS:
+        for event in events if isinstance(events, tuple) else ():
+            found += [getattr(event, name) for name in event.__struct_fields__] if event is not None else []
+    for group, _ in GROUPS:
+        for one in group if isinstance(group, list) else ():
+            found += [one, *(getattr(one.message, name) for name in one.message.__struct_fields__)] if one is not None else []
+    return found
+
+
+def run(call: Callable[[Any], Any], of: Any, times: int) -> None:
+    for _ in range(times):
+        try:
+            call(of)
+        except (*UNUSUAL, AttributeError, TypeError, OverflowError):
+            pass
+
+
+def growth(call: Callable[[Any], Any], of: Any, times: int) -> tuple[int, int, int]:
+    """What so many runs leave: references to what they share, objects, and bytes of the process."""
+    watched, process = shared_objects(), psutil.Process()
+    gc.collect()
+    references, objects, size = [sys.getrefcount(one) for one in watched], sys.getallocatedblocks(), process.memory_info().rss
+    run(call, of, times)
+    gc.collect()
+    grown = max(abs(sys.getrefcount(one) - before) for one, before in zip(watched, references, strict=True))
+    return grown, sys.getallocatedblocks() - objects, process.memory_info().rss - size
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_nothing_is_kept_when_a_function_ran_twenty_thousand_times(name: str) -> None:
+    inputs, call = CALLS[name]
+    assert (call(inputs[0]) is None) == (name == "bind_messages"), "the first is a usual one"
+    times = RUNS // 10 if name == "bind_messages" else RUNS  # bound once a process, and slow
+    for place, of in enumerate(inputs):
+        run(call, of, 200)
+        # What is kept is kept every time; another thread of this process may make something meanwhile, now and then.
+        measured = [growth(call, of, times)]
+        while len(measured) < 3 and not small(measured, times):
+            measured.append(growth(call, of, times))
+        assert small(measured, times), (name, place, measured)
+
+
+def small(measured: list[tuple[int, int, int]], times: int) -> bool:
+    limits = (times // 20, times // 20, BYTES)
+    return all(min(each) < limit for each, limit in zip(zip(*measured, strict=True), limits, strict=True))

@@ -1,0 +1,142 @@
+"""Receipts are the same bytes from C as from msgspec, or C leaves them: texts with escapes, every form of delivery, refusals among them."""
+
+from collections import deque
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.codec import encode_receipt, encode_receipts
+from shared.domain.errors import Fault, Malformed, NotProcessable, Unavailable
+from shared.domain.verdict import Delivery, Outcome, Receipt, Refusal, dead_letter
+from tests.events import message
+from tests.unit.compiled import alike, came_to, compiled
+from tests.unit.test_speedups_messages import ODD
+
+MANY = settings(max_examples=300, deadline=None)
+TEXTS = st.one_of(st.sampled_from(ODD), st.text(max_size=6))
+NUMBERS = st.sampled_from((0, 1, 1234, -1, 2**63 - 1, 2**63, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1, True))
+DELIVERIES = st.one_of(
+    st.builds(Delivery, st.one_of(st.just("local"), TEXTS), st.one_of(st.none(), st.just("sb-acme"), TEXTS), st.one_of(st.none(), NUMBERS)),
+    st.builds(Delivery, TEXTS, status=st.one_of(st.just("pending"), TEXTS), error=st.one_of(st.none(), TEXTS)),
+    st.one_of(st.none(), TEXTS).map(dead_letter),
+)
+
+
+def told(outcomes: Any) -> Any:
+    """What the C makes of them, which Python makes too unless it is None; together and one by one."""
+    made = came_to(compiled().receipts, outcomes)
+    assert made is None or made == alike(encode_receipts, outcomes)
+    alike(encode_receipts, outcomes)
+    for outcome in outcomes:
+        one = came_to(compiled().receipt, outcome)
+        assert one is None or one == alike(encode_receipt, outcome)
+        alike(encode_receipt, outcome)
+    return made
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Receipt(message(), 42, ()),
+        Receipt(message(subject="agent-7"), 42, (Delivery("local", "sb-acme", 1234),)),
+        Receipt(message(subject="caf\u00e9 \U0001f600", topic="\x7f\u2028"), 0, (Delivery("local", status="pending"),), duplicate=True),
+        Receipt(message(), -1, (Delivery("eu", error="refused"), dead_letter(None), Delivery("", "", 0, "", "")), status="received"),
+        Receipt(message(), 2**63 - 1, (Delivery("local", "sb-acme", -(2**63)),) * 100),
+        Receipt(message(subject="x" * 1_000), 42, ()),
+    ],
+    ids=range(6),
+)
+def test_receipt_is_written_in_c_when_it_is_usual(outcome: Receipt) -> None:
+    assert compiled().receipt(outcome) is not None
+    for outcomes in ([outcome], (outcome,) * 3, [outcome] * 1000, []):
+        assert told(outcomes) is not None
+
+
+@pytest.mark.parametrize("place", ["org", "topic", "subject", "status", "backbone", "stream", "delivery", "error"])
+def test_every_character_is_written_the_same_when_a_text_of_a_receipt_has_it(place: str) -> None:
+    for code in (*range(0x180), 0x7FF, 0x800, 0x2028, 0xD800, 0xDFFF, 0xFFFE, 0xFFFF, 0x1F600, 0x10FFFF):
+        text = f"a{chr(code)}b"
+        of_delivery: dict[str, Any] = {"backbone": "local", "status" if place == "delivery" else place: text} if place in (
+            "backbone", "stream", "delivery", "error"
+        ) else {"backbone": "local"}  # fmt: skip
+        of_message: dict[str, Any] = {place: text} if place in ("org", "topic", "subject") else {}
+        sent = msgspec.structs.replace(message(), **of_message)
+        outcome = Receipt(sent, 42, (Delivery(**of_delivery),), status=text if place == "status" else "accepted")
+        usual = code >= 0x20 and chr(code) not in '"\\' and not 0xD800 <= code <= 0xDFFF
+        assert (told([outcome]) is not None) == usual
+
+
+@MANY
+@given(
+    st.lists(
+        st.one_of(
+            st.builds(
+                Receipt,
+                st.builds(
+                    lambda made, org, topic, subject: msgspec.structs.replace(message(), id=made, org=org, topic=topic, subject=subject),
+                    st.sampled_from((b"i" * 16, bytes(range(240, 256)))),
+                    st.one_of(st.just("acme"), TEXTS),
+                    st.one_of(st.just("orders.created"), TEXTS),
+                    st.one_of(st.none(), TEXTS),
+                ),
+                NUMBERS,
+                st.lists(DELIVERIES, max_size=3).map(tuple),
+                st.sampled_from((False, True, 0, 1)),
+                st.one_of(st.sampled_from(("accepted", "received")), TEXTS),
+            ),
+            st.sampled_from(
+                (
+                    Refusal(Malformed("no id", faults=[Fault("/id", "is missing")])),
+                    Refusal(NotProcessable('no "way"', rule="policy:night"), b"i" * 16, 42, recorded=True),
+                    Refusal(Unavailable("the log is away", retry_after_ms=1000), b"i" * 16, 2**63),
+                )
+            ),
+        ),
+        max_size=4,
+    )
+)
+def test_answer_is_the_same_when_outcomes_are_any(outcomes: list[Outcome]) -> None:
+    told(outcomes)
+
+
+def test_whole_answer_is_python_s_when_one_of_it_is_refused() -> None:
+    taken = Receipt(message(), 42, (Delivery("local", "sb-acme", 1),))
+    refused = Refusal(Malformed("no id"))
+    assert compiled().receipt(refused) is None
+    for outcomes in ([refused], [taken, refused], [taken] * 500 + [refused] + [taken] * 500):
+        assert told(outcomes) is None
+
+
+def test_other_objects_are_left_to_python_when_they_are_given() -> None:
+    taken = Receipt(message(), 42, (Delivery("local", "sb-acme", 1),))
+
+    class Kind(Receipt, frozen=True):
+        pass
+
+    def changed(**of: Any) -> Receipt:
+        return msgspec.structs.replace(taken, **of)
+
+    for odd in (
+        None,
+        "text",
+        Kind(taken.message, 42, ()),
+        changed(message=None),
+        changed(message=msgspec.structs.replace(taken.message, id=b"short")),
+        changed(message=msgspec.structs.replace(taken.message, id="i" * 16)),
+        changed(deliveries=[*taken.deliveries]),
+        changed(deliveries=(None,)),
+        changed(deliveries=(Delivery("local", sequence="1"),)),  # type: ignore[arg-type]
+        changed(deliveries=(Delivery(5),)),  # type: ignore[arg-type]
+        changed(duplicate=1),
+        changed(revision=None),
+        changed(status=None),
+    ):
+        assert compiled().receipt(odd) is None
+        assert compiled().receipts([taken, odd]) is None
+    assert compiled().receipts(deque([taken])) is None
+    once = iter([taken])
+    assert compiled().receipts(once) is None
+    assert next(once) is taken, "Python comes to it after this"
