@@ -19,6 +19,7 @@ from tests.unit.compiled import compiled
 
 RUNS = 20_000
 BYTES = 16 * 1024 * 1024  # of the process; a kept body would be 40 MB
+REQUEST = {"traceparent": TRACE, "tracestate": "a=b"}
 LARGE = b'"' + b"x" * 2_000 + b'"'
 
 
@@ -32,6 +33,7 @@ def _sent(event_id: str = "e-1", **changed: Any) -> Outgoing:
 
 EVENTS = (
     ((_event(), _event()), 48),
+    ((_event(traceparent=None), _event(tracestate="c=d"), _event(traceparent=None, tracestate="c=d")), 76),
     ((_event(),), 25),  # another number of quotes
     ((_event(), _event(id="")), 0),
     ((_event(id="caf\u00e9"),), 0),
@@ -84,7 +86,7 @@ OUTCOMES: tuple[Any, ...] = (
     5,
 )
 CALLS: dict[str, tuple[tuple[Any, ...], Callable[[Any], Any]]] = {
-    "messages": (EVENTS, lambda of: compiled().messages(*of, "acme", 2**50, "http", "shop", 2**40)),
+    "messages": (EVENTS, lambda of: compiled().messages(*of, "acme", 2**50, "http", "shop", 2**40, REQUEST, None)),
     "items": (GROUPS, lambda of: compiled().items(*of)),
     "frames": (FRAMES, lambda of: compiled().frames(*of)),
     "receipts": (OUTCOMES, lambda of: compiled().receipts(of)),
@@ -99,7 +101,22 @@ CALLS: dict[str, tuple[tuple[Any, ...], Callable[[Any], Any]]] = {
 def shared_objects() -> list[Any]:
     """What every call touches, the smallest things too: a reference too few of these ends the process some day."""
     found: list[Any] = [None, True, False, b"", (), 0, 1, WholeEnvelope, Message, Item, Outgoing, address, sender, ITEM, WIDE, TAKEN, LARGE]
-    found += [*EVENTS, *GROUPS, *FRAMES, *OUTCOMES, TAKEN.message, TAKEN.deliveries, "acme", "http", "shop", "application/json", "r", "b"]
+    found += [
+        REQUEST,
+        *REQUEST.values(),
+        *EVENTS,
+        *GROUPS,
+        *FRAMES,
+        *OUTCOMES,
+        TAKEN.message,
+        TAKEN.deliveries,
+        "acme",
+        "http",
+        "shop",
+        "application/json",
+        "r",
+        "b",
+    ]
     for events, _ in EVENTS:
         for event in events if isinstance(events, tuple) else ():
             found += [getattr(event, name) for name in event.__struct_fields__] if event is not None else []

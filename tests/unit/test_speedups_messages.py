@@ -1,8 +1,9 @@
 """Decoding in C gives what Python's fast path gives, or leaves it to that: on every odd thing that an event may have."""
 
 import gc
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from shared.codec import Context
 from shared.codec.attributes import is_time
 from shared.codec.batch import decode_batch, decode_structured
 from shared.codec.usual import Envelope, Unusual, WholeEnvelope, _message, _quotes, address, decode_envelopes, messages_of, sender
-from shared.domain.message import Message
+from shared.domain.message import Extension, Message
 from tests.cloudevents import Event, events
 from tests.unit.compiled import alike, came_to, compiled, in_python, same
 
@@ -41,10 +42,22 @@ BODIES = (
 )  # fmt: skip
 
 
+TRACES: tuple[dict[str, Extension] | None, ...] = (None, {"traceparent": TRACE}, {"traceparent": TRACE, "tracestate": "of=request"}, {})
+CONTEXTS = (
+    *(
+        msgspec.structs.replace(CONTEXT, trace=trace, topic=topic)
+        for trace in TRACES
+        for topic in (None, "orders.created", "caf\u00e9", "")
+    ),
+    Context("a" * 40, "redis", "p/\u00e9", -1),
+    Context("\u00e9", "", "", 2**70, 2**64),
+)
+
+
 def decoded(envelopes: Sequence[Envelope], quotes: int, context: Context = CONTEXT) -> Any:
     """What the C makes of them: None where it leaves them to Python, Unusual where a look-up said so."""
-    call = compiled().messages
-    return came_to(call, envelopes, quotes, context.org, context.received_at, context.door, context.principal, context.revision)
+    of = context
+    return came_to(compiled().messages, envelopes, quotes, of.org, of.received_at, of.door, of.principal, of.revision, of.trace, of.topic)
 
 
 def held(envelopes: Sequence[Envelope], text: bytes, context: Context = CONTEXT) -> Any:
@@ -141,7 +154,7 @@ def test_event_is_left_to_python_when_it_is_not_usual(changed: dict[str, Any]) -
         st.sampled_from(BODIES).map(msgspec.Raw),
     ),
     st.integers(-4, 4).map(lambda off: max(off, 0)),
-    st.sampled_from((CONTEXT, Context("a" * 40, "redis", "p/\u00e9", -1), Context("\u00e9", "", "", 2**70, 2**64))),
+    st.sampled_from(CONTEXTS),
 )
 def test_messages_are_the_same_when_an_envelope_is_any(event: WholeEnvelope, off: int, context: Context) -> None:
     with in_python():
@@ -178,9 +191,8 @@ EVENTS = st.one_of(spelt(), events().map(Event.structured), st.just(msgspec.json
 @MANY
 @given(EVENTS)
 def test_event_is_read_the_same_when_its_json_is_any(text: bytes) -> None:
-    alike(decode_structured, text, CONTEXT)
-    alike(decode_structured, text, msgspec.structs.replace(CONTEXT, topic="orders.created"))
-    alike(decode_structured, text, msgspec.structs.replace(CONTEXT, trace={"traceparent": TRACE}))
+    for context in CONTEXTS[:12]:
+        alike(decode_structured, text, context)
 
 
 @MANY
@@ -194,6 +206,27 @@ def test_array_is_read_the_same_when_one_of_its_events_is_odd(texts: list[bytes]
         ]
 
     alike(items)
+
+
+@pytest.mark.parametrize("trace", TRACES, ids=str)
+@pytest.mark.parametrize("topic", [None, "orders.created"])
+def test_event_is_decoded_in_c_when_its_request_has_a_trace_or_a_topic(trace: dict[str, Extension] | None, topic: str | None) -> None:
+    context = msgspec.structs.replace(CONTEXT, trace=trace, topic=topic)
+    own: tuple[dict[str, Any], ...] = (
+        {},
+        {"traceparent": TRACE.replace("4b", "5b")},
+        {"tracestate": "a=b"},
+        {"traceparent": TRACE, "tracestate": "a=b"},
+        {"tracestate": ""},
+    )
+    for more in own:
+        for named in ({}, {"topic": "orders.created"}):
+            text = msgspec.json.encode([USUAL | more | named, USUAL | {"data": more}])
+            (first, second) = held(decode_envelopes(text), text, context)
+            assert first.extensions is None or trace is None or first.extensions is not second.extensions is not trace
+    for odd in ({"topic": "payments"}, {"tracestate": "\x1f"}):
+        text = msgspec.json.encode([USUAL, USUAL | odd])
+        assert (held(decode_envelopes(text), text, context) is None) == (topic is not None or "topic" not in odd)
 
 
 def test_quotes_are_counted_the_same_when_a_member_is_there_twice_or_null() -> None:
@@ -268,6 +301,11 @@ def test_other_objects_are_left_to_python_when_they_are_given() -> None:
     assert decoded(once, 16) is None  # type: ignore[arg-type]
     assert next(once) is event, "Python comes to it after this"
     assert decoded([], 0) == decoded((), 0) == []
+    traces: tuple[Any, ...] = (MappingProxyType({"traceparent": TRACE}), OrderedDict(traceparent=TRACE), [], "text")
+    for trace in traces:
+        assert decoded([event], 16, msgspec.structs.replace(CONTEXT, trace=trace)) is None
+    for topic in (Text("t"), 5):
+        assert decoded([msgspec.structs.replace(event, topic="t")], 20, msgspec.structs.replace(CONTEXT, topic=topic)) is None
 
 
 def test_what_is_being_decoded_stays_when_a_look_up_lets_go_of_it() -> None:
