@@ -90,7 +90,7 @@ async def compiled(subject: Subject) -> Finding:
     """What is in C is compiled, of the source that is here, and in use."""
     if speedups.core is not None:
         return Finding("ok", "shared/speedups")
-    alone = "Python alone, at about half the speed"
+    alone = "Python alone, at about two thirds of the speed"
     if os.environ.get("SWITCHBOARD_SPEEDUPS") == "off":
         return Finding("warning", f"off: {alone}", "unset SWITCHBOARD_SPEEDUPS")
     if not is_current():

@@ -1,6 +1,6 @@
 """Compile shared/speedups/speedups.c: `python -m infra.speedups.build`, which `make setup` and the images' Dockerfile run.
 
-Nothing needs what comes of it: where it isn't, Python does the same at about half the speed. So a machine without a compiler is told what
+Nothing needs what comes of it: where it isn't, Python does the same at about two thirds of the speed. So a machine without a compiler is told what
 it could have, and the exit status is 0. With --check, as lint runs it, nothing is written, and each warning of the compiler fails.
 """
 
@@ -24,7 +24,7 @@ FLAGS = ("-std=gnu11", "-O3", "-DNDEBUG", "-fPIC", *HARDENED, "-shared")
 OF_MACOS = ("-undefined", "dynamic_lookup")  # Python's symbols are found when the module is loaded; elsewhere that needs no word
 STRICT = ("-Wall", "-Wextra", "-Werror")
 VERSION = "{}.{}".format(*sys.version_info)
-ALONE = "Switchboard runs on Python alone, at about half the speed"
+ALONE = "Switchboard runs on Python alone, at about two thirds of the speed"
 PACKAGES = f"on Debian and Ubuntu `apt-get install gcc libc6-dev python{VERSION}-dev` as root, on macOS `xcode-select --install`"
 
 

@@ -28,14 +28,14 @@ async def test_all_is_well_when_the_compiled_module_is_in_use(monkeypatch: pytes
 
 async def test_compiler_is_asked_for_when_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     finding = await found(monkeypatch, None, False)
-    assert (finding.status, finding.found) == ("warning", "not there: Python alone, at about half the speed")
+    assert (finding.status, finding.found) == ("warning", "not there: Python alone, at about two thirds of the speed")
     assert "C compiler" in finding.remedy
     assert "make setup" in finding.remedy
 
 
 async def test_variable_is_named_when_it_turned_the_module_off(monkeypatch: pytest.MonkeyPatch) -> None:
     finding = await found(monkeypatch, None, True, "off")
-    assert (finding.status, finding.found) == ("warning", "off: Python alone, at about half the speed")
+    assert (finding.status, finding.found) == ("warning", "off: Python alone, at about two thirds of the speed")
     assert finding.remedy == "unset SWITCHBOARD_SPEEDUPS"
 
 
