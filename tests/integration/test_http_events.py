@@ -104,7 +104,7 @@ def test_options_says_what_the_path_takes(front: FrontProcess) -> None:
 
 def test_other_method_and_other_path_are_problems(client: httpx.Client) -> None:
     other = client.put("/v1/events", content=b"{}")
-    assert (other.status_code, other.headers["allow"]) == (405, "GET, OPTIONS, POST")
+    assert (other.status_code, other.headers["allow"]) == (405, "GET, HEAD, OPTIONS, POST")
     assert client.delete("/nowhere").json()["status"] == 404
 
 
@@ -148,4 +148,4 @@ def test_session_does_what_its_key_may_until_it_is_signed_out(front: FrontProces
 def test_slash_too_many_is_no_redirect(client: httpx.Client) -> None:
     answer = client.get("/v1/messages/", headers={"host": "evil.example"})
     assert (answer.status_code, answer.headers.get("location")) == (404, None)
-    assert client.delete("/v1/events").headers["allow"] == "GET, OPTIONS, POST"
+    assert client.delete("/v1/events").headers["allow"] == "GET, HEAD, OPTIONS, POST"
