@@ -46,6 +46,11 @@ class SmallBroker:
         """Whether nothing is under way."""
         return not self._tasks
 
+    @property
+    def under_way(self) -> int:
+        """How many deliveries haven't ended, with the pauses between their tries."""
+        return len(self._tasks)
+
     async def serve(self, server: uvicorn.Server) -> None:
         """Until the server is told to end; what is under way then is dropped."""
         async with httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=64)) as self._client:

@@ -57,9 +57,12 @@ class Wired:
         return receipt
 
     def settled(self) -> bool:
-        """Whether nothing waits in the log, the logger holds nothing that isn't in the store yet, and the broker has nothing under way."""
-        waiting = [PREFIX + name for name in WAITING]
-        return not self.log.exists(*waiting) and not self.log.keys(PREFIX + "taken:*") and self.broker.idle
+        """Whether nothing waits in the log, the logger holds nothing that isn't in the store yet, and the broker has nothing under way.
+        Raises AssertionError with what is left otherwise."""
+        waiting = [name for name in WAITING if self.log.exists(PREFIX + name)]
+        held = {key: self.log.llen(key) for key in self.log.keys(PREFIX + "taken:*")}
+        assert (waiting, held, self.broker.under_way) == ([], {}, 0)
+        return True
 
     def table(self, query: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.database) as connection:
