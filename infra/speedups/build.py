@@ -1,7 +1,8 @@
 """Compile shared/speedups/speedups.c: `python -m infra.speedups.build`, which `make setup` and the images' Dockerfile run.
 
-Nothing needs what comes of it: where it isn't, Python does the same at about two thirds of the speed. So a machine without a compiler is told what
-it could have, and the exit status is 0. With --check, as lint runs it, nothing is written, and each warning of the compiler fails.
+Nothing needs what comes of it: where it isn't, Python does the same at about two thirds of the speed. So a machine without a compiler is
+told what it could have, and the exit status is 0. With --check, as lint runs it, nothing is written, and each warning of the compiler
+fails.
 """
 
 import argparse
