@@ -38,10 +38,14 @@ class Judgement(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def free(message: Message, principal: Principal, scope: Scope) -> bool:
     """Whether there is nothing that judge() could say against a message or beside it: so it is for nearly all, and costs a look or two."""
+    return scope.free and _let_in(message, principal, scope)
+
+
+def _let_in(message: Message, principal: Principal, scope: Scope) -> bool:
+    """Whether neither size, org nor grant blocks; some that it is false of aren't blocked either."""
     body = message.body
     return (
-        scope.free
-        and (body is None or len(body) <= scope.max_bytes)
+        (body is None or len(body) <= scope.max_bytes)
         and (message.extensions is None or "org" not in message.extensions)
         and principal.may_touch("publish", message.topic, message.subject)
     )
@@ -53,7 +57,7 @@ def judge(message: Message, principal: Principal, scope: Scope, limits: Limits |
         return Judgement(
             Unavailable(f"config document {scope.unreadable} can't be read by this release; retry with the same id", rule="config")
         )
-    blocked = _size(message, scope) or _own_org(message) or _grant(message, principal)
+    blocked = None if _let_in(message, principal, scope) else _size(message, scope) or _own_org(message) or _grant(message, principal)
     if blocked is not None:
         return Judgement(blocked)
     if scope.plain:
@@ -64,9 +68,9 @@ def judge(message: Message, principal: Principal, scope: Scope, limits: Limits |
     if blocked is not None:
         return Judgement(blocked)
     shadows = tuple(map(shadow_of, fired(scope.shadows, facts))) if scope.shadows.asked else ()
-    for found in fired(scope.blockers, facts):
+    for found in fired(scope.blockers, facts) if scope.blockers.asked else ():
         return Judgement(_policy(found), shadows=shadows)
-    to, routed_by, blocked = _targets(scope, facts)
+    to, routed_by, blocked = _targets(scope, facts) if scope.targets is None else (scope.targets, scope.routed_by, None)
     if blocked is None and scope.limits:
         blocked = _rate(message, principal, scope, limits, now)
     return Judgement(blocked, shadows=shadows) if blocked is not None else Judgement(None, to, routed_by, shadows)
@@ -153,7 +157,11 @@ def _targets(scope: Scope, facts: Facts) -> tuple[tuple[str, ...], str, Switchbo
 def _rate(message: Message, principal: Principal, scope: Scope, limits: Limits | None, now: float) -> SwitchboardError | None:
     if limits is None:
         return None
-    refused = limits.take([(one.key(message, principal), one.limit) for one in scope.limits], now)
+    if len(scope.limits) == 1:  # nearly always, and a comprehension is a call
+        one = scope.limits[0]
+        refused = limits.take(((one.key(message, principal), one.limit),), now)
+    else:
+        refused = limits.take([(one.key(message, principal), one.limit) for one in scope.limits], now)
     if refused is None:
         return None
     limit, wait = refused

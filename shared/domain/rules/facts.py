@@ -31,18 +31,12 @@ def _time(received_at: int) -> datetime:
     return datetime.fromtimestamp(received_at / 1e6, UTC)
 
 
-def _or_empty(name: str) -> Getter:
-    get = attrgetter(name)
-    return lambda message: get(message) or ""
-
-
 _TEXTS = ("org", "topic", "source", "event_id", "type", "door")
 _OPTIONAL = ("subject", "time", "datacontenttype", "dataschema")
 
-# By the name that a rule calls it; `principal.name`, `principal.org` and `data` are Facts' own.
+# By the name that a rule calls it, None being "" to it; `principal.name`, `principal.org` and `data` are Facts' own.
 GETTERS: Mapping[str, Getter] = {
-    **{f"message.{name}": attrgetter(name) for name in _TEXTS},
-    **{f"message.{name}": _or_empty(name) for name in _OPTIONAL},
+    **{f"message.{name}": attrgetter(name) for name in (*_TEXTS, *_OPTIONAL)},
     "message.id": lambda message: uuid_text(message.id),
     "message.size": lambda message: len(message.body or b""),
     "message.extensions": lambda message: message.extensions or {},
@@ -85,7 +79,7 @@ class Facts:
         self.principal: Principal = principal
         self._needs = needs
         self._data: Any = self  # not yet read: no JSON value is this
-        self._tame = _NUL in message.body if message.body is not None else False
+        self._tame = False
         self._values: dict[str, Any] | None = None
         self._activation: cel.Activation | None = None
 
@@ -116,7 +110,10 @@ class Facts:
 
     def _looked_up(self) -> dict[str, Any]:
         message, needs = self.message, self._needs
-        values = self._values = {name: get(message) for name, get in needs.getters}
+        values = self._values = {}
+        for name, get in needs.getters:
+            value = get(message)
+            values[name] = "" if value is None else value
         if needs.principal:
             values["principal.name"], values["principal.org"] = self.principal.name, self.principal.org
         if needs.data:
@@ -131,7 +128,8 @@ class Facts:
         members = self._needs.members
         if members is not None and isinstance(data, dict):
             data = {name: data[name] for name in members if name in data}
-        return _tamed(data) if self._tame else data
+        body = self.message.body
+        return _tamed(data) if self._tame or (body is not None and b"\\" in body and _NUL in body) else data
 
     def tame(self) -> None:
         """From here on, numbers beyond 64 bits are floating point. Worth its walk through the data only when an evaluation failed."""

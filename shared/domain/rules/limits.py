@@ -59,6 +59,18 @@ class Limits:
     def take(self, wanted: Sequence[tuple[str, RateLimit]], now: float, n: int = 1) -> tuple[RateLimit, int] | None:
         """Take `n` tokens from each of these buckets, or none from any. None when taken; else the first limit in the way, and after how
         many milliseconds, rounded up, it has enough. `now` is in seconds, of a clock that should not go back (it may)."""
+        if len(wanted) == 1:  # nearly always: nothing to take back
+            ((key, limit),) = wanted
+            bucket = self._bucket(key, limit, now)
+            if bucket.level + _ALMOST < n:
+                self._mark(key, bucket, 0)
+                return limit, _retry_ms(bucket, n)
+            bucket.level -= n
+            if bucket.used:
+                bucket.unsaid += n
+            else:
+                self._mark(key, bucket, n)
+            return None
         buckets = []
         for key, limit in wanted:
             bucket = self._bucket(key, limit, now)

@@ -5,6 +5,7 @@ they asked one by one, in the order of the merged list. A policy that can't be e
 """
 
 from collections.abc import Callable, Sequence
+from math import inf
 from time import perf_counter
 from typing import Any
 
@@ -80,9 +81,11 @@ def fired(group: Group, facts: Facts, clock: Callable[[], float] = perf_counter)
     """The policies of a group that are true of a message or fail, in order. Usually none, for one evaluation."""
     found: list[Fired] = []
     until = None
+    message = facts.message
+    size = inf if message.extensions else len(message.body or b"")  # with extensions it takes a look
     for part in group.parts:
         together = part.together
-        if together is not None and _begun(together.shape, facts) and facts.ask(together) is False:
+        if together is not None and (size <= together.shape.cheap_below or _begun(together.shape, facts)) and facts.ask(together) is False:
             continue
         until = clock() + TIME_BUDGET_S if until is None else until
         found += _one_by_one(part.asked, facts, clock, until)
