@@ -5,8 +5,8 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,30 @@ async def _recorded(database: str, org: str) -> list[StoredMessage]:
         await store.stop()
 
 
+@asynccontextmanager
+async def asking(front: FrontProcess) -> AsyncIterator[Callable[[str], Awaitable[tuple[int, dict[str, str], bytes]]]]:
+    """Sends the event of an id on a connection of its own: status, headers and body of the answer.
+
+    Over asyncio's streams: where others have the machine as well, a client library asks less than 100 times a second.
+    """
+    reader, writer = await asyncio.open_connection("127.0.0.1", front.port)
+    head = f"POST /v1/events HTTP/1.1\r\nhost: front\r\nauthorization: Bearer {front.key}\r\ncontent-length: 2\r\nce-type: limited\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in EVENT.items())
+
+    async def post(id: str) -> tuple[int, dict[str, str], bytes]:
+        writer.write(f"{head}ce-id: {id}\r\n\r\n{{}}".encode())
+        async with asyncio.timeout(60):
+            status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().lower().split("\r\n")[:-2]
+            headers = dict(line.split(": ", 1) for line in lines)
+            return int(status.split(" ")[1]), headers, await reader.readexactly(int(headers["content-length"]))
+
+    try:
+        yield post
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
 class Bucket:
     """A bucket as it would be in one place, asked whenever an answer came: what it gives is what there was to be had."""
 
@@ -172,16 +196,15 @@ def test_limit_admits_its_rate_and_burst_when_three_processes_share_it(fronts: l
     problems: list[dict[str, Any]] = []
 
     async def ask(front: FrontProcess, worker: int, bucket: Bucket, until: float) -> None:
-        async with httpx.AsyncClient(headers=front.bearer, timeout=60) as client:
+        async with asking(front) as post:
             number = 0
             while bucket.given < 1_010 and time.monotonic() < until:
                 number += 1
-                headers = {**EVENT, "ce-id": f"{front.port}-{worker}-{number}", "ce-type": "limited"}
-                answer = await client.post(f"{front.url}/v1/events", headers=headers, content=b"{}")
+                status, headers, content = await post(f"{front.port}-{worker}-{number}")
                 bucket.ask()
-                counts[answer.status_code] += 1
-                if answer.status_code == 429:
-                    problems.append({**answer.json(), "retry-after": answer.headers["retry-after"]})
+                counts[status] += 1
+                if status == 429:
+                    problems.append({**json.loads(content), "retry-after": headers["retry-after"]})
 
     async def run() -> tuple[int, float]:
         started = time.monotonic()
