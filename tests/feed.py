@@ -230,9 +230,12 @@ class Reader:
         return frame
 
     async def until(self, count: int, within: float = 30.0) -> list[str]:
-        """Read until so many messages were seen; their event ids."""
-        while len(self.messages) < count:
-            await self.frame(within)
+        """Read until so many messages were seen; their event ids. Raises TimeoutError where no other one comes within so many seconds: a
+        quiet feed's heartbeats, which are nearer to each other, would have it wait for ever for one that is lost."""
+        while (seen := len(self.messages)) < count:
+            async with asyncio.timeout(within):
+                while len(self.messages) == seen:
+                    await self.frame(within)
         return self.events
 
 
