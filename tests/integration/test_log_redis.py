@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import redis
 
+from shared.adapters.redis import link
 from shared.adapters.redis.log_queue import RedisLogQueue
 from shared.domain.errors import Misconfigured, Unavailable
 from shared.domain.logged import Entry
@@ -209,6 +210,17 @@ async def test_start_is_refused_when_the_server_lets_nobody_ask_how_it_is_set(ow
     """It said that the server can't be reached, for good."""
     with pytest.raises(Misconfigured, match=r"maxmemory-policy, NOPERM.*CONFIG GET"):
         await RedisLogQueue(without_config(own_redis), durability=durability).start()
+
+
+async def test_start_asks_nothing_of_files_when_the_log_is_in_memory(own_redis: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers that have none tell no `appendonly`; SETTINGS asks for one of a name that no server knows in its place."""
+    monkeypatch.setattr(link, "SETTINGS", ("no-such-setting", "appendfsync", "maxmemory", "maxmemory-policy"))
+    monkeypatch.setattr(link, "FOR_FSYNC", ("no-such-setting", "appendfsync"))
+    with pytest.raises(Misconfigured, match="no-such-setting"):
+        await RedisLogQueue(own_redis.url).start()
+    queue = RedisLogQueue(own_redis.url, durability="memory")
+    await queue.start()
+    await queue.stop()
 
 
 async def test_door_tells_what_is_done_when_another_door_holds_the_backbone(queue: RedisLogQueue, server: Any, redis_url: str) -> None:

@@ -18,7 +18,8 @@ from shared.domain.errors import Misconfigured, Unavailable
 Argument = bytes | str | int | float
 log = logging.getLogger(__name__)
 
-SETTINGS = ("appendonly", "appendfsync", "maxmemory", "maxmemory-policy")
+FOR_FSYNC = ("appendonly", "appendfsync")  # say nothing of a log that is in memory alone: servers without such files needn't tell them
+SETTINGS = (*FOR_FSYNC, "maxmemory", "maxmemory-policy")
 ELSEWHERE = frozenset(
     ("LOADING", "MASTERDOWN", "NOAUTH", "TRYAGAIN")
 )  # replies of a server that can't be asked now: another may be there soon
@@ -140,7 +141,7 @@ async def _check_settings(connection: Connection, fsync: bool, need: int) -> Non
     if refusals and not all(map(is_forbidden, refusals)):
         raise refusals[0]
     found = told_settings(SETTINGS, replies)
-    unsaid = [name for name in SETTINGS if name not in found]
+    unsaid = [name for name in SETTINGS if name not in found and (fsync or name not in FOR_FSYNC)]
     if unsaid:
         raise Misconfigured(
             f"the log's Redis doesn't say how it is set ({', '.join((*unsaid, *{reply.code for reply in refusals}))}): let its user ask "
