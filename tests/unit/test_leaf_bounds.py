@@ -7,6 +7,7 @@ from functools import partial
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 
 from shared.adapters.nats import backbone_streams, reading, sourcing, unasked
 from shared.adapters.nats.backbone_streams import NatsBackboneStreams, config_of
@@ -17,7 +18,7 @@ from shared.adapters.nats.unasked import AWAY_S, LONGEST_AWAY_S
 from shared.domain.registry.reach import Reach
 from shared.domain.registry.streams import WantedStream
 from tests.unit.jetstream import JetStream, Stream
-from tests.unit.leaf_looks import HUB, LOST, NEW, OLD, WITHIN, Scene, beside, has_begun
+from tests.unit.leaf_looks import HUB, LOST, NEW, OLD, OTHER, WITHIN, Scene, beside, has_begun
 from tests.waiting import eventually
 
 COPY = WantedStream("sbg-acme", (), "file", 1, 86_400, 64 * 1024**2, (HUB,))
@@ -115,6 +116,26 @@ async def test_nothing_is_given_up_any_more_when(how: str, monkeypatch: pytest.M
     else:
         await scene.sourcing.forget("leaf")
     assert scene.sourcing.given_up == 0
+
+
+async def test_nothing_is_given_up_any_more_when_its_hub_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gauge stayed above 0, and nothing could be done about it."""
+    scene, streams = Scene(), NatsBackboneStreams(None)
+    monkeypatch.setattr(streams, "_sourcing", scene.sourcing)
+
+    async def linked(reach: Reach, login: object) -> Linked:
+        return Linked(scene.servers)
+
+    monkeypatch.setattr(streams, "_link", linked)
+    await scene.begin_with_a_loss()
+    monkeypatch.setattr(reading, "MOST", 5)
+    await streams.ensure(scene.reach, [COPY])
+    assert streams.uncompared == 1
+    await streams.ensure(scene.reach, [COPY])
+    await streams.ensure(replace(scene.reach, id="another"), [])
+    assert streams.uncompared == 1
+    await streams.ensure(scene.reach, [COPY._replace(sources=(OTHER,))])
+    assert streams.uncompared == 0
 
 
 async def test_it_is_given_up_when_a_comparison_beside_the_looks_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:

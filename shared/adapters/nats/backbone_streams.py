@@ -64,6 +64,7 @@ class NatsBackboneStreams:
             await link.stop()
 
     async def ensure(self, reach: Reach, wanted: Sequence[WantedStream], login: Login = NO_LOGIN) -> Seen:
+        self._sourcing.keep(reach.id, wanted)
         link = await self._link(reach, login)
         if not link.live:
             link.connected.clear()

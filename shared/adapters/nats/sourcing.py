@@ -9,7 +9,7 @@ from there on, as another source: what the stream has already is dropped by its 
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import NamedTuple
 
 from shared.adapters.nats.asking import asked
@@ -22,7 +22,7 @@ from shared.adapters.nats.replies import Lost
 from shared.adapters.nats.streams import NOT_FOUND
 from shared.adapters.nats.unasked import Place, Unasked
 from shared.domain.registry.reach import Reach
-from shared.domain.registry.streams import Source
+from shared.domain.registry.streams import Source, WantedStream
 
 WAITS_S = 2.0  # seconds for which a look waits for comparisons, of all its streams; they go on beside it
 HUBS_AT_ONCE = 3  # that are compared with: of each two streams may be in memory, some 60 MB
@@ -66,6 +66,11 @@ class Sourcing:
         self._marks = {place: mark for place, mark in self._marks.items() if place.backbone != backbone}
         self._compared = {place: found for place, found in self._compared.items() if place.backbone != backbone}
         self._unasked.forget(backbone)
+
+    def keep(self, backbone: str, streams: Iterable[WantedStream]) -> None:
+        """It is to have these: what was said of another stream, or of a hub that none is filled from any more, is over."""
+        if self.given_up:
+            self._unasked.keep(backbone, {Place(backbone, stream.name, one.domain) for stream in streams for one in stream.sources})
 
     def look(self, connection: Connection, reach: Reach) -> Look:
         """A look at a leaf that begins now."""

@@ -3,6 +3,7 @@ take too long, to be compared."""
 
 import asyncio
 import logging
+from collections.abc import Collection
 from math import inf
 from typing import NamedTuple
 
@@ -47,6 +48,10 @@ class Unasked:
         self.begin(backbone)
         self._away = {pair: found for pair, found in self._away.items() if pair[0] != backbone}
         self._given_up = {place: found for place, found in self._given_up.items() if place.backbone != backbone}
+
+    def keep(self, backbone: str, places: Collection[Place]) -> None:
+        """It has these: a stream or a hub that it has no longer isn't given up any more."""
+        self._given_up = {place: found for place, found in self._given_up.items() if place.backbone != backbone or place in places}
 
     def until(self, backbone: str) -> float:
         """When (loop time) a hub may be asked again that the last look at the leaf heard nothing of; infinity where there is none."""
