@@ -1,1 +1,1 @@
-"""How shared/speedups/speedups.c is compiled, wherever there is a C compiler."""
+"""How the C in shared/speedups is compiled, wherever there is a C compiler."""

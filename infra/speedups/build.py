@@ -1,4 +1,4 @@
-"""Compile shared/speedups/speedups.c: `python -m infra.speedups.build`, which `make setup` and the images' Dockerfile run.
+"""Compile the C in shared/speedups: `python -m infra.speedups.build`, which `make setup` and the images' Dockerfile run.
 
 Nothing needs what comes of it: where it isn't, Python does the same at about two thirds of the speed. So a machine without a compiler is
 told what it could have, and the exit status is 0. With --check, as lint runs it, nothing is written, and each warning of the compiler
@@ -19,9 +19,10 @@ from tempfile import TemporaryDirectory
 
 from shared import built
 
-# As Python's own modules are compiled (-DNDEBUG: its headers' assertions), with what finds a write beyond a buffer.
+# As Python's own modules are compiled (-DNDEBUG: its headers' assertions), with what finds a write beyond a buffer. Hidden: what one file
+# calls of another is never a function of that name in another library.
 HARDENED = ("-fstack-protector-strong", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2")
-FLAGS = ("-std=gnu11", "-O3", "-DNDEBUG", "-fPIC", *HARDENED, "-shared")
+FLAGS = ("-std=gnu11", "-O3", "-DNDEBUG", "-fPIC", "-fvisibility=hidden", *HARDENED, "-shared")
 OF_MACOS = ("-undefined", "dynamic_lookup")  # Python's symbols are found when the module is loaded; elsewhere that needs no word
 STRICT = ("-Wall", "-Wextra", "-Werror")
 VERSION = "{}.{}".format(*sys.version_info)
@@ -68,7 +69,7 @@ def _check(command: list[str]) -> int:
     with TemporaryDirectory() as folder:
         said = _compile([*command, *STRICT], b"", Path(folder))
     if said is not None:
-        _say(f"{built.SOURCE} has warnings or errors:\n{said}")
+        _say(f"{built.FOLDER} has warnings or errors:\n{said}")
     return 0 if said is None else 1
 
 
@@ -85,16 +86,17 @@ def _make(command: list[str]) -> int:
     except OSError as error:
         said = f"{error.filename or built.FOLDER}: {error.strerror}"
     if said is not None:
-        _say(f"{built.SOURCE} could not be compiled: {ALONE}. Why:\n{said}")
+        _say(f"{built.FOLDER} could not be compiled: {ALONE}. Why:\n{said}")
     return 0
 
 
 def _compile(command: list[str], how: bytes, folder: Path) -> str | None:
     """The source into `folder`, with its mark; None, or what was run and what the compiler said, where it failed."""
-    mark = built.mark(built.SOURCE.read_bytes())  # read first: what is edited meanwhile is another source, and compiled the next time
+    mark = built.mark()  # first: what is edited meanwhile is another source, and compiled the next time
     mark_file = folder / "mark.c"
-    mark_file.write_bytes(b'const char switchboard_mark[] = "%s";\n' % (mark + how))
-    asked = [*command, str(built.SOURCE), str(mark_file), "-o", str(folder / built.MODULE.name)]
+    mark_file.write_bytes(b'__attribute__((used)) const char switchboard_mark[] = "%s";\n' % (mark + how))
+    files = [str(path) for path in (*built.sources(), mark_file) if path.suffix == ".c"]
+    asked = [*command, *files, "-o", str(folder / built.MODULE.name)]
     done = subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False)
     return None if done.returncode == 0 else f"{shlex.join(asked)}\n{done.stdout}{done.stderr}".strip()
 

@@ -1,11 +1,14 @@
-"""Compiling shared/speedups/speedups.c: where it can be, it is, and anew when anything changed; where not, that is said and all goes on."""
+"""Compiling the C in shared/speedups: where it can be, it is, and anew when anything changed; where not, that is said and all goes on."""
 
 import errno
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable
+from ctypes import CDLL
 from pathlib import Path
 
 import pytest
@@ -30,7 +33,7 @@ class Tree:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.folder = root / "shared" / "speedups"
-        self.source = self.folder / "speedups.c"
+        self.source = self.folder / "core.c"
         for path in (
             "infra/__init__.py",
             "infra/speedups",
@@ -40,6 +43,8 @@ class Tree:
             "shared/speedups",
         ):
             self._copy(path)
+        for file in self.folder.glob("*.[ch]"):
+            file.unlink()
         self.source.write_text(SMALL)
 
     @property
@@ -125,6 +130,37 @@ def test_module_of_other_source_is_not_loaded_and_compiled_anew_when_the_source_
 
 
 @compiles
+def test_module_of_several_files_is_compiled_anew_when_one_of_them_changed(tree: Tree) -> None:
+    header, other, renamed = (tree.folder / name for name in ("answer.h", "answer.c", "answers.c"))
+    tree.source.write_text('#include "answer.h"\n' + SMALL.replace("&definition)", "answer() ? &definition : NULL)"))
+    header.write_text("int answer(void);\n")
+    other.write_text('#include "answer.h"\nint answer(void) { return 42; }\n')
+    changes: list[Callable[[], object]] = [
+        lambda: header.write_text("int answer(void); /* changed */\n"),
+        lambda: other.write_text('#include "answer.h"\nint answer(void) { return 43; }\n'),
+        lambda: other.rename(renamed),
+    ]
+    assert tree.build().stderr == ""
+    for change in changes:
+        assert tree.loads() == str(tree.module)
+        change()
+        assert tree.loads() == ""
+        assert tree.build().stderr == ""
+    assert tree.loads() == str(tree.module)
+
+
+@compiles
+def test_nothing_but_what_python_asks_for_is_to_be_seen_when_the_module_is_loaded() -> None:
+    """A name that is seen could be taken for another library's, and the other way round."""
+    library = CDLL(str(built.MODULE))
+    assert hasattr(library, "PyInit__core")
+    declared = "".join(path.read_text() for path in built.sources() if path.suffix == ".h")
+    functions = set(re.findall(r"^\w+ \*?(\w+)\(.*\);$", declared, re.MULTILINE))
+    assert {"messages", "frames", "receipts", "shape_of", "message_id", "is_usual_time"} <= functions
+    assert [name for name in functions if hasattr(library, name)] == []
+
+
+@compiles
 def test_module_is_compiled_anew_when_the_compiler_is_another(tree: Tree) -> None:
     tree.build()
     before = tree.module.read_bytes()
@@ -151,7 +187,7 @@ def test_nothing_is_said_when_the_compiler_is_gone_and_what_it_made_is_there(tre
 def test_python_alone_is_said_when_python_has_no_headers(
     tree: Tree, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(built, "SOURCE", tree.source)  # of which nothing is compiled
+    monkeypatch.setattr(built, "FOLDER", tree.folder)  # of which nothing is compiled
     monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tree.root))
     monkeypatch.setattr(build, "_compiler", lambda: ["cc"])
     assert build.main([]) == 0
@@ -189,7 +225,6 @@ def test_python_alone_is_said_when_the_tree_is_read_only(
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(named["dir"]))
 
     monkeypatch.setattr(built, "FOLDER", tree.folder)
-    monkeypatch.setattr(built, "SOURCE", tree.source)
     monkeypatch.setattr(build, "TemporaryDirectory", refuse)
     assert build.main([]) == 0
     said = capfd.readouterr().err
