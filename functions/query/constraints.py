@@ -8,7 +8,7 @@ import msgspec
 from shared.domain.config.reading import pointer
 from shared.domain.principal import Principal
 from shared.domain.rules.check import routed
-from shared.domain.rules.scope import Scope
+from shared.domain.rules.scope import Scope, enforced
 from shared.domain.stored import StoredMessage
 
 Step = dict[str, object]
@@ -52,8 +52,8 @@ def _asked(row: StoredMessage, scope: Scope) -> Iterator[Step]:
     yield {"rule": "grant"}
     if effective.schema is not None:
         yield {"rule": "schema", **_said(scope, "/schema", effective.schema)}
-    for asked in scope.blockers.asked:
-        yield {"rule": f"policy:{asked.policy.name}", **_said(scope, pointer("policies", asked.policy.name), asked.policy)}
+    for policy in enforced(effective, "block"):  # those too that can't be true of that topic and subject, which the scope is without
+        yield {"rule": f"policy:{policy.name}", **_said(scope, pointer("policies", policy.name), policy)}
     yield from _routes(row, scope)
     for limit in effective.rate_limits:
         yield {"rule": f"rate:{limit.name}", **_said(scope, pointer("rate_limits", limit.name), limit)}
@@ -63,9 +63,9 @@ def _routes(row: StoredMessage, scope: Scope) -> Iterator[Step]:
     """The policies that route, and the routes. Who gave an accepted message its targets is decided again: nothing it depends on changes."""
     message = row.message
     chosen = routed(message, Principal(message.principal, message.org, ()), scope) if row.verdict == "accepted" else None
-    for asked in scope.routers.asked:
-        rule = f"policy:{asked.policy.name}"
-        step: Step = {"rule": rule, **_said(scope, pointer("policies", asked.policy.name), asked.policy)}
+    for policy in enforced(scope.effective, "route"):
+        rule = f"policy:{policy.name}"
+        step: Step = {"rule": rule, **_said(scope, pointer("policies", policy.name), policy)}
         if chosen is not None and chosen.routed_by == rule:
             yield step | {"outcome": "routed", "to": chosen.to}
             return

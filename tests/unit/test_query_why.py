@@ -106,6 +106,16 @@ async def test_why_lists_every_rule_with_its_text_as_it_was_when_a_message_passe
     assert {step["document"] for step in steps if "document" in step} == {"org"}
 
 
+async def test_why_lists_the_policies_too_that_cannot_be_true_of_its_topic(api: Api) -> None:
+    elsewhere = 'message.topic == "elsewhere" && data.sku == "a"'
+    policies = [{"name": "off", "when": elsewhere}, {"name": "away", "when": elsewhere, "effect": "route", "to": ["local"]}]
+    revision = await ruled(api, policies=policies)
+    sent = accepted(revision=revision)
+    await stored(api, sent)
+    steps = {step["rule"]: step for step in await constraints(api, sent.message.id)}
+    assert [(steps[rule]["outcome"], steps[rule]["text"]["when"]) for rule in ("policy:off", "policy:away")] == [("passed", elsewhere)] * 2
+
+
 async def test_why_ends_at_the_rule_that_blocked_and_says_its_reason(api: Api) -> None:
     revision = await ruled(api)
     refused = attempt(rule="policy:sold-out", status=422, revision=revision)

@@ -4,7 +4,7 @@ Most messages fire none of them, so they are asked at once, as one expression or
 they asked one by one, in the order of the merged list. A policy that can't be evaluated blocks, whatever its effect: it fails closed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from math import inf
 from time import perf_counter
 from typing import Any
@@ -15,6 +15,7 @@ from shared.domain.config.document import Policy
 from shared.domain.rules.admission import Shape, affordable, extensions_affordable
 from shared.domain.rules.cel import Program, any_of, compile_rule
 from shared.domain.rules.facts import Facts
+from shared.domain.rules.places import place_of
 from shared.domain.verdict import Shadow
 
 MAX_TOGETHER = 2_000  # characters of one expression: the library takes milliseconds to compile that, and no other thread runs meanwhile
@@ -29,10 +30,13 @@ class Fired(msgspec.Struct, frozen=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A policy and its expression; None where it doesn't compile here, which a stored document can't be, but another release's might."""
+    """A policy and its expression; None where it doesn't compile here, which a stored document can't be, but another release's might.
+
+    `place` is what that asks of a message's place alone: where that is false the policy isn't true, and isn't asked."""
 
     policy: Policy
     program: Program | None
+    place: Program | None
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -53,10 +57,23 @@ class Group(msgspec.Struct, frozen=True):
         """Those of its expressions."""
         return [one.program.shape for one in self.asked if one.program is not None]
 
+    def without(self, false: Collection[str]) -> "Group":
+        """The group at a place where what has these texts is false."""
+        asked = tuple(one for one in self.asked if one.place is None or one.place.text not in false)
+        return self if len(asked) == len(self.asked) else _group(asked)
+
 
 def group_of(policies: Sequence[Policy]) -> Group:
     """The group of some policies, in order."""
-    asked = tuple(Asked(policy, _program(policy.when)) for policy in policies)
+    return _group(tuple(map(_asked, policies)))
+
+
+def _asked(policy: Policy) -> Asked:
+    program = _program(policy.when)
+    return Asked(policy, program, None if program is None else place_of(policy.when))
+
+
+def _group(asked: tuple[Asked, ...]) -> Group:
     return Group(asked, tuple(map(_part, _divided(asked))))
 
 
@@ -124,6 +141,8 @@ def _begun(shape: Shape, facts: Facts) -> bool:
 def _one_by_one(asked: Sequence[Asked], facts: Facts, clock: Callable[[], float], until: float) -> list[Fired]:
     found = []
     for one in asked:
+        if one.place is not None and facts.ask(one.place) is False:
+            continue
         said = answer(one.program, facts) if clock() < until else "the rules before it took too long"
         if said is not False:
             found.append(Fired(one.policy, None if said is True else str(said)))

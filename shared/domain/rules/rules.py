@@ -16,12 +16,14 @@ from shared.domain.names import subject_matches
 from shared.domain.principal import Principal
 from shared.domain.retention import Retention
 from shared.domain.rules.check import routed
+from shared.domain.rules.facts import Facts, needs_of
 from shared.domain.rules.scope import Scope, scope_of
 from shared.domain.rules.topics import Topics
 
 MAX_SCOPES = 1_024  # compiled sets of documents, at up to 70 KB for ten policies
 LONGEST_KEPT = 3_650 * 86_400  # seconds: the longest retention there is
 _COMPILED = (b'"when"', b'"schema"')  # what takes time: CEL, and JSON Schemas
+MAX_WAYS = 8  # in which a scope is narrowed down: each is compiled while messages wait
 MAX_KNOWN = 16_384  # (org, topic, subject) whose scope is remembered
 
 _read = msgspec.json.Decoder(Document).decode
@@ -81,6 +83,7 @@ class Rules:
         self._orgs: dict[str, Org] = {}
         self._known: dict[tuple[str, str, str | None], Scope] = {}
         self._scopes: dict[tuple[str, tuple[Stored, ...]], Scope] = {}
+        self._at_places: dict[int, tuple[Scope, dict[frozenset[str], Scope]]] = {}  # by a scope, and which of its guards are false
         self._fixed: dict[tuple[int, str], tuple[Scope, Scope]] = {}  # by a scope and who gives its targets: the scope, and that with them
         if previous is not None:
             self._orgs = {name: self._org(name, org) for name, org in previous._orgs.items() if name in documents}
@@ -93,7 +96,7 @@ class Rules:
         return self._remembered(org, topic, subject, self.matching(org, topic, subject)) if scope is None else scope
 
     def _remembered(self, org: str, topic: str, subject: str | None, stored: tuple[Stored, ...]) -> Scope:
-        scope = self._scope(org, stored)
+        scope = self._narrowed(self._scope(org, stored), org, topic, subject)
         if scope.placed:
             scope = self._placed(scope, org, topic, subject)
         if len(self._known) >= MAX_KNOWN:
@@ -123,11 +126,29 @@ class Rules:
             self._scopes.clear()
         self._scopes[wanted.org, wanted.documents] = scope
 
+    def _narrowed(self, scope: Scope, org: str, topic: str, subject: str | None) -> Scope:
+        """The scope without the policies that can't be true of that topic and subject; where they differ in too many ways, all of it."""
+        guards = scope.guards
+        if not guards:
+            return scope
+        facts = Facts(_at(org, topic, subject), Principal("", org, ()), needs_of([guard.shape for guard in guards]))
+        false = frozenset(guard.text for guard in guards if facts.ask(guard) is False)
+        if not false:
+            return scope
+        whole, narrowed = self._at_places.setdefault(id(scope), (scope, {}))
+        if whole is not scope or len(self._at_places) > MAX_SCOPES:
+            self._at_places.clear()
+            return scope
+        if false not in narrowed:
+            if len(narrowed) >= MAX_WAYS:
+                return scope
+            narrowed[false] = scope.without(false)
+        return narrowed[false]
+
     def _placed(self, scope: Scope, org: str, topic: str, subject: str | None) -> Scope:
         """The scope with its targets, which are the same for all messages of that topic and subject: conditions are asked once. Where one
         fails they are asked of each message, and refuse it."""
-        message = Message(b"\0" * 16, b"\0" * 32, org, topic, subject, "", "", "", None, None, None, None, None, 0, "", "")
-        found = routed(message, Principal("", org, ()), scope)
+        found = routed(_at(org, topic, subject), Principal("", org, ()), scope)
         if found.blocked is not None:
             return scope
         key = (id(scope), found.routed_by)
@@ -216,6 +237,11 @@ def _compiled(org: str, stored: tuple[Stored, ...], unreadable: str) -> Scope:
         return scope_of(org, documents, unreadable)
     except ValueError:  # a duration that isn't one
         return scope_of(org, [], unreadable or stored[-1].path.text)
+
+
+def _at(org: str, topic: str, subject: str | None) -> Message:
+    """A message of which nothing but its place is known."""
+    return Message(b"\0" * 16, b"\0" * 32, org, topic, subject, "", "", "", None, None, None, None, None, 0, "", "")
 
 
 def _for(path: Path, topics: frozenset[str], subject: str | None) -> bool:

@@ -1,25 +1,26 @@
 """A scope: all that the messages of one topic and subject are judged by, compiled. Topics are many, the sets of documents few."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
-from shared.domain.config.document import Document, RateLimit, Route
+from shared.domain.config.document import Document, Policy, RateLimit, Route
 from shared.domain.config.merge import Effective, merge
 from shared.domain.config.paths import Path
 from shared.domain.message import Message
 from shared.domain.principal import Principal
 from shared.domain.rules.cel import Program, compile_rule
 from shared.domain.rules.facts import Needs, needs_of
+from shared.domain.rules.places import PLACE
 from shared.domain.rules.policies import Group, group_of
 from shared.domain.rules.schema import Schema, SchemaFault, compile_schema
 
 _LONGEST_KEY = 96  # characters: a hundred thousand keys are kept, and a source may be as long as a header
 
-PLACE = frozenset(("message.org", "message.topic", "message.subject"))  # what all messages of one topic and subject have in common
+MAX_NARROWED = 4_000  # characters of policies: more of them take too long to compile while messages wait
 
 KeyOf = Callable[[Message, Principal], str]
 
@@ -78,6 +79,19 @@ class Scope(msgspec.Struct, frozen=True):
     placed: bool = False
     routed_by: str = "/routes/0"
 
+    @property
+    def guards(self) -> tuple[Program, ...]:
+        """What its policies ask of a message's place alone; none where they are too many to be narrowed down."""
+        asked = (*self.blockers.asked, *self.routers.asked, *self.shadows.asked)
+        if sum(len(one.policy.when) for one in asked) > MAX_NARROWED:
+            return ()
+        return tuple({one.place.text: one.place for one in asked if one.place is not None}.values())
+
+    def without(self, false: Collection[str]) -> "Scope":
+        """This scope at a place where the guards of these texts are false: without the policies that can't be true there."""
+        groups = [group.without(false) for group in (self.blockers, self.routers, self.shadows)]
+        return _scope(self.effective, self.limits, self.schema, groups, self.routes, self.unreadable)
+
     def fixed(self, targets: tuple[str, ...], routed_by: str) -> "Scope":
         """This scope, of messages whose targets are known."""
         plain = self.schema is None and not self.blockers.asked and not self.shadows.asked
@@ -85,15 +99,30 @@ class Scope(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, targets=targets, routed_by=routed_by, plain=plain, free=free)
 
 
+def enforced(effective: Effective, effect: str) -> list[Policy]:
+    """The enforced policies of that effect, in their order."""
+    return [policy for policy in effective.policies if policy.mode == "enforce" and policy.effect == effect]
+
+
 def scope_of(org: str, documents: Sequence[tuple[Path, Document]], unreadable: str = "") -> Scope:
     """The scope of an org's messages that these documents are for, and one more that is `unreadable`."""
     effective = merge(documents)
-    enforced = [policy for policy in effective.policies if policy.mode == "enforce"]
-    blockers = group_of([policy for policy in enforced if policy.effect == "block"])
-    routers = group_of([policy for policy in enforced if policy.effect == "route"])
+    blockers, routers = group_of(enforced(effective, "block")), group_of(enforced(effective, "route"))
     shadows = group_of([policy for policy in effective.policies if policy.mode == "shadow"])
+    limits = tuple(_limit(org, limit, said) for limit, said in zip(effective.rate_limits, effective.limit_origins, strict=True))
     routes = tuple(map(_when_route, effective.routes))
-    schema = _schema(effective.schema)
+    return _scope(effective, limits, _schema(effective.schema), (blockers, routers, shadows), routes, unreadable)
+
+
+def _scope(
+    effective: Effective,
+    limits: tuple[Limit, ...],
+    schema: Schema | SchemaFault | None,
+    groups: Sequence[Group],
+    routes: tuple[WhenRoute, ...],
+    unreadable: str,
+) -> Scope:
+    blockers, routers, shadows = groups
     conditions = [route.program.shape for route in routes if route.program is not None]
     fixed = not routers.asked and effective.routes[0].when is UNSET
     plain = fixed and schema is None and not blockers.asked and not shadows.asked
@@ -101,7 +130,7 @@ def scope_of(org: str, documents: Sequence[tuple[Path, Document]], unreadable: s
     return Scope(
         effective=effective,
         max_bytes=effective.max_bytes,
-        limits=tuple(_limit(org, limit, said) for limit, said in zip(effective.rate_limits, effective.limit_origins, strict=True)),
+        limits=limits,
         schema=schema,
         blockers=blockers,
         routers=routers,

@@ -1,0 +1,137 @@
+"""What rules ask of a message's place alone is asked once a place, and no verdict is another for it."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.rules import rules as remembered
+from shared.domain.rules.cel import Program
+from shared.domain.rules.check import judge
+from shared.domain.rules.facts import Facts
+from shared.domain.rules.places import conjuncts, place_of
+from shared.domain.rules.rules import Rules
+from tests.unit.config_samples import BOB, message, rule_of, stored
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("a", ["a"]),
+        ("a && b&&c", ["a ", " b", "c"]),
+        ("(a && b) && [c && d][0] && f(e && g)", ["(a && b) ", " [c && d][0] ", " f(e && g)"]),
+        ('a == "&& (" && b == \'" && \'', ['a == "&& (" ', " b == '\" && '"]),
+        ("a && b || c", ["a && b || c"]),
+        ("a && (b || c)", ["a ", " (b || c)"]),
+        ("a && b ? c : d", ["a && b ? c : d"]),
+        ('a == "\\"" && b', ['a == "\\"" && b']),
+        ("a // && b\n&& c", ["a // && b\n&& c"]),
+        ('a == """ && """ && b', ['a == """ && """ && b']),
+    ],
+)
+def test_a_rule_is_taken_apart_where_that_is_plain_to_see(text: str, parts: list[str]) -> None:
+    assert conjuncts(text) == parts
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('message.topic == "pay" && data.amount > 1000', '(message.topic == "pay" )'),
+        ('data.urgent && message.subject == "x" && message.org == "acme"', '( message.subject == "x" ) && ( message.org == "acme")'),
+        ('message.topic == "pay" || data.amount > 1000', None),
+        ('message.topic == "pay" && data.a || data.b', None),
+        ("now.getHours() < 6 && true", None),
+    ],
+)
+def test_a_rules_part_for_its_place_is_what_asks_for_nothing_else(text: str, place: str | None) -> None:
+    found = place_of(text)
+    assert (found and found.text) == place
+
+
+PARTS = [
+    'message.topic == "pay"',
+    'message.topic.startsWith("orders.")',
+    'message.subject == ""',
+    "int(message.subject) > 3",  # fails for most
+    "data.price > 10",
+    "data.nope == 1",  # fails for all
+    '(message.topic == "pay" || data.price > 10)',
+    'message.source != ""',
+    "data.urgent",
+    "true",
+]
+policies = st.lists(
+    st.tuples(
+        st.lists(st.sampled_from(PARTS), min_size=1, max_size=3),
+        st.sampled_from([" && ", " || "]),
+        st.sampled_from(["block", "route", "shadow"]),
+    ),
+    max_size=6,
+)
+messages = st.tuples(
+    st.sampled_from(["pay", "orders.new", "other"]),
+    st.sampled_from([None, "5", "x"]),
+    st.sampled_from([{"price": 11, "urgent": True}, {"price": 1, "urgent": False}, {}]),
+)
+
+
+@given(policies, st.lists(messages, min_size=1, max_size=12), st.booleans())
+def test_a_verdict_is_the_same_when_a_scope_is_narrowed_down_to_a_place(
+    made: list[tuple[list[str], str, str]], sent: list[tuple[str, str | None, Any]], conditional: bool
+) -> None:
+    document: dict[str, Any] = {"policies": []}
+    for place, (parts, between, effect) in enumerate(made):
+        policy: dict[str, Any] = {"name": f"p{place}", "when": between.join(parts), "mode": "shadow" if effect == "shadow" else "enforce"}
+        document["policies"].append(policy | ({"effect": "route", "to": ["global"]} if effect == "route" else {}))
+    if conditional:
+        document["routes"] = [{"when": "data.price > 10", "to": ["cluster:eu"]}, {"to": ["local"]}]
+    rules = Rules(stored({"org": document}))
+    for topic, subject, data in sent:
+        of = message(data, topic=topic, subject=subject)
+        whole = rules._scope("acme", rules.matching("acme", topic, subject))
+        assert told(judge(of, BOB, rules.scope("acme", topic, subject), None, 0.0)) == told(judge(of, BOB, whole, None, 0.0))
+
+
+def told(judgement: Any) -> tuple[Any, ...]:
+    """What a verdict comes to, errors by what they say."""
+    blocked = judgement.blocked
+    return rule_of(judgement), blocked and blocked.detail, judgement.to, judgement.routed_by, judgement.shadows
+
+
+def test_a_policy_is_not_asked_where_it_cannot_be_true(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = Rules(stored({"org": {"policies": [{"name": "dear", "when": 'message.topic == "pay" && data.price > 10'}]}}))
+    asked: list[str] = []
+    ask = Facts.ask
+
+    def counted(facts: Facts, program: Program) -> Any:
+        asked.append(program.text)
+        return ask(facts, program)
+
+    monkeypatch.setattr(Facts, "ask", counted)
+    assert rules.scope("acme", "orders", None).free
+    assert not rules.scope("acme", "pay", None).free
+    asked.clear()
+    assert rule_of(judge(message({"price": 11}, topic="orders"), BOB, rules.scope("acme", "orders", None), None, 0.0)) is None
+    assert not asked
+    assert rule_of(judge(message({"price": 11}, topic="pay"), BOB, rules.scope("acme", "pay", None), None, 0.0)) == "policy:dear"
+
+
+def test_a_policy_for_another_topic_does_not_block_what_it_could_take_too_long_on() -> None:
+    slow = "data.l.all(a, data.l.all(b, a == b || data.l == data.l))"
+    rules = Rules(stored({"org": {"max_bytes": 2_000_000, "policies": [{"name": "slow", "when": f'message.topic == "pay" && !{slow}'}]}}))
+    body = b'{"l":[' + b",".join([b"1"] * 100_000) + b"]}"
+    for topic, rule in (("pay", "policy:slow"), ("orders", None)):
+        whole = rules._scope("acme", rules.matching("acme", topic, None))
+        of = message(body=body, topic=topic)
+        assert [rule_of(judge(of, BOB, one, None, 0.0)) for one in (whole, rules.scope("acme", topic, None))] == [rule, rule]
+
+
+def test_a_scope_is_narrowed_down_in_a_few_ways_only_however_many_places_there_are() -> None:
+    count = 2 * remembered.MAX_WAYS
+    policies = [{"name": f"p{at}", "when": f'message.subject.startsWith("s{at}-") && data.price > 10'} for at in range(count)]
+    rules = Rules(stored({"org": {"policies": policies}}))
+    scopes = [rules.scope("acme", "a", f"s{at}-") for at in range(count)]
+    assert len({id(one) for one in scopes}) == remembered.MAX_WAYS + 1
+    for at, scope in enumerate(scopes):
+        assert rule_of(judge(message({"price": 11}, topic="a", subject=f"s{at}-"), BOB, scope, None, 0.0)) == f"policy:p{at}"
