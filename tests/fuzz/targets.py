@@ -10,20 +10,24 @@ from hypothesis import strategies as st
 from functions.nats_source.handler import read
 from functions.redis_source import element
 from functions.websocket.subprotocols import CLOUDEVENTS, SWITCHBOARD, chosen
+from shared.adapters.nats.frames import Item, batch_frames, encode_group, single_frames
 from shared.codec import Context, decode_http, encode_receipts
 from shared.codec.nats import decode_from_nats, header_pairs, topic_of
 from shared.codec.structured import decode_exactly
 from shared.domain.errors import Malformed, SwitchboardError, TooLarge, Unauthenticated
 from shared.domain.message import Message, message_id
 from shared.domain.names import nats_subject
+from shared.domain.publishing import Outgoing
 from shared.domain.replyto import is_inbox
 from shared.domain.snapshot import Snapshot
 from shared.domain.verdict import Outcome, Receipt, Refusal
+from tests.compiled import alike, in_python
 from tests.fuzz.inputs import BODIES, EVENTS, PAIRS, PIECES, TYPES
 from tests.fuzz.signed import SIGNED
 
 CONTEXT = Context("acme", "http", "tester", 1_700_000_000_000_000, 42)
 STRUCTURED, BATCH = b"application/cloudevents+json", b"application/cloudevents-batch+json"
+MAX_PAYLOAD = 1024 * 1024  # of a NATS server, as it comes
 SECONDS = 1.0  # of CPU, for one input
 NOBODY = Snapshot(1, {}, orgs=("acme",))
 TAILS = st.one_of(st.sampled_from((b"orders.created", b"*", b">", b"a..b", b"", b"a%2Eb", b"%zz", b"$JS.API", b"_INBOX.acme.x")), PIECES)
@@ -47,7 +51,7 @@ def _hold(items: Sequence[Message | SwitchboardError]) -> list[Outcome]:
         else:
             _hold_refusal(item)
             outcomes.append(Refusal(item, item.identity if isinstance(item, Malformed) else None))
-    told = msgspec.json.decode(encode_receipts(outcomes))
+    told = msgspec.json.decode(alike(encode_receipts, outcomes))
     assert len(told["receipts"]) == len(items)
     return outcomes
 
@@ -60,6 +64,9 @@ def _hold_message(message: Message) -> None:
     packed = msgspec.msgpack.encode(message)
     assert msgspec.msgpack.decode(packed, type=Message) == message
     assert message.body != b""
+    sent = [item for item in alike(encode_group, [Outgoing(message, 42)], MAX_PAYLOAD) if isinstance(item, Item)]
+    alike(single_frames, sent, "_INBOX.acme.x")
+    alike(batch_frames, sent, "0123456789abcdef", "_INBOX.acme.x")
 
 
 def _hold_refusal(error: SwitchboardError) -> None:
@@ -95,7 +102,16 @@ def _structured(body: bytes) -> None:
 
 
 def _batch(body: bytes) -> None:
-    _items(lambda: decode_http(BATCH, (), body, CONTEXT).items)
+    """What is decoded in C is what Python decodes."""
+    outcomes = _items(lambda: decode_http(BATCH, (), body, CONTEXT).items)
+    with in_python():
+        reference = _items(lambda: decode_http(BATCH, (), body, CONTEXT).items)
+    assert encode_receipts(outcomes) == encode_receipts(reference)
+    assert _messages(outcomes) == _messages(reference)
+
+
+def _messages(outcomes: Sequence[Outcome]) -> list[Message | None]:
+    return [outcome.message if isinstance(outcome, Receipt) else None for outcome in outcomes]
 
 
 def _frame(body: bytes) -> None:

@@ -14,13 +14,11 @@ from shared.adapters.nats.frames import ROOM_FOR_BATCH, Item, batch_frames, enco
 from shared.domain.message import Message
 from shared.domain.names import nats_subject
 from shared.domain.publishing import Outgoing
+from tests.compiled import ODD, TEXTS, alike, came_to, compiled, same
 from tests.conformance.backbones import TRACE, message
-from tests.unit.compiled import alike, came_to, compiled, same
-from tests.unit.test_speedups_messages import ODD
 
 MAX_PAYLOAD = 1024 * 1024
 MANY = settings(max_examples=300, deadline=None)
-TEXTS = st.one_of(st.sampled_from(ODD), st.text(max_size=6))
 NUMBERS = st.sampled_from((0, 1, 42, -1, 2**53, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 2**80, True, 1.5, None))
 REPLY, BATCH = "_INBOX.acme.x", "0123456789abcdef0123456789abcdef"
 

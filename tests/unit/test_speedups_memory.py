@@ -14,8 +14,8 @@ from shared.codec.usual import UNUSUAL, WholeEnvelope, address, sender
 from shared.domain.message import Message
 from shared.domain.publishing import Outgoing
 from shared.domain.verdict import Delivery, Receipt, Refusal
+from tests.compiled import compiled
 from tests.conformance.backbones import TRACE, message
-from tests.unit.compiled import compiled
 
 RUNS = 20_000
 BYTES = 16 * 1024 * 1024  # of the process; a kept body would be 40 MB

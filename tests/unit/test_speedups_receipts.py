@@ -11,12 +11,10 @@ from hypothesis import strategies as st
 from shared.codec import encode_receipt, encode_receipts
 from shared.domain.errors import Fault, Malformed, NotProcessable, Unavailable
 from shared.domain.verdict import Delivery, Outcome, Receipt, Refusal, dead_letter
+from tests.compiled import TEXTS, alike, came_to, compiled
 from tests.events import message
-from tests.unit.compiled import alike, came_to, compiled
-from tests.unit.test_speedups_messages import ODD
 
 MANY = settings(max_examples=300, deadline=None)
-TEXTS = st.one_of(st.sampled_from(ODD), st.text(max_size=6))
 NUMBERS = st.sampled_from((0, 1, 1234, -1, 2**63 - 1, 2**63, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1, True))
 DELIVERIES = st.one_of(
     st.builds(Delivery, st.one_of(st.just("local"), TEXTS), st.one_of(st.none(), st.just("sb-acme"), TEXTS), st.one_of(st.none(), NUMBERS)),

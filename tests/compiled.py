@@ -7,12 +7,19 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import strategies as st
 
 from shared.adapters.nats import frames
 from shared.codec import receipts, usual
 from shared.domain.errors import SwitchboardError
 from shared.speedups import core
 from tests.missing import missing
+
+ODD = (
+    "", "a", "a.b", "*", ">", "_", "a b", '"', "\\", "%", "%41", "\x00", "a\x00b", "\t", "\x1f", "\x7f", "\x80", "\xa0", "\xff", "\u0661",
+    "caf\u00e9", "\u2028", "\U0001f600", "\ud800", "a\udfff", "\ufffe", "x" * 511, "x" * 512, "x" * 513, "x" * 1100, "\u00e9" * 512,
+)  # fmt: skip
+TEXTS = st.one_of(st.sampled_from(ODD), st.text(max_size=6))
 
 
 def compiled() -> ModuleType:
