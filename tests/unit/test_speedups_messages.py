@@ -49,6 +49,10 @@ CONTEXTS = (
 )
 
 
+def named(changed: dict[str, Any]) -> str:
+    return str(changed)[:60]
+
+
 def decoded(envelopes: Sequence[Envelope], quotes: int, context: Context = CONTEXT) -> Any:
     """What the C makes of them: None where it leaves them to Python, Unusual where a look-up said so."""
     of = context
@@ -96,7 +100,7 @@ def one(**changed: Any) -> list[Message] | None:
         {"tracestate": "a=b"},
         {"subject": "s", "topic": "t", "time": "2026-11-27T21:30:05.5Z", "data": {}, "traceparent": TRACE, "dataschema": "a:b"},
     ],
-    ids=str,
+    ids=named,
 )
 def test_event_is_decoded_in_c_when_it_is_usual(changed: dict[str, Any]) -> None:
     assert one(**changed) is not None
@@ -125,7 +129,7 @@ def test_event_is_decoded_in_c_when_it_is_usual(changed: dict[str, Any]) -> None
         {"type": "x" * 513},
         {"id": 'a"b'},
     ],
-    ids=str,
+    ids=named,
 )
 def test_event_is_left_to_python_when_it_is_not_usual(changed: dict[str, Any]) -> None:
     assert one(**changed) is None
