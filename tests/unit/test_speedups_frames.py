@@ -139,6 +139,17 @@ def test_group_and_its_frames_are_the_same_when_messages_are_any(group: list[Out
         framed([item for item in result if isinstance(item, Item)])
 
 
+def test_group_is_the_same_when_one_thing_of_a_message_is_odd() -> None:
+    usual = message("acme", "e-1")
+    for name in ("org", "topic", "subject", "source", "event_id", "type", "time", "datacontenttype", "dataschema"):
+        for text in ODD:
+            made_of([Outgoing(msgspec.structs.replace(usual, **{name: text}), 42)])
+    for name in ("event_id", "time"):
+        for code in (*range(0x180), 0xD800, 0x1F600):
+            made = made_of([Outgoing(msgspec.structs.replace(usual, **{name: f"a{chr(code)}"}), 42)])
+            assert (made is not None) == (0x21 <= code <= 0x7E and chr(code) not in '"%')
+
+
 def test_payload_limit_is_the_same_to_the_byte_when_a_message_is_as_large_as_it() -> None:
     outgoing = Outgoing(message("acme", "e-1"), 42)
     item = encode(0, outgoing, MAX_PAYLOAD)
