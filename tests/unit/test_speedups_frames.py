@@ -150,6 +150,14 @@ def test_group_is_the_same_when_one_thing_of_a_message_is_odd() -> None:
             assert (made is not None) == (0x21 <= code <= 0x7E and chr(code) not in '"%')
 
 
+def test_message_is_left_to_python_when_it_is_a_repair_or_has_an_id_of_its_own() -> None:
+    usual = Outgoing(message("acme", "e-1"), 42)
+    for changes in ({"repair": True}, {"nats_id": "id"}, {"nats_id": ""}, {"revision": 2**63}, {"revision": True}):
+        assert made_of([usual, msgspec.structs.replace(usual, **changes)]) is None
+    for batch_id in ("b\x00", "\x00", "caf\u00e9", "b" * 65):
+        assert framed(items(2), batch_id)[1] is None
+
+
 def test_payload_limit_is_the_same_to_the_byte_when_a_message_is_as_large_as_it() -> None:
     outgoing = Outgoing(message("acme", "e-1"), 42)
     item = encode(0, outgoing, MAX_PAYLOAD)

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from shared.codec import Context
 from shared.codec.attributes import is_time
 from shared.codec.batch import decode_batch, decode_structured
-from shared.codec.usual import Envelope, Unusual, WholeEnvelope, _message, _quotes, address, decode_envelopes, messages_of, sender
+from shared.codec.usual import Envelope, Unusual, WholeEnvelope, address, decode_envelopes, messages_of, sender
 from shared.domain.message import Extension, Message
 from tests.cloudevents import Event, events
-from tests.compiled import ODD, TEXTS, alike, came_to, compiled, in_python, same
+from tests.compiled import ODD, TEXTS, alike, came_to, compiled, same
 
 CONTEXT = Context("acme", "http", "tester", 1_700_000_000_000_000, 42)
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -134,11 +134,11 @@ def test_event_is_left_to_python_when_it_is_not_usual(changed: dict[str, Any]) -
     assert one(**changed) is None
 
 
-def counted(event: WholeEnvelope, context: Context = CONTEXT) -> int:
-    """The quotes that such an event has."""
-    with in_python():
-        message = came_to(_message, event, context)
-    return _quotes(event, message) if isinstance(message, Message) else 16
+def counted(event: WholeEnvelope) -> int:
+    """The quotes that such an event has, usual or not: with another number nothing would come as far as its other faults."""
+    named = sum(getattr(event, name) is not None for name in WholeEnvelope.__struct_fields__) - 1
+    body = bytes(event.data)
+    return 4 * named + (2 + body.count(b'"') if body else 0)
 
 
 def test_message_is_the_same_when_one_thing_of_an_event_is_odd() -> None:
@@ -171,7 +171,7 @@ def test_message_is_the_same_when_one_thing_of_an_event_is_odd() -> None:
     st.sampled_from(CONTEXTS),
 )
 def test_messages_are_the_same_when_an_envelope_is_any(event: WholeEnvelope, off: int, context: Context) -> None:
-    quotes = off + counted(event, context)
+    quotes = off + counted(event)
     made = held((event,), b'"' * quotes, context)
     assert made is None or made is Unusual or off == 0
 

@@ -127,6 +127,7 @@ def test_other_objects_are_left_to_python_when_they_are_given() -> None:
         changed(deliveries=[*taken.deliveries]),
         changed(deliveries=(None,)),
         changed(deliveries=(Delivery("local", sequence="1"),)),  # type: ignore[arg-type]
+        changed(deliveries=(Delivery(None),)),  # type: ignore[arg-type]
         changed(deliveries=(Delivery(5),)),  # type: ignore[arg-type]
         changed(duplicate=1),
         changed(revision=None),
