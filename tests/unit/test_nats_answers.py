@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import time
 
 import pytest
 from hypothesis import given
@@ -117,6 +118,33 @@ def test_it_is_no_protocol_when_a_server_says_something_that_has_no_end(
         read(parser, [more, b"x" * len(begins)])
 
 
+@pytest.mark.parametrize("verb", [b"INFO", b"MSG", b"HMSG", b"-ERR", b"+OK", b"PING", b"PONG"])
+@pytest.mark.parametrize("more", [b" ", b"\t", b" 1", b"1", b"'"])
+def test_line_without_an_end_costs_no_more_than_reading_it(verb: bytes, more: bytes) -> None:
+    """Of spaces behind INFO 32 KiB took 5 s, and the next ones four times as long."""
+    parser = AnswersFirst(Client())  # type: ignore[arg-type]
+    parser.answers(INBOX, lambda *_: None)
+    began = time.process_time()
+    read(parser, [verb + b" ", *[more * (32_768 // len(more))] * 2])
+    assert time.process_time() - began < 1.0
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        message(INBOX, b"").replace(b" 0\r\n", b" %b\r\n" % (b"9" * 5_000)),
+        b"-ERR \r\n",
+        b"INFO nothing\r\n",
+        b"INFO " + b"[" * 9_000 + b"\r\n",
+    ],
+)
+def test_it_is_no_protocol_when_a_server_says_what_can_t_be_read(said: bytes) -> None:
+    parser = AnswersFirst(Client())  # type: ignore[arg-type]
+    parser.answers(INBOX, lambda *_: None)
+    with pytest.raises(ProtocolError):
+        read(parser, [said])
+
+
 def test_largest_message_is_delivered_when_it_comes_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "LONGEST", MANY)
     client = Client()
@@ -149,4 +177,26 @@ async def test_connection_ends_when_its_server_says_something_that_has_no_end(mo
         async with asyncio.timeout(30):
             await connection.ended.wait()
         assert not connection.live
+        await connection.close()
+
+
+async def test_servers_that_a_server_names_are_not_kept() -> None:
+    def info(number: int) -> bytes:
+        named = ",".join(f'"10.0.{number}.{place}:4222"' for place in range(200))
+        return f'INFO {{"server_id":"x","version":"2.15.1","max_payload":1048576,"connect_urls":[{named}]}}\r\n'.encode()
+
+    async def naming(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(info(0))
+        asked = 0
+        while line := await reader.readline():
+            if line == b"PING\r\n":
+                asked += 1
+                writer.write((info(asked) if asked > 1 else b"") + b"PONG\r\n")  # the handshake, and the flush of a connection of ours
+        writer.close()
+
+    connection = Connection()
+    async with await asyncio.start_server(naming, "127.0.0.1", 0) as server:
+        await connection.open([f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"], "test")
+        assert connection.live
+        assert len(connection._server_pool) == 1
         await connection.close()

@@ -1,6 +1,7 @@
 """What connection.py takes for granted of nats-py's insides: a new version that differs fails here, not in production."""
 
 import inspect
+import re
 from importlib.metadata import version
 
 from nats.aio.client import Client
@@ -32,3 +33,10 @@ def test_pending_is_a_list_with_its_size_when_a_client_is_new() -> None:
     client = Client()
     assert (client._pending, client._pending_data_size, client._transport) == ([], 0, None)
     assert "self._transport.writelines(self._pending" in inspect.getsource(Client._flusher)
+
+
+def test_info_says_nothing_but_other_servers_that_we_would_want_to_keep() -> None:
+    source = inspect.getsource(Client._process_info)
+    assert list(inspect.signature(Client._process_info).parameters) == ["self", "info", "initial_connection"]
+    assert set(re.findall(r"self\.(\w+)(?: = |\.append)", source)) == {"_server_pool"}
+    assert set(re.findall(r"self\.(_\w+_cb)", source)) == {"_discovered_server_cb", "_lame_duck_mode_cb"}  # which we don't set

@@ -1,9 +1,9 @@
 """One connection to a NATS server, for as long as it lasts. The only module that touches nats-py's internals.
 
 It rests on nats-py 2.16, where `_ps` is the parser, `_process_msg` is given each message it found, `_close` is called for every end of a
-connection, and `_pending` with `_pending_data_size` is what its flusher writes. tests/unit/test_nats_connection.py fails when that
-changes. A connection that ends is not mended by nats-py: it would send again what was declared lost, after what came later. link.py
-opens a new one.
+connection, `_process_info` notes other servers alone, and `_pending` with `_pending_data_size` is what its flusher writes.
+tests/unit/test_nats_connection.py fails when that changes. A connection that ends is not mended by nats-py: it would send again what was
+declared lost, after what came later. link.py opens a new one.
 """
 
 import asyncio
@@ -135,6 +135,10 @@ class Connection(Client):
                 await waits
         else:
             await super()._process_msg(sid, subject, reply, data, headers)
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        """Of other servers that it names nothing is kept: link.py says which are connected to, and one that is anybody's could name them
+        without end, or name any address."""
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:
         if self._inbox is not None:
