@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import time
 
 from nats.errors import Error
 
@@ -12,6 +13,7 @@ from shared.adapters.nats.streams import Stream
 from shared.pause import doubled
 
 OPENING = 5.0  # seconds for one server of an endpoint; then the next one is tried
+LASTING = 10.0  # seconds after which the end of a connection is no failure of the endpoint
 LONGEST_PAUSE = 10.0  # seconds between two attempts at an endpoint of the registry: a thousand that are away are not to cost a core
 
 _log = logging.getLogger(__name__)
@@ -57,7 +59,11 @@ class Link:
     async def _stay_connected(self) -> None:
         while True:
             try:
-                await self._connect_once()
+                lasted = await self._connect_once()
+                if lasted >= LASTING:
+                    self._failures = 0
+                elif self.endpoint is not None:  # a server that lets us in and ends it is no better than one that doesn't
+                    await asyncio.sleep(self._pause())
             except (OSError, TimeoutError, Error) as error:
                 self._say(str(error) or "it does not answer")
                 await asyncio.sleep(self._pause())
@@ -72,17 +78,18 @@ class Link:
         self._failures += 1
         return doubled(RETRY_EVERY, LONGEST_PAUSE, self._failures) * random.uniform(0.5, 1.0)  # noqa: S311  # no secret: so that a thousand do not try together
 
-    async def _connect_once(self) -> None:
-        """Connect, however long it takes, and return when the connection has ended."""
+    async def _connect_once(self) -> float:
+        """Connect, however long it takes, and return when the connection has ended: how many seconds it lasted."""
         connection = Connection()
         try:
             await self._open(connection)
-            self.refused, self._failures = "", 0
+            self.refused, began = "", time.monotonic()
             self.streams, self.connection, self.number = {}, connection, self.number + 1
             self.connected.set()
             _log.info("backbone %s: connected", self.backbone)
             await connection.ended.wait()
             _log.warning("backbone %s: %s", self.backbone, connection.gone)
+            return time.monotonic() - began
         finally:
             await connection.close()
 
