@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from math import inf
 
 import msgspec
 
@@ -48,7 +49,7 @@ class _MessageAnswer(msgspec.Struct):
 
 async def stored_at(connection: Connection, api: str, stream: str, sequence: int) -> str | None:
     """When the stream took the message that it has under a sequence, as the server tells it; None where it has none. Raises Lost."""
-    answer = await asked(connection, f"STREAM.MSG.GET.{stream}", {"seq": sequence}, _MessageAnswer, api=api)
+    answer = await asked(connection, f"STREAM.MSG.GET.{stream}", {"seq": sequence}, _MessageAnswer, api=api, largest=inf)  # of it the time
     if answer.message is not None:
         return answer.message.time
     if answer.error is not None and answer.error.err_code == NO_MESSAGE:
