@@ -10,6 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 from shared.adapters.nats import frames
+from shared.adapters.redis import batch
 from shared.codec import receipts, usual
 from shared.domain.errors import SwitchboardError
 from shared.speedups import core
@@ -31,7 +32,7 @@ def compiled() -> ModuleType:
 def in_python() -> Iterator[None]:
     """As where nothing was built."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (usual, receipts, frames):
+        for module in (usual, receipts, frames, batch):
             patch.setattr(module, "core", None)
         yield
 

@@ -4,6 +4,7 @@ from shared.adapters.nats.frames import Item
 from shared.codec.usual import Envelope
 from shared.domain.message import Extension, Message
 from shared.domain.publishing import Outgoing
+from shared.domain.record import Accepted
 from shared.domain.verdict import Outcome
 
 def bind_messages(envelope: type, message: type, address: Callable[..., object], sender: Callable[..., object]) -> None: ...
@@ -15,6 +16,15 @@ def bind_frames(
     shared_lines: Callable[..., object],
     extension_lines: Callable[..., object],
 ) -> None: ...
+def bind_batch(message: type, accepted: type) -> None: ...
+def add(
+    records: Sequence[Accepted],
+    places: dict[bytes, int],
+    kept: list[Accepted],
+    metas: list[bytes],
+    orgs: dict[str, int],
+    targets: dict[tuple[str, ...], int],
+) -> tuple[list[int], int, int] | None: ...
 def bind_receipts(message: type, receipt: type, delivery: type) -> None: ...
 def messages(
     envelopes: Sequence[Envelope],

@@ -6,6 +6,8 @@ static PyMethodDef methods[] = {
     {"bind_messages", bind_messages, METH_VARARGS, NULL},
     {"bind_frames", bind_frames, METH_VARARGS, NULL},
     {"bind_receipts", bind_receipts, METH_VARARGS, NULL},
+    {"bind_batch", bind_batch, METH_VARARGS, NULL},
+    {"add", (PyCFunction)(void (*)(void))add, METH_FASTCALL, NULL},
     {"messages", (PyCFunction)(void (*)(void))messages, METH_FASTCALL, NULL},
     {"items", (PyCFunction)(void (*)(void))items, METH_FASTCALL, NULL},
     {"frames", (PyCFunction)(void (*)(void))frames, METH_FASTCALL, NULL},

@@ -1,4 +1,5 @@
-/* The usual message in C: what shared/codec/usual.py, shared/codec/receipts.py and shared/adapters/nats/frames.py do to nearly all of them.
+/* The usual message in C: what shared/codec/usual.py, shared/codec/receipts.py, shared/adapters/nats/frames.py and the batch of
+ * shared/adapters/redis/batch.py do to nearly all of them.
  *
  * Each function gives what the Python beside its call gives, byte for byte, or None where anything is out of the ordinary: then that Python
  * does all of it, and says what is wrong. So nothing here refuses a message, and all of this can be left out. It reads objects that were
@@ -16,6 +17,9 @@ PyObject *messages(PyObject *module, PyObject *const *arguments, Py_ssize_t coun
 PyObject *bind_frames(PyObject *module, PyObject *arguments);
 PyObject *items(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 PyObject *frames(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
+
+PyObject *bind_batch(PyObject *module, PyObject *arguments);
+PyObject *add(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 
 PyObject *bind_receipts(PyObject *module, PyObject *arguments);
 PyObject *receipt(PyObject *module, PyObject *outcome);

@@ -13,6 +13,7 @@ from shared.adapters.nats.frames import Item
 from shared.codec.usual import UNUSUAL, WholeEnvelope, address, sender
 from shared.domain.message import Message
 from shared.domain.publishing import Outgoing
+from shared.domain.record import Accepted
 from shared.domain.verdict import Delivery, Receipt, Refusal
 from tests.compiled import compiled
 from tests.conformance.backbones import TRACE, message
@@ -85,12 +86,20 @@ OUTCOMES: tuple[Any, ...] = (
     (msgspec.structs.replace(TAKEN, deliveries=TAKEN.deliveries * 50),),  # the bytes grow
     5,
 )
+ACCEPTED = Accepted(_sent().message, ("local",))
+ADDED: tuple[Any, ...] = (
+    [ACCEPTED, Accepted(_sent("e-2").message, ("eu", "local")), ACCEPTED],
+    [ACCEPTED, Accepted(_sent("e-2", revision=2**40).message, ())],
+    [ACCEPTED, None],
+    5,
+)
 CALLS: dict[str, tuple[tuple[Any, ...], Callable[[Any], Any]]] = {
     "messages": (EVENTS, lambda of: compiled().messages(*of, "acme", 2**50, "http", "shop", 2**40, REQUEST, None)),
     "items": (GROUPS, lambda of: compiled().items(*of)),
     "frames": (FRAMES, lambda of: compiled().frames(*of)),
     "receipts": (OUTCOMES, lambda of: compiled().receipts(of)),
     "receipt": (tuple(of[-1] if isinstance(of, tuple) else of for of in OUTCOMES), lambda of: compiled().receipt(of)),
+    "add": (ADDED, lambda of: compiled().add(of, {}, [], [], {}, {})),
     "bind_messages": (
         ((WholeEnvelope, Message, address, sender), (WholeEnvelope, int, address, sender), (5, Message, address, sender), (5,)),
         lambda of: compiled().bind_messages(*of),
@@ -108,6 +117,10 @@ def shared_objects() -> list[Any]:
         *GROUPS,
         *FRAMES,
         *OUTCOMES,
+        *ADDED,
+        ACCEPTED,
+        ACCEPTED.message.id,
+        ACCEPTED.targets,
         TAKEN.message,
         TAKEN.deliveries,
         "acme",
