@@ -127,7 +127,11 @@ class Facts:
             return None
         members = self._needs.members
         if members is not None and isinstance(data, dict):
-            data = {name: data[name] for name in members if name in data}
+            asked = {}
+            for name in members:  # a comprehension is a call
+                if name in data:
+                    asked[name] = data[name]
+            data = asked
         body = self.message.body
         return _tamed(data) if self._tame or (body is not None and b"\\" in body and _NUL in body) else data
 

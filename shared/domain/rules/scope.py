@@ -1,7 +1,9 @@
 """A scope: all that the messages of one topic and subject are judged by, compiled. Topics are many, the sets of documents few."""
 
 from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -22,30 +24,34 @@ _LONGEST_KEY = 96  # characters: a hundred thousand keys are kept, and a source 
 
 MAX_NARROWED = 4_000  # characters of policies: more of them take too long to compile while messages wait
 
-KeyOf = Callable[[Message, Principal], str]
-
-_KEY_PARTS: dict[str, KeyOf] = {
-    "topic": lambda message, principal: message.topic,
-    "subject": lambda message, principal: "-" if message.subject is None else "=" + message.subject,  # absent is no subject's name
-    "source": lambda message, principal: message.source,
-    "principal": lambda message, principal: principal.name,
-}
+_OF_MESSAGE = ("topic", "subject", "source")  # and then the principal's name: the order in which a key has them
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """A rate limit and where its buckets are: `prefix` is the org's, the document's and the limit's own."""
+    """A rate limit and where its buckets are: `prefix` is the org's, the document's and the limit's own; `names` are the attributes of the
+    message that have buckets of their own, and `read` gives them; `principal`: each principal has, too."""
 
     limit: RateLimit
     prefix: str
-    parts: tuple[KeyOf, ...]
+    names: tuple[str, ...]
+    read: Callable[[Message], tuple[str | None, ...]]
+    principal: bool
 
     def key(self, message: Message, principal: Principal) -> str:
-        """The bucket of a message. Parts are told apart by their lengths: no two lists of them make one key."""
-        key = self.prefix
-        for part in self.parts:
-            value = part(message, principal)
+        """The bucket of a message."""
+        return _key(self.prefix, self.names, self.read(message), principal.name if self.principal else None)
+
+
+@lru_cache(maxsize=8192)
+def _key(prefix: str, names: tuple[str, ...], values: tuple[str | None, ...], principal: str | None) -> str:
+    """Parts are told apart by their lengths: no two lists of them make one key."""
+    key = prefix
+    for name, value in zip((*names, "principal"), (*values, principal), strict=True):
+        if name == "subject":
+            value = "-" if value is None else f"={value}"  # absent is no subject's name
+        if value is not None:
             key = f"{key}\0{len(value)}\0{value}"
-        return key if len(key) <= _LONGEST_KEY else blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return key if len(key) <= _LONGEST_KEY else blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 class WhenRoute(msgspec.Struct, frozen=True):
@@ -146,8 +152,15 @@ def _scope(
 
 
 def _limit(org: str, limit: RateLimit, said: str) -> Limit:
-    parts = tuple(part for name, part in _KEY_PARTS.items() if name in limit.per)
-    return Limit(limit, f"{org}\0{said}\0{limit.name}", parts)
+    names = tuple(name for name in _OF_MESSAGE if name in limit.per)
+    return Limit(limit, f"{org}\0{said}\0{limit.name}", names, _reader(names), "principal" in limit.per)
+
+
+def _reader(names: tuple[str, ...]) -> Callable[[Message], tuple[str | None, ...]]:
+    """All these attributes of a message."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return (lambda message: (getattr(message, names[0]),)) if names else (lambda message: ())
 
 
 def _when_route(route: Route) -> WhenRoute:
