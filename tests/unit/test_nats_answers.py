@@ -200,3 +200,21 @@ async def test_servers_that_a_server_names_are_not_kept() -> None:
         assert connection.live
         assert len(connection._server_pool) == 1
         await connection.close()
+
+
+@pytest.mark.parametrize("size", ["-1", '"large"', "null", "1e9", str(2**64)])
+async def test_connection_is_refused_when_its_server_says_of_no_size_that_it_is_the_largest(size: str) -> None:
+    """What is published is compared with it: each group failed, with those of other streams that were asked for together."""
+
+    async def sizing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f'INFO {{"server_id":"x","version":"2.15.1","max_payload":{size}}}\r\n'.encode())
+        while line := await reader.readline():
+            if line == b"PING\r\n":
+                writer.write(b"PONG\r\n")
+        writer.close()
+
+    connection = Connection()
+    async with await asyncio.start_server(sizing, "127.0.0.1", 0) as server:
+        with pytest.raises(OSError, match="largest of a message"):
+            await connection.open([f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"], "test")
+        await connection.close()

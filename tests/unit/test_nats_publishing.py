@@ -59,6 +59,24 @@ def test_pub_ack_does_not_count_when_it_is_another_streams() -> None:
     assert acks.answers[0].seq == 1
 
 
+@pytest.mark.parametrize("seq", [2**64, 2**70, 2**63, -1, "1e3", '"7"'])
+def test_pub_ack_does_not_count_when_its_sequence_is_none_that_the_log_could_keep(seq: object) -> None:
+    """One of 2**64 was a delivery record that couldn't be packed: no flush of that door's shard could any more, whoever's messages."""
+    acks = Acks(1, "sb-acme", "local")
+    assert not acks.take(b"0", f'{{"stream":"sb-acme","domain":"local","seq":{seq}}}'.encode(), None)
+    assert acks.answers == [None]
+    assert acks.take(b"0", f'{{"stream":"sb-acme","domain":"local","seq":{2**62}}}'.encode(), None)
+
+
+def test_pub_ack_does_not_count_when_it_has_more_text_than_a_server_says() -> None:
+    """It was the reason of a refusal, and went into the log with each message."""
+    acks = Acks(1, "sb-acme", "local")
+    long = "x" * 2_001
+    assert not acks.take(b"0", f'{{"stream":"sb-acme","error":{{"code":400,"err_code":10054,"description":"{long}"}}}}'.encode(), None)
+    assert not acks.take(b"0", f'{{"stream":"{long}","seq":1}}'.encode(), None)
+    assert (acks.answers, acks.foreign) == ([None], None)
+
+
 def test_pub_ack_does_not_count_when_it_names_no_domain_and_our_server_has_one() -> None:
     acks = Acks(2, "sb-acme", "local")
     assert not acks.take(b"0", b'{"stream":"sb-acme","seq":9}', None)

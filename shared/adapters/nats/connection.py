@@ -23,6 +23,7 @@ MAX_BUFFERED = 32 * 1024 * 1024  # bytes written and not yet taken by the server
 CONNECT_TIMEOUT = 2  # seconds
 RETRY_EVERY = 0.2  # seconds between two attempts to connect
 PING_EVERY = 2  # seconds; a server that leaves two pings unanswered is gone
+LARGEST_PAYLOAD = 2**31  # bytes; nats-server has at most 64 MiB
 LEAVE_WITHIN = 2  # seconds for the server to send what it had for a subscription that ends; whole, as nats-py wants it
 
 _log = logging.getLogger(__name__)
@@ -59,6 +60,8 @@ class Connection(Client):
             ping_interval=PING_EVERY,
             **options,
         )
+        if type(self._max_payload) is not int or not 0 <= self._max_payload <= LARGEST_PAYLOAD:
+            raise OSError("it says of no size that it is the largest of a message")
         prefix = self.new_inbox()
         self._inbox = Inbox(prefix)
         subscription = await self.subscribe(f"{prefix}.>")

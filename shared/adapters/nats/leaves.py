@@ -2,16 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
-from shared.adapters.nats.replies import ApiError
+from shared.adapters.nats.replies import ApiError, Moment, Number
 from shared.domain.registry.streams import Source
 
 Json = dict[str, Any]
-Moment = Annotated[str, msgspec.Meta(max_length=40)]  # as a server tells it, RFC 3339
-Number = Annotated[int, msgspec.Meta(ge=0, le=2**62)]  # of a message in a stream
 
 _NUMBER = re.compile(r"\{\{left\(1,(\d+)\)\}\}")
 _KEPT = re.compile(r"(\d{1,10}) (\d{1,19}) (\S+)")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import Annotated
 
 import msgspec
 
@@ -9,7 +10,7 @@ from shared.adapters.nats.asking import asked
 from shared.adapters.nats.connection import Connection
 from shared.adapters.nats.duplicates import NO_MESSAGE, decode_message, get_frames
 from shared.adapters.nats.frames import id_in
-from shared.adapters.nats.replies import ApiError, Lost
+from shared.adapters.nats.replies import ApiError, Lost, Moment, Number
 from shared.adapters.nats.streams import NOT_FOUND
 from shared.domain.repairing import LAST, InStream
 
@@ -18,16 +19,16 @@ AT_ONCE = 200  # messages asked for in one go: each may have 2 MiB
 
 
 class _State(msgspec.Struct):
-    first_seq: int = 0
-    last_seq: int = 0
+    first_seq: Number = 0
+    last_seq: Number = 0
 
 
 class _Config(msgspec.Struct):
-    max_age: int = 0  # nanoseconds; 0: for ever
+    max_age: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0  # nanoseconds; 0: for ever
 
 
 class _Info(msgspec.Struct):
-    created: str = ""
+    created: Moment = ""
     config: _Config = msgspec.field(default_factory=_Config)
     state: _State = msgspec.field(default_factory=_State)
     error: ApiError | None = None

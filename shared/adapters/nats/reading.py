@@ -11,8 +11,7 @@ import msgspec
 from shared.adapters.nats.asking import ANSWER_WITHIN, asked
 from shared.adapters.nats.connection import Connection
 from shared.adapters.nats.duplicates import NO_MESSAGE
-from shared.adapters.nats.leaves import Moment
-from shared.adapters.nats.replies import ApiError, Lost
+from shared.adapters.nats.replies import ApiError, Lost, Moment
 
 PAGE = 500  # messages asked for at once
 MOST = 1_000_000  # messages of a stream: 256 MiB hold fewer, since each has its id and what an event must say

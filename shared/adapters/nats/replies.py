@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
 
@@ -16,12 +16,19 @@ STORE_FAILED = 10077  # 503 whatever the reason is
 ACCOUNT_FULL = frozenset({10002, 10120})  # 400, but of the account, which is all orgs'
 
 
+# What goes from an answer into the log is bounded where it is read: who answers may be anybody's server, and the log is everybody's.
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**62)]  # of a message in a stream; what is packed, and kept by the store, has room for it
+Moment = Annotated[str, msgspec.Meta(max_length=40)]  # as a server tells it, RFC 3339
+Name = Annotated[str, msgspec.Meta(max_length=255)]  # of a stream, or a domain
+Reason = Annotated[str, msgspec.Meta(max_length=2_000)]  # nats-server's have some hundred characters
+
+
 class ApiError(msgspec.Struct, frozen=True):
     """The error object of a JetStream answer: `err_code` as in nats-server's errors.json, `code` like a status of HTTP."""
 
     err_code: int = 0
     code: int = 0
-    description: str = ""
+    description: Reason = ""
 
     @property
     def passes(self) -> bool:
@@ -37,9 +44,9 @@ class ApiError(msgspec.Struct, frozen=True):
 class PubAck(msgspec.Struct, frozen=True):
     """JetStream's answer to a publish. `count` is set for an atomic batch, whose last message has `seq`."""
 
-    stream: str = ""
-    domain: str = ""
-    seq: int = 0
+    stream: Name = ""
+    domain: Name = ""
+    seq: Number = 0
     duplicate: bool = False
     count: int = 0
     error: ApiError | None = None

@@ -6,7 +6,7 @@ import msgspec
 
 from shared.adapters.nats.asking import asked
 from shared.adapters.nats.connection import Connection
-from shared.adapters.nats.replies import ApiError, Lost
+from shared.adapters.nats.replies import ApiError, Lost, Moment, Name
 
 MAX_AGE = 7 * 24 * 3600  # seconds
 MAX_BYTES = 256 * 1024 * 1024  # reserved by the server: the sum over all orgs must fit its max_file_store
@@ -28,8 +28,8 @@ class Stream(msgspec.Struct, frozen=True):
 class StreamAnswer(msgspec.Struct):
     """What JetStream answers to a call about a stream."""
 
-    created: str = ""
-    domain: str = ""
+    created: Moment = ""
+    domain: Name = ""
     config: dict[str, object] = {}  # msgspec copies it
     error: ApiError | None = None
 
