@@ -152,7 +152,15 @@ async def test_it_is_given_up_when_a_comparison_beside_the_looks_takes_too_long(
 
 
 @pytest.mark.parametrize(
-    "said", [{"ts": "x" * 41}, {"created": "a b"}, {"created": "x" * 5_000}, {"state": {"last_seq": 2**64}}, {"state": {"last_seq": -1}}]
+    "said",
+    [
+        {"ts": "x" * 41},
+        {"created": "a b"},
+        {"created": "a\0b"},
+        {"created": "x" * 5_000},
+        {"state": {"last_seq": 2**64}},
+        {"state": {"last_seq": -1}},
+    ],
 )
 async def test_source_stays_when_a_hub_says_of_itself_what_no_server_says(said: dict[str, object]) -> None:
     scene = Scene()

@@ -68,11 +68,12 @@ def test_pub_ack_does_not_count_when_its_sequence_is_none_that_the_log_could_kee
     assert acks.take(b"0", f'{{"stream":"sb-acme","domain":"local","seq":{2**62}}}'.encode(), None)
 
 
-def test_pub_ack_does_not_count_when_it_has_more_text_than_a_server_says() -> None:
-    """It was the reason of a refusal, and went into the log with each message."""
+def test_pub_ack_does_not_count_when_it_has_a_text_that_no_server_says() -> None:
+    """It was the reason of a refusal, and went into the log with each message; with a NUL the store refused the batch that it was in."""
     acks = Acks(1, "sb-acme", "local")
     long = "x" * 2_001
     assert not acks.take(b"0", f'{{"stream":"sb-acme","error":{{"code":400,"err_code":10054,"description":"{long}"}}}}'.encode(), None)
+    assert not acks.take(b"0", b'{"stream":"sb-acme","error":{"code":400,"err_code":10054,"description":"a\\u0000b"}}', None)
     assert not acks.take(b"0", f'{{"stream":"{long}","seq":1}}'.encode(), None)
     assert (acks.answers, acks.foreign) == ([None], None)
 

@@ -18,9 +18,9 @@ ACCOUNT_FULL = frozenset({10002, 10120})  # 400, but of the account, which is al
 
 # What goes from an answer into the log is bounded where it is read: who answers may be anybody's server, and the log is everybody's.
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**62)]  # of a message in a stream; what is packed, and kept by the store, has room for it
-Moment = Annotated[str, msgspec.Meta(max_length=40, pattern=r"\A\S*\Z")]  # as a server tells it, RFC 3339; marks have it as one word
+Moment = Annotated[str, msgspec.Meta(max_length=40, pattern=r"\A[^\s\0]*\Z")]  # as a server tells it, RFC 3339; marks have it as one word
 Name = Annotated[str, msgspec.Meta(max_length=255)]  # of a stream, or a domain
-Reason = Annotated[str, msgspec.Meta(max_length=2_000)]  # nats-server's have some hundred characters
+Reason = Annotated[str, msgspec.Meta(max_length=2_000, pattern=r"\A[^\0]*\Z")]  # some hundred characters; the store has no text with a NUL
 
 
 class ApiError(msgspec.Struct, frozen=True):
