@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-# What a test of the codec, or of the way to NATS, asks for; the run of tests that this one is in is no business of that process.
-OF_CODEC = ("test_codec_*.py", "test_nats_binding.py", "test_nats_publishing.py", "test_message_identity.py")
+# Those of the codec, of the flush and of the way to NATS; the run of tests that this one is in is no business of that process.
+OF_CODEC = ("test_codec_*.py", "test_flush.py", "test_nats_binding.py", "test_nats_publishing.py", "test_message_identity.py")
 
 
 def test_codec_s_tests_pass_when_speedups_are_off(tmp_path: Path) -> None:
