@@ -135,3 +135,16 @@ def test_a_scope_is_narrowed_down_in_a_few_ways_only_however_many_places_there_a
     assert len({id(one) for one in scopes}) == remembered.MAX_WAYS + 1
     for at, scope in enumerate(scopes):
         assert rule_of(judge(message({"price": 11}, topic="a", subject=f"s{at}-"), BOB, scope, None, 0.0)) == f"policy:p{at}"
+
+
+def test_narrowed_scopes_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembered, "MAX_SCOPES", 3)
+    policies = [{"name": f"p{at}", "when": f'message.subject == "s{at}" && data.price > 10'} for at in range(5)]
+    rules = Rules(stored({"org": {"policies": policies}}))
+    for _ in range(2):
+        for at in range(5):
+            scope = rules.scope("acme", "a", f"s{at}")
+            assert rule_of(judge(message({"price": 11}, topic="a", subject=f"s{at}"), BOB, scope, None, 0.0)) == f"policy:p{at}"
+            assert len(scope.blockers.asked) == 1
+            assert sum(len(narrowed) for _, narrowed in rules._at_places.values()) == rules._ways <= 3
+            assert len({id(one) for one in rules._known.values()}) <= 3

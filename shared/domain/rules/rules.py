@@ -84,6 +84,7 @@ class Rules:
         self._known: dict[tuple[str, str, str | None], Scope] = {}
         self._scopes: dict[tuple[str, tuple[Stored, ...]], Scope] = {}
         self._at_places: dict[int, tuple[Scope, dict[frozenset[str], Scope]]] = {}  # by a scope, and which of its guards are false
+        self._ways = 0  # how many there are
         self._fixed: dict[tuple[int, str], tuple[Scope, Scope]] = {}  # by a scope and who gives its targets: the scope, and that with them
         if previous is not None:
             self._orgs = {name: self._org(name, org) for name, org in previous._orgs.items() if name in documents}
@@ -135,15 +136,17 @@ class Rules:
         false = frozenset(guard.text for guard in guards if facts.ask(guard) is False)
         if not false:
             return scope
-        whole, narrowed = self._at_places.setdefault(id(scope), (scope, {}))
-        if whole is not scope or len(self._at_places) > MAX_SCOPES:
-            self._at_places.clear()
-            return scope
-        if false not in narrowed:
-            if len(narrowed) >= MAX_WAYS:
-                return scope
+        _, narrowed = self._at_places.setdefault(id(scope), (scope, {}))
+        if false not in narrowed and len(narrowed) < MAX_WAYS:
+            self._ways += 1
+            if self._ways > MAX_SCOPES:  # what is remembered of places holds them, too
+                self._ways = 1
+                self._at_places.clear()
+                self._known.clear()
+                narrowed = {}
+                self._at_places[id(scope)] = scope, narrowed
             narrowed[false] = scope.without(false)
-        return narrowed[false]
+        return narrowed.get(false, scope)
 
     def _placed(self, scope: Scope, org: str, topic: str, subject: str | None) -> Scope:
         """The scope with its targets, which are the same for all messages of that topic and subject: conditions are asked once. Where one
