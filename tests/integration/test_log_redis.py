@@ -124,6 +124,26 @@ async def test_nothing_is_marked_when_the_log_can_not_be_written(queue: RedisLog
     assert entry.outcome == "new", "a retry after a failed push must not find itself a duplicate"
 
 
+@pytest.mark.parametrize("sequence", [2**64, "\ud800"])
+async def test_messages_are_logged_again_when_a_delivery_record_could_not_be_packed(
+    queue: RedisLogQueue, server: Any, sequence: Any
+) -> None:
+    """It went with each flush from then on, none of which could be sent."""
+    (entry,) = await queue.append([accepted("e1")])
+    told = (sequence,) if isinstance(sequence, int) else (1,)
+    subject = sequence if isinstance(sequence, str) else "sb.acme.x"
+    queue.delivered([entry], Deliveries("acme", "local", "sb-acme", "", queue.now(), entry.message.id, (subject,), told))
+
+    async def logged() -> bool:
+        try:
+            return (await queue.append([accepted("e2")]))[0].outcome in ("new", "duplicate")
+        except Unavailable:
+            return False
+
+    await eventually(logged)
+    assert queue.reachable()
+
+
 async def test_refusals_over_ten_a_second_become_one_count_when_the_second_is_over(queue: RedisLogQueue, server: Any) -> None:
     queue.refuse([attempt(f"e{number}", body=b"x" * 5_000) for number in range(500)])
 

@@ -14,7 +14,7 @@ from shared.adapters.redis.keys import prefix
 from shared.adapters.redis.link import Link
 from shared.adapters.redis.resp import Refused
 from shared.adapters.redis.scripts import script
-from shared.adapters.redis.told import Carried, Told
+from shared.adapters.redis.told import Carried, Told, packable
 from shared.domain.errors import Misconfigured, Unavailable
 
 log = logging.getLogger(__name__)
@@ -148,11 +148,12 @@ class Flusher:
             self._failed = True
 
     async def _give_back(self, batch: Batch, carried: Carried, error: Exception) -> None:
+        if not isinstance(error, Unavailable | Misconfigured):
+            log.exception("a flush failed")
+            carried = packable(carried)
         self.told.give_back(carried)
         self.gates.unsent(carried.hold)
         self._failed = True
-        if not isinstance(error, Unavailable | Misconfigured):
-            log.exception("a flush failed")
         unknown = error if isinstance(error, Unavailable) else Unavailable("the log can't be written")
         unknown.retry_after_ms = unknown.retry_after_ms or 1000
         batch.settle(unknown)

@@ -1,5 +1,6 @@
 """What a door was told by the backbones and has yet to tell the log: completions, holds, delivery records."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -7,9 +8,10 @@ import msgspec
 
 from shared.adapters.redis.marks import told_by
 from shared.domain.logged import Entry
-from shared.domain.record import Deliveries, Record
+from shared.domain.record import Deliveries, Record, pack_records
 
 _encode = msgspec.msgpack.Encoder().encode
+log = logging.getLogger(__name__)
 
 
 class Carried(msgspec.Struct):
@@ -38,6 +40,21 @@ class Carried(msgspec.Struct):
                 "marks": told_by(self.records),
             }
         )
+
+
+def packable(carried: Carried) -> Carried:
+    """Without the records that can't be packed: each flush from then on would fail with them, and whatever else was to be logged."""
+    return msgspec.structs.replace(carried, records=[record for record in carried.records if _packs(record)])
+
+
+def _packs(record: Record) -> bool:
+    try:
+        pack_records([record])
+        told_by([record])
+    except Exception:
+        log.exception("a record can't be packed, and is left out: %r", record)
+        return False
+    return True
 
 
 class Told:
