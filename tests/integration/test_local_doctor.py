@@ -1,6 +1,7 @@
 """`switchboard doctor` and `switchboard env` against real servers."""
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +15,11 @@ from shared.settings import Settings
 from tests.integration.redis_tenants import without_config
 from tests.servers import LocalServer
 
+ANY_PORT = {"PORT": "0"}  # the usual one may be the quickstart's, which another worker is at
+
 
 async def found(**urls: str) -> dict[str, Finding]:
-    return dict(await examine(Subject(Settings.from_env({}), urls)))
+    return dict(await examine(Subject(Settings.from_env(ANY_PORT), urls)))
 
 
 async def test_nothing_fails_when_all_is_well(redis_url: str, nats_url: str, database: str) -> None:
@@ -25,6 +28,13 @@ async def test_nothing_fails_when_all_is_well(redis_url: str, nats_url: str, dat
     assert findings["log durability"].status == "ok"
     assert findings["JetStream"].found.startswith("domain local")
     assert findings["migrations"] == Finding("ok", "up to date")
+
+
+async def test_port_is_found_taken_when_another_program_has_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        number = other.getsockname()[1]
+        finding = dict(await examine(Subject(Settings.from_env({"PORT": str(number)}), {})))["port"]
+    assert (finding.status, finding.found) == ("failed", f"{number} is taken by another program")
 
 
 async def test_servers_are_skipped_when_nothing_runs() -> None:
