@@ -49,7 +49,7 @@ def judged(found: Mapping[str, str], refusal: str = "") -> str | None:
 
 def _policy_of(memory: Any) -> dict[str, str]:
     """The policy as INFO has it: services that forbid CONFIG mostly have that."""
-    if isinstance(memory, Refused):
+    if not isinstance(memory, bytes):
         return {}
     for line in memory.decode(errors="replace").splitlines():
         if line.startswith("maxmemory_policy:"):

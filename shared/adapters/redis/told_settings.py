@@ -7,9 +7,13 @@ from shared.adapters.redis.resp import Refused
 
 
 def told_settings(names: Sequence[str], replies: Sequence[Any]) -> dict[str, str]:
-    """The settings by name, of the replies to a `CONFIG GET` each; those that it doesn't tell are missing."""
+    """The settings by name, of the replies to a `CONFIG GET` each; those that it doesn't tell are missing: a proxy may answer anything."""
     told = zip(names, replies, strict=True)
-    return {name: reply[1].decode() for name, reply in told if not isinstance(reply, Refused) and len(reply) > 1}
+    return {
+        name: reply[1].decode(errors="replace")
+        for name, reply in told
+        if isinstance(reply, list) and len(reply) > 1 and isinstance(reply[1], bytes)
+    }
 
 
 def is_forbidden(reply: Any) -> bool:
