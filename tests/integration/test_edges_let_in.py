@@ -53,8 +53,11 @@ async def test_edge_loses_its_connection_and_others_keep_theirs_when_the_hub_for
     with running.client() as client:
         id = declared(client, "edges", "main", "local")
         ready(client, id)
-    reaches: dict[str, Reach] = {edge: await eventually(partial(told, running, id, key)) for edge, key in keys.items()}
-    doors = {edge: doors_of(reaches[edge], key) for edge, key in keys.items()}
+    doors = {}
+    for edge, key in keys.items():
+        reach = await eventually(partial(told, running, id, key))
+        assert reach is not None
+        doors[edge] = doors_of(reach, key)
     try:
         await eventually(lambda: all(one.reachable(id) for one in doors.values()), within=WITHIN)
         stays = doors["us-1"]._links[id].connection
