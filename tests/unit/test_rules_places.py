@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.domain.config.document import Policy
 from shared.domain.rules import rules as remembered
 from shared.domain.rules.cel import Program
 from shared.domain.rules.check import judge
-from shared.domain.rules.facts import Facts
+from shared.domain.rules.facts import Facts, needs_of
 from shared.domain.rules.places import conjuncts, place_of
+from shared.domain.rules.policies import fired, group_of
 from shared.domain.rules.rules import Rules
 from tests.unit.config_samples import BOB, message, rule_of, stored
 
@@ -37,11 +39,14 @@ def test_a_rule_is_taken_apart_where_that_is_plain_to_see(text: str, parts: list
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ('message.topic == "pay" && data.amount > 1000', '(message.topic == "pay" )'),
-        ('data.urgent && message.subject == "x" && message.org == "acme"', '( message.subject == "x" ) && ( message.org == "acme")'),
+        ('message.topic == "pay" && data.amount > 1000', '(message.topic == "pay" \n)'),
+        ('data.urgent && message.subject == "x" && message.org == "acme"', '( message.subject == "x" \n) && ( message.org == "acme"\n)'),
         ('message.topic == "pay" || data.amount > 1000', None),
         ('message.topic == "pay" && data.a || data.b', None),
         ("now.getHours() < 6 && true", None),
+        ('message.topic == "pay" // only that', '(message.topic == "pay" // only that\n)'),
+        (" && ".join(['message.topic == "pay"'] * 76), None),  # with brackets it is longer than a rule may be
+        ("(" * 32 + 'message.topic == "pay"' + ")" * 32, None),  # with brackets it is deeper
     ],
 )
 def test_a_rules_part_for_its_place_is_what_asks_for_nothing_else(text: str, place: str | None) -> None:
@@ -125,6 +130,29 @@ def test_a_policy_for_another_topic_does_not_block_what_it_could_take_too_long_o
         whole = rules._scope("acme", rules.matching("acme", topic, None))
         of = message(body=body, topic=topic)
         assert [rule_of(judge(of, BOB, one, None, 0.0)) for one in (whole, rules.scope("acme", topic, None))] == [rule, rule]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'message.topic == "pay" // only that',
+        " && ".join(['message.topic == "pay"'] * 76),
+        "(" * 32 + 'message.topic == "pay"' + ")" * 32,
+    ],
+)
+def test_a_rule_that_compiles_is_asked_when_its_part_for_the_place_does_not(text: str) -> None:
+    rules = Rules(stored({"org": {"policies": [{"name": "p", "when": text}]}}))
+    for topic, rule in (("pay", "policy:p"), ("orders", None)):
+        assert rule_of(judge(message({}, topic=topic), BOB, rules.scope("acme", topic, None), None, 0.0)) == rule
+
+
+def test_a_place_is_not_asked_for_when_the_rules_before_took_too_long() -> None:
+    when = 'message.topic == "pay" && data.price > 10'
+    group = group_of([Policy(name=f"p{at}", when="data.nope == 1" if at == 0 else when) for at in range(3)])
+    facts = Facts(message({}, topic="orders"), BOB, needs_of(group.shapes))
+    times = iter([0.0, 0.0, 1.0, 1.0])
+    found = fired(group, facts, lambda: next(times))
+    assert [(one.policy.name, one.error) for one in found[1:]] == [(name, "the rules before it took too long") for name in ("p1", "p2")]
 
 
 def test_a_scope_is_narrowed_down_in_a_few_ways_only_however_many_places_there_are() -> None:

@@ -19,7 +19,12 @@ _TOKEN = re.compile(r""""[^"\n]*"|'[^'\n]*'|&&|\|\||[()\[\]{}"']""")
 def place_of(text: str) -> Program | None:
     """What a rule that compiles asks of the place alone, `&&` with the rest of it: where that is false, so is the rule. None: nothing."""
     asked = list(filter(_asks_for_place, conjuncts(text)))
-    return compile_rule(" && ".join(f"({part})" for part in asked)) if asked else None
+    if not asked:
+        return None
+    try:
+        return compile_rule(" && ".join(f"({part}\n)" for part in asked))  # a line end after each: a rule may end in a comment
+    except ValueError:  # the brackets make it longer, or deeper, than a rule may be
+        return None
 
 
 def _asks_for_place(part: str) -> bool:

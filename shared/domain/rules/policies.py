@@ -141,9 +141,12 @@ def _begun(shape: Shape, facts: Facts) -> bool:
 def _one_by_one(asked: Sequence[Asked], facts: Facts, clock: Callable[[], float], until: float) -> list[Fired]:
     found = []
     for one in asked:
-        if one.place is not None and facts.ask(one.place) is False:
+        if clock() >= until:
+            said: bool | str = "the rules before it took too long"
+        elif one.place is not None and facts.ask(one.place) is False:
             continue
-        said = answer(one.program, facts) if clock() < until else "the rules before it took too long"
+        else:
+            said = answer(one.program, facts)
         if said is not False:
             found.append(Fired(one.policy, None if said is True else str(said)))
     return found
