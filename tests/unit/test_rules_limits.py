@@ -2,12 +2,14 @@
 
 import math
 import tracemalloc
+from hashlib import blake2b
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.config.document import RateLimit
+from shared.domain.principal import Principal
 from shared.domain.rules.limits import Limits, Report, shared_level
 from tests.unit.config_samples import BOB, message, scope
 
@@ -116,6 +118,32 @@ def test_a_hundred_thousand_keys_take_less_than_sixty_megabytes() -> None:
     tracemalloc.stop()
     assert len(limits) == 20_000
     assert (after - before) * 5 < 60e6
+
+
+def test_keys_of_long_sources_take_no_memory_when_each_is_another() -> None:
+    (one,) = scope({"rate_limits": [{"name": "each", "per": ["source"], "rate": 1, "burst": 5}]}).limits
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    keys = {one.key(message(source=f"/{number:07d}" + "x" * 32_000), BOB) for number in range(1_000)}
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(keys) == 1_000
+    assert after - before < 2e6
+
+
+names = st.text(max_size=120)
+
+
+@given(st.sets(st.sampled_from(["topic", "subject", "source", "principal"])), names, st.none() | names, names, names)
+def test_a_key_is_what_the_processes_of_earlier_releases_make_of_it(
+    per: set[str], topic: str, subject: str | None, source: str, principal: str
+) -> None:
+    (one,) = scope({"rate_limits": [{"name": "l", "per": sorted(per), "rate": 1, "burst": 5}]}).limits
+    parts = [("topic", topic), ("subject", "-" if subject is None else "=" + subject), ("source", source), ("principal", principal)]
+    key = "acme\0org\0l" + "".join(f"\0{len(value)}\0{value}" for name, value in parts if name in per)
+    if len(key) > 96:
+        key = blake2b(key.encode(), digest_size=16).hexdigest()
+    assert one.key(message(topic=topic, subject=subject, source=source), Principal(principal, "acme", ())) == key
 
 
 def test_full_buckets_go_first_when_there_are_too_many() -> None:

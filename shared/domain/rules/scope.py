@@ -39,7 +39,8 @@ class Limit(msgspec.Struct, frozen=True):
 
     def key(self, message: Message, principal: Principal) -> str:
         """The bucket of a message."""
-        return _key(self.prefix, self.names, self.read(message), principal.name if self.principal else None)
+        make = _key if len(message.source) <= _LONGEST_KEY else _key.__wrapped__  # thousands are kept, of sources as long as a header too
+        return make(self.prefix, self.names, self.read(message), principal.name if self.principal else None)
 
 
 @lru_cache(maxsize=8192)
