@@ -44,6 +44,7 @@ def test_a_rule_is_taken_apart_where_that_is_plain_to_see(text: str, parts: list
         ('message.topic == "pay" || data.amount > 1000', None),
         ('message.topic == "pay" && data.a || data.b', None),
         ("now.getHours() < 6 && true", None),
+        ('message.topic == "pay" && ["a", "b"].exists(x, x == message.subject)', '(message.topic == "pay" \n)'),  # a loop may take seconds
         ('message.topic == "pay" // only that', '(message.topic == "pay" // only that\n)'),
         (" && ".join(['message.topic == "pay"'] * 76), None),  # with brackets it is longer than a rule may be
         ("(" * 32 + 'message.topic == "pay"' + ")" * 32, None),  # with brackets it is deeper

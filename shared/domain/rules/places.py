@@ -29,10 +29,10 @@ def place_of(text: str) -> Program | None:
 
 def _asks_for_place(part: str) -> bool:
     try:
-        names = compile_rule(part).shape.names
+        shape = compile_rule(part).shape
     except ValueError:  # `data.urgent && ...`: by itself it isn't known to be true or false
         return False
-    return bool(names) and PLACE.issuperset(names)
+    return bool(shape.names) and PLACE.issuperset(shape.names) and not shape.loops  # a loop may take seconds, and no budget ends it
 
 
 def conjuncts(text: str) -> list[str]:
