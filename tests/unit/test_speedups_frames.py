@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.adapters.nats.binding import _extension_lines, _shared
+from shared.adapters.nats.binding import extension_lines, shared_lines
 from shared.adapters.nats.frames import ROOM_FOR_BATCH, Item, batch_frames, encode, encode_group, single_frames
 from shared.domain.message import Message
 from shared.domain.names import nats_subject
@@ -222,11 +222,11 @@ def test_what_is_being_encoded_stays_when_a_look_up_lets_go_of_it() -> None:
         gc.collect()
         return nats_subject(*of)
 
-    compiled().bind_frames(Message, Item, Outgoing, cruel, _shared, _extension_lines)
+    compiled().bind_frames(Message, Item, Outgoing, cruel, shared_lines, extension_lines)
     try:
         made = compiled().items(group, MAX_PAYLOAD)
     finally:
-        compiled().bind_frames(Message, Item, Outgoing, nats_subject, _shared, _extension_lines)
+        compiled().bind_frames(Message, Item, Outgoing, nats_subject, shared_lines, extension_lines)
     assert group == []
     assert same(made, reference)
 
@@ -234,21 +234,21 @@ def test_what_is_being_encoded_stays_when_a_look_up_lets_go_of_it() -> None:
 @pytest.mark.parametrize("answer", [None, 5, "caf\u00e9", b"text"], ids=str)
 def test_group_is_left_to_python_when_headers_are_no_ascii_text(answer: Any) -> None:
     group = [Outgoing(message("acme", "e-1", extensions={"n": 1}), 42)]
-    for shared, extensions in ((lambda *of: answer, _extension_lines), (_shared, lambda of: answer)):
+    for shared, extensions in ((lambda *of: answer, extension_lines), (shared_lines, lambda of: answer)):
         compiled().bind_frames(Message, Item, Outgoing, nats_subject, shared, extensions)
         try:
             assert compiled().items(group, MAX_PAYLOAD) is None
         finally:
-            compiled().bind_frames(Message, Item, Outgoing, nats_subject, _shared, _extension_lines)
+            compiled().bind_frames(Message, Item, Outgoing, nats_subject, shared_lines, extension_lines)
 
 
 def test_an_interrupt_is_no_reason_to_begin_again_when_it_comes_in_a_look_up() -> None:
     def interrupted(*of: Any) -> str:
         raise KeyboardInterrupt
 
-    compiled().bind_frames(Message, Item, Outgoing, interrupted, _shared, _extension_lines)
+    compiled().bind_frames(Message, Item, Outgoing, interrupted, shared_lines, extension_lines)
     try:
         with pytest.raises(KeyboardInterrupt):
             compiled().items([Outgoing(message("acme", "e-1"), 42)], MAX_PAYLOAD)
     finally:
-        compiled().bind_frames(Message, Item, Outgoing, nats_subject, _shared, _extension_lines)
+        compiled().bind_frames(Message, Item, Outgoing, nats_subject, shared_lines, extension_lines)

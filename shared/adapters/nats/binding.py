@@ -37,8 +37,8 @@ def header_lines(message: Message, revision: int, nats_id: str | None = None) ->
     if _NOT_IN_A_VALUE.search(event_id + time):
         event_id, time = header_value(event_id), header_value(time)
     json_body = content_type is None and message.body is not None and is_json(message.body)
-    shared = _shared(message.type, message.topic, content_type, message.dataschema, json_body, message.source, message.subject)
-    extensions = _extension_lines(message.extensions) if message.extensions else ""
+    shared = shared_lines(message.type, message.topic, content_type, message.dataschema, json_body, message.source, message.subject)
+    extensions = extension_lines(message.extensions) if message.extensions else ""
     unique = f"ce-sbid: {uuid}\r\nce-sbrevision: {revision}\r\nNats-Msg-Id: {header_value(nats_id) if nats_id else uuid}\r\n"
     if time:
         return f"{shared}ce-id: {event_id}\r\nce-time: {time}\r\n{unique}{extensions}"
@@ -78,7 +78,9 @@ def _line(name: str, value: Extension) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _shared(type: str, topic: str, content_type: str | None, schema: str | None, json_body: bool, source: str, subject: str | None) -> str:
+def shared_lines(
+    type: str, topic: str, content_type: str | None, schema: str | None, json_body: bool, source: str, subject: str | None
+) -> str:
     """The lines that a producer's messages to one party have in common. Where parties are many, the pieces are still kept."""
     return _described(type, topic, content_type, schema, json_body) + _source(source) + _subject(subject)
 
@@ -114,7 +116,8 @@ def _subject(subject: str | None) -> str:
     return "" if subject is None else _line("ce-subject", subject)
 
 
-def _extension_lines(extensions: Mapping[str, Extension]) -> str:
+def extension_lines(extensions: Mapping[str, Extension]) -> str:
+    """The lines of a message's extensions, and a trace's own."""
     lines = [_line(f"ce-{name}", value) for name, value in extensions.items() if name not in RESERVED]
     if (trace := extensions.get("traceparent")) is not None and is_traceparent(str(trace)):
         lines.append(f"traceparent: {trace}\r\n")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from shared.adapters.nats.binding import _extension_lines, _shared, decode_nats, header_lines
+from shared.adapters.nats.binding import decode_nats, extension_lines, header_lines, shared_lines
 from shared.domain.errors import Malformed
 from shared.domain.message import Message
 from shared.domain.names import nats_subject
@@ -72,7 +72,7 @@ def encode(place: int, outgoing: Outgoing, max_payload: int) -> Item | str:
 
 
 if core is not None:
-    core.bind_frames(Message, Item, Outgoing, nats_subject, _shared, _extension_lines)
+    core.bind_frames(Message, Item, Outgoing, nats_subject, shared_lines, extension_lines)
 
 
 def apart(item: Item) -> Item:
