@@ -3,10 +3,13 @@
 from typing import Any
 
 import msgspec
+import pytest
 
 from shared.domain.message import Message
 from shared.domain.principal import Grant, Principal
+from shared.domain.rules.cel import Program
 from shared.domain.rules.check import Judgement, judge
+from shared.domain.rules.facts import Facts
 from shared.domain.rules.limits import Limits
 from shared.domain.rules.rules import Rules
 from shared.domain.rules.scope import Scope
@@ -77,3 +80,16 @@ def judged(document: dict[str, Any], of: Message, principal: Principal = BOB, li
 def rule_of(judgement: Judgement) -> str | None:
     """The rule that blocks, None for accepted."""
     return judgement.blocked.rule if judgement.blocked is not None else None
+
+
+def expressions_asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts of the expressions that are evaluated from here on, as they come."""
+    asked: list[str] = []
+    ask = Facts.ask
+
+    def counted(facts: Facts, program: Program) -> Any:
+        asked.append(program.text)
+        return ask(facts, program)
+
+    monkeypatch.setattr(Facts, "ask", counted)
+    return asked

@@ -8,13 +8,12 @@ from shared.domain.config.document import Policy
 from shared.domain.errors import Forbidden, NotProcessable, Overloaded, TooLarge, Unavailable
 from shared.domain.message import Message
 from shared.domain.principal import Grant, Principal
-from shared.domain.rules.cel import Program
 from shared.domain.rules.check import give_back, judge, routed
 from shared.domain.rules.facts import Facts, needs_of
 from shared.domain.rules.limits import Limits
 from shared.domain.rules.policies import fired, group_of
 from shared.domain.rules.rules import Rules
-from tests.unit.config_samples import BOB, judged, message, rule_of, scope, stored
+from tests.unit.config_samples import BOB, expressions_asked, judged, message, rule_of, scope, stored
 
 NOBODY = Principal("eve", "acme", (Grant("publish", ("other.>",)),))
 EVERYTHING: dict[str, Any] = {
@@ -207,14 +206,7 @@ def test_conditions_on_topic_and_subject_mean_the_same_whether_they_are_asked_on
 ) -> None:
     rules = Rules(stored({"org": PLACED | {"routes": PLACED["routes"] + last}}))
     of = message({"price": 1}, topic=topic, subject=subject)
-    asked: list[str] = []
-    ask = Facts.ask
-
-    def counted(facts: Facts, program: Program) -> Any:
-        asked.append(program.text)
-        return ask(facts, program)
-
-    monkeypatch.setattr(Facts, "ask", counted)
+    asked = expressions_asked(monkeypatch)
     rules.scope("acme", topic, subject)
     asked.clear()
     for _ in range(2):

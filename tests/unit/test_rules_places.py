@@ -8,13 +8,12 @@ from hypothesis import strategies as st
 
 from shared.domain.config.document import Policy
 from shared.domain.rules import rules as remembered
-from shared.domain.rules.cel import Program
 from shared.domain.rules.check import judge
 from shared.domain.rules.facts import Facts, needs_of
 from shared.domain.rules.places import conjuncts, place_of
 from shared.domain.rules.policies import fired, group_of
 from shared.domain.rules.rules import Rules
-from tests.unit.config_samples import BOB, message, rule_of, stored
+from tests.unit.config_samples import BOB, expressions_asked, message, rule_of, stored
 
 
 @pytest.mark.parametrize(
@@ -107,14 +106,7 @@ def told(judgement: Any) -> tuple[Any, ...]:
 
 def test_a_policy_is_not_asked_where_it_cannot_be_true(monkeypatch: pytest.MonkeyPatch) -> None:
     rules = Rules(stored({"org": {"policies": [{"name": "dear", "when": 'message.topic == "pay" && data.price > 10'}]}}))
-    asked: list[str] = []
-    ask = Facts.ask
-
-    def counted(facts: Facts, program: Program) -> Any:
-        asked.append(program.text)
-        return ask(facts, program)
-
-    monkeypatch.setattr(Facts, "ask", counted)
+    asked = expressions_asked(monkeypatch)
     assert rules.scope("acme", "orders", None).free
     assert not rules.scope("acme", "pay", None).free
     asked.clear()
