@@ -119,12 +119,16 @@ def _check_version(account: Account) -> None:
 
 
 def _drop_stale_lock(lock: Path) -> None:
-    """Remove a killed server's lock when its pid is another program's now: PostgreSQL would take that one for itself."""
+    """Remove a killed server's lock when PostgreSQL would take it for a running one's.
+
+    It does so when the pid is another program's by now, and as long as nobody has waited for the killed server: PID 1 of a container may
+    take seconds for that, or never do it. Backends that outlived it are still found, by the shared memory of the data directory's inode.
+    """
     try:
         pid = int(lock.read_text().split("\n", 1)[0])
     except (FileNotFoundError, ValueError):
         return
-    if birth(pid) is not None and "postgres" not in command_of(pid):
+    if birth(pid) is None or "postgres" not in command_of(pid):
         lock.unlink()
 
 

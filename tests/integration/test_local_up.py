@@ -1,5 +1,7 @@
 """`switchboard up`: one run a state directory, what it tells others, what it restarts, and what is left after a crash."""
 
+import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -20,6 +22,8 @@ from infra.local.child import birth
 from tests.integration.running_up import PRODUCT, RunningUp
 from tests.servers import LocalServer
 from tests.waiting import eventually_now
+
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 StartUp = Callable[..., RunningUp]
 
@@ -88,6 +92,28 @@ def test_a_second_up_is_refused_with_the_firsts_pid_when_one_runs(start_up: Star
     assert first.front()["pid"] == first.endpoints()["processes"]["front"]
 
 
+def zombies() -> set[int]:
+    """The children of this process that ended and that nobody has waited for yet."""
+    found = set()
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            state, parent = status.read_text().rpartition(")")[2].split()[:2]  # proc(5)
+            if state == "Z" and int(parent) == os.getpid():
+                found.add(int(status.parent.name))
+    return found
+
+
+@pytest.fixture
+def nobody_waits_for_orphans() -> Iterator[None]:
+    """What is left without a parent becomes this process's, which waits for none of it before the test's end."""
+    libc, others = ctypes.CDLL(None, use_errno=True), zombies()
+    assert libc.prctl(PR_SET_CHILD_SUBREAPER, 1) == 0
+    yield
+    assert libc.prctl(PR_SET_CHILD_SUBREAPER, 0) == 0
+    for pid in zombies() - others:
+        os.waitpid(pid, 0)
+
+
 async def test_all_data_is_there_when_everything_was_killed(start_up: StartUp) -> None:
     up = start_up()
     before = up.ready()
@@ -111,6 +137,20 @@ async def test_all_data_is_there_when_everything_was_killed(start_up: StartUp) -
     broker = await nats.connect(after["nats"])
     assert (await broker.jetstream().stream_info("s")).state.messages == 1
     await broker.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
+@pytest.mark.usefixtures("nobody_waits_for_orphans")
+def test_it_starts_again_when_nobody_has_waited_for_the_killed_servers(start_up: StartUp) -> None:
+    up = start_up()
+    orphans = up.ready()["servers"]
+    up.kill_everything()
+    eventually_now(lambda: set(orphans.values()) <= zombies())
+
+    again = start_up().ready()["servers"]
+
+    assert set(orphans.values()) <= zombies()
+    assert set(again.values()).isdisjoint(orphans.values())
 
 
 def test_an_acknowledged_message_is_found_when_the_product_was_killed(tmp_path: Path) -> None:
