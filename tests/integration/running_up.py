@@ -13,12 +13,13 @@ from typing import Any
 import httpx
 
 from tests.integration.services import NO_CERTIFICATES
+from tests.ports import PROCESSES, SERVERS, give_ports
 from tests.waiting import eventually_now
 
 SMALL = ("tests.integration.small_up",)
 PRODUCT = ("infra.cli.main", "up")
 READY = 60.0  # seconds: the first start makes a database
-STOPPED = 30.0
+STOPPED = 90.0  # more than the graces of a process and of the servers after it
 
 
 class RunningUp:
@@ -26,6 +27,7 @@ class RunningUp:
 
     def __init__(self, state: Path, environment: Mapping[str, str] | None = None, command: tuple[str, ...] = SMALL) -> None:
         self.state = state
+        give_ports(state, (*SERVERS, *PROCESSES))
         ours = {name: value for name, value in os.environ.items() if not name.startswith("SWITCHBOARD_")}
         told = {"SWITCHBOARD_STATE_DIR": str(state), "PORT": "0", **(environment or {})}
         self.output = state.parent / f"{state.name}.output"
@@ -73,9 +75,12 @@ class RunningUp:
         return self.process.wait(timeout=STOPPED)
 
     def kill_everything(self) -> None:
-        """SIGKILL to `up` and to all it started, at once."""
+        """SIGKILL to `up` and to all it started, as if at once: it is stopped before, so that it neither starts one of them again nor ends
+        first, which the kernel would tell the others: they would end in good order, and their pids might be others' by now."""
         endpoints = self.endpoints()
-        for pid in (self.process.pid, *endpoints["processes"].values(), *endpoints["servers"].values()):
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
+        for pid in (*endpoints["processes"].values(), *endpoints["servers"].values(), self.process.pid):
             os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
