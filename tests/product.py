@@ -1,7 +1,6 @@
 """The product as its users run it: `switchboard up` as a process, with a state directory of its own."""
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -10,16 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+from tests.ports import PROCESSES, SERVERS, free_port, give_ports
 
 
 @contextmanager
 def product(state: Path) -> Iterator[dict[str, Any]]:
     """Its endpoints.json once it is ready, with `key` added. Raises RuntimeError, with what it said, where it doesn't come up."""
+    give_ports(state, (*SERVERS, *PROCESSES))
     command = [str(Path(sys.executable).with_name("switchboard")), "up", "--state", str(state), "--port", str(free_port())]
     said = state.with_suffix(".log")
     with open(said, "wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
@@ -30,7 +26,7 @@ def product(state: Path) -> Iterator[dict[str, Any]]:
             yield endpoints
         finally:
             process.terminate()
-            process.wait(60)
+            process.wait(90)
 
 
 def endpoints_of(state: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from infra.local import child, nats, postgres, valkey
 from infra.local.server import Server
 from infra.local.state import State, open_state
 from shared.domain.errors import Unavailable
+from tests.ports import SERVERS, give_ports
 
 START = 60.0  # seconds
 REDIS_DATABASES = 64
@@ -27,6 +28,7 @@ class LocalServer:
     """One embedded server. Tests of faults kill, pause and start it again; it comes back with its data under the same URL."""
 
     def __init__(self, prepare: Callable[[State], Server], directory: Path) -> None:
+        give_ports(directory, SERVERS)
         self.server = prepare(open_state(directory))
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 import psutil
 
-from tests.product import free_port, wait_until
+from tests.ports import free_port
+from tests.product import wait_until
 
 UVICORN = [
     sys.executable,

@@ -24,7 +24,7 @@ from shared.adapters.postgres.migrations import migrate
 from shared.domain.principal import Grant, Principal
 from tests.bench import traffic
 from tests.bench.figure import Figure
-from tests.product import free_port
+from tests.ports import free_port
 from tests.servers import running
 
 ROOT = Path(__file__).parents[2]

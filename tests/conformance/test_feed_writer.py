@@ -13,7 +13,7 @@ from shared.adapters.redis.log_queue import RedisLogQueue
 from shared.domain.errors import Unavailable
 from tests import events
 from tests.conformance.feed_writer import FeedWriterConformance
-from tests.product import free_port
+from tests.ports import free_port
 from tests.stored import accepted, flush
 
 LIMIT = 64 * 1024 * 1024

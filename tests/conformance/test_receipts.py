@@ -12,7 +12,7 @@ from shared.adapters.nats.receipts import NatsReceipts
 from shared.adapters.redis.receipts import RedisReceipts
 from shared.domain.errors import Unavailable
 from tests.conformance.receipts import Outside, ReceiptsConformance
-from tests.product import free_port
+from tests.ports import free_port
 from tests.waiting import eventually
 
 

@@ -8,7 +8,7 @@ from shared.adapters.redis.keys import SNAPSHOT
 from shared.adapters.redis.snapshot_keeper import RedisSnapshotKeeper
 from shared.domain.errors import Unavailable
 from tests.conformance.snapshot_keeper import SnapshotKeeperConformance
-from tests.product import free_port
+from tests.ports import free_port
 
 
 class TestMemory(SnapshotKeeperConformance):

@@ -13,7 +13,7 @@ import httpx
 
 from functions.pipeline import STEPS
 from tests.integration.fronts import ROOT
-from tests.product import free_port
+from tests.ports import free_port
 from tests.waiting import eventually_now
 
 # Plain HTTP needs none of the machine's certificates, which httpx reads anew for each call without this: 40 ms of CPU at each look at a

@@ -18,7 +18,7 @@ from cloudevents.conversion import to_structured
 from cloudevents.http import CloudEvent, from_http
 
 from tests.broker import seen_by_broker
-from tests.product import free_port
+from tests.ports import free_port
 from tests.waiting import eventually_now
 
 RETRIES = 8

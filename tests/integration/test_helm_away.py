@@ -11,7 +11,7 @@ from shared.adapters.kubernetes.access import Clusters
 from shared.adapters.kubernetes.kubeconfig import Kubeconfig
 from shared.domain.registry.deploying import Deployment, Undeployed
 from shared.domain.registry.shapes import Access, Cluster, Spec
-from tests.product import free_port
+from tests.ports import free_port
 
 EU = Cluster("eu", "acme", "", "helm", Access(kubeconfig_secret="acme.eu"), {})
 WANTED = Deployment("main-0badcafe", EU, Spec(), {"replicas": 1})

@@ -15,7 +15,7 @@ from tests.feed import reading
 from tests.integration.clusters import EDGE, Clusters, Hub, settings_of_both
 from tests.integration.fronts import new_key
 from tests.integration.services import Service
-from tests.product import free_port
+from tests.ports import free_port
 from tests.servers import Databases, RedisDatabases
 from tests.waiting import eventually, eventually_now
 

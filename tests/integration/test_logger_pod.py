@@ -16,7 +16,7 @@ from shared.adapters.redis.log_queue import RedisLogQueue
 from tests.events import accepted
 from tests.faults.ledger import streamed
 from tests.integration.services import NO_CERTIFICATES
-from tests.product import free_port
+from tests.ports import free_port
 from tests.waiting import eventually
 
 PREFIX = "sb:log:{0}:"

@@ -15,7 +15,7 @@ from tests.integration.fronts import ROOT, environment, new_key
 from tests.integration.redis_installs import ORG, install
 from tests.integration.redis_tenants import without_config
 from tests.integration.services import Service, serving
-from tests.product import free_port
+from tests.ports import free_port
 from tests.servers import LocalServer
 from tests.waiting import eventually_now
 

@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import json
-import socket
 import subprocess
 import threading
 import time
@@ -22,8 +21,9 @@ from shared.edge.asgi import ASGIApp, Receive, Scope, Send, answer, header, json
 from shared.edge.problems import answer_problem
 from shared.edge.server import configuration, listen
 from shared.routes import FUNCTIONS
+from tests.ports import free_port
 
-READY = 20.0  # seconds
+READY = 60.0  # seconds
 
 
 class Reply(NamedTuple):
@@ -101,13 +101,6 @@ def serving(app: ASGIApp) -> Iterator[int]:
     finally:
         server.should_exit = True
         thread.join()
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -16,7 +16,8 @@ from websockets.sync.client import connect
 
 from infra.render import gateway, gateway_server
 from shared.routes import ANY, FUNCTIONS, ROUTES
-from tests.manifests.envoy import Reply, ask, free_port, front, running, serving, upstream
+from tests.manifests.envoy import Reply, ask, front, running, serving, upstream
+from tests.ports import free_port
 
 METHODS = (*ANY, "TRACE")
 ENDINGS = (
@@ -112,7 +113,7 @@ def test_forwarded_headers_are_envoys_when_a_client_makes_some_up(both: Both) ->
 def test_websocket_goes_through_when_a_path_has_one(both: Both, target: str) -> None:
     with connect(f"ws://127.0.0.1:{both.gateway}{target}") as socket:
         socket.send("hello")
-        assert socket.recv(timeout=5) == "hello"
+        assert socket.recv(timeout=30) == "hello"
 
 
 def test_no_websocket_is_opened_when_the_path_has_none(both: Both) -> None:
@@ -122,7 +123,7 @@ def test_no_websocket_is_opened_when_the_path_has_none(both: Both) -> None:
 
 def test_client_is_asked_to_connect_anew_and_websockets_live_on_when_a_connection_is_old(ports: dict[str, int], tmp_path: Path) -> None:
     with running(ports, tmp_path, connection="0.3s") as port:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         with connect(f"ws://127.0.0.1:{port}/v1/feed") as socket:
             asked = 0
             while True:
@@ -134,7 +135,7 @@ def test_client_is_asked_to_connect_anew_and_websockets_live_on_when_a_connectio
                 if response.getheader("connection") == "close":
                     break
             socket.send("still here")
-            assert socket.recv(timeout=5) == "still here"
+            assert socket.recv(timeout=30) == "still here"
         assert asked > 1
 
 
