@@ -1,5 +1,6 @@
 """A browser's session cookie stands for its key wherever a key is taken, and for nothing that a foreign page asks."""
 
+import time
 from base64 import b64encode
 from hashlib import sha256
 
@@ -101,6 +102,21 @@ def test_cookie_is_worth_nothing_when_the_snapshot_has_it_signed_out(cookies: Co
             principals.of_request(asked("GET", cookie))
     Elsewhere.current = msgspec.structs.replace(State.current, ended={session.key: session.expires - 1, bytes(16): session.expires})
     assert principals.of_request(asked("GET", cookie)).name == "tester"
+
+
+@pytest.mark.parametrize("beside", ['json={"a": "b"}', "odd name=1", "a=b c", "=x", "flag", f"{COOKIE}x=1", f'{COOKIE}="forged"'])
+def test_cookie_counts_when_another_one_is_odd(principals: Principals, cookie: str, beside: str) -> None:
+    scope = {**asked("GET", None), "headers": [(b"cookie", f"{beside}; {COOKIE}={cookie}".encode())]}
+    assert principals.of_request(scope).name == "tester"
+
+
+@pytest.mark.parametrize("name", ["other", COOKIE])
+def test_cookies_are_read_in_linear_time_when_one_is_64_kib_of_quoted_backslashes(principals: Principals, name: str) -> None:
+    quoted = '\\"' * 32_000
+    began = time.process_time()
+    with pytest.raises(Unauthenticated):
+        principals.of_request({**asked("GET", None), "headers": [(b"cookie", f'{name}="{quoted}"'.encode())]})
+    assert time.process_time() - began < 0.5  # it was 6 s, with everybody waiting
 
 
 def test_cookie_counts_only_when_there_is_no_authorization(principals: Principals, cookie: str) -> None:
