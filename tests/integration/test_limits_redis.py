@@ -5,13 +5,13 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import redis
 
 from shared.adapters.redis.keys import LIMITS
-from shared.adapters.redis.limits import SharedLimits
+from shared.adapters.redis.limits import DEADLINE, SharedLimits
 from shared.domain.config.document import RateLimit
 from shared.resources import Resources
 from shared.settings import Settings
@@ -35,9 +35,24 @@ def take_all(shared: SharedLimits, key: str = "k", limit: RateLimit = SLOW) -> i
     return through
 
 
-async def ask_for(seconds: float, processes: Sequence[SharedLimits], limit: RateLimit = LIMIT) -> tuple[list[int], float]:
-    """How many get through each, asked as fast as this machine can; and for how many seconds of the time they could: while others have
-    the machine nobody asks, and what comes then beyond a bucket's worth is nobody's."""
+class Asked(NamedTuple):
+    """How many got through each process, in `seconds`, in `idle` of which nobody asked though there was more than a bucket's worth: others
+    had the machine."""
+
+    through: list[int]
+    limit: RateLimit
+    seconds: float
+    idle: float
+
+    def is_what_one_bucket_gives(self, within: float) -> bool:
+        """But for that part. What came while nobody asked is nobody's, or made up for where a report tells of that time, too."""
+        most = self.limit.burst + self.limit.rate * self.seconds
+        least = most - self.limit.rate * self.idle
+        return least * (1 - within) <= sum(self.through) <= most * (1 + within)
+
+
+async def ask_for(seconds: float, processes: Sequence[SharedLimits], limit: RateLimit = LIMIT) -> Asked:
+    """As fast as this machine can."""
     through, full = [0] * len(processes), limit.burst / limit.rate
     began = asked = monotonic()
     idle = 0.0
@@ -48,7 +63,7 @@ async def ask_for(seconds: float, processes: Sequence[SharedLimits], limit: Rate
                 idle += max(0.0, asked - before - full)
                 through[index] += take(shared, "k", limit)
         await asyncio.sleep(0)
-    return through, monotonic() - began - idle
+    return Asked(through, limit, monotonic() - began, idle)
 
 
 @asynccontextmanager
@@ -65,16 +80,16 @@ async def sharing(url: str, processes: int, **settings: Any) -> AsyncIterator[li
 
 async def test_three_processes_admit_what_one_would_when_all_ask_as_fast_as_they_can(redis_url: str) -> None:
     async with sharing(redis_url, 3) as processes:
-        through, asking = await ask_for(4.0, processes)
-        assert sum(through) == pytest.approx(10 + 100 * asking, rel=0.05)
-        assert min(through) > 20
+        asked = await ask_for(4.0, processes)
+        assert asked.is_what_one_bucket_gives(within=0.05), asked
+        assert min(asked.through) > 20
 
 
 @pytest.mark.parametrize(("rate", "burst"), [(1_000.0, 10), (20.0, 1)])
 async def test_the_rate_gets_through_when_a_burst_is_less_than_comes_between_two_reports(redis_url: str, rate: float, burst: int) -> None:
     async with sharing(redis_url, 1) as processes:
-        (through,), asking = await ask_for(2.0, processes, RateLimit("l", (), rate, burst))
-        assert through == pytest.approx(burst + rate * asking, rel=0.1)
+        asked = await ask_for(2.0, processes, RateLimit("l", (), rate, burst))
+        assert asked.is_what_one_bucket_gives(within=0.1), asked
 
 
 async def test_a_process_hears_what_others_took_and_gave_back(redis_url: str) -> None:
@@ -96,15 +111,22 @@ async def test_the_last_report_is_made_when_a_process_stops(redis_url: str, serv
 
 async def test_buckets_are_gone_when_they_are_full_again(redis_url: str, server: Any) -> None:
     async with sharing(redis_url, 1) as (one,):
-        take_all(one, "k", LIMIT)
-        await eventually(lambda: server.exists(LEVELS, FULL) == 2)
-        assert 0 < server.pttl(LEVELS) <= 200
+
+        def kept() -> bool:  # for a tenth of a second, in which nobody may look
+            take_all(one, "k", LIMIT)
+            return bool(0 < server.pttl(LEVELS) <= 1_000 and 0 < server.pttl(FULL) <= 1_000)
+
+        await eventually(kept)
         await eventually(lambda: server.exists(LEVELS, FULL) == 0)
         take_all(one, "slow")
         await eventually(lambda: server.hlen(LEVELS) == 1)
-        for number in range(300):
-            take(one, f"k{number}", LIMIT)
-        await eventually(lambda: server.hlen(LEVELS) > 100)
+
+        def many_are_kept() -> bool:
+            for number in range(300):
+                take(one, f"k{number}", LIMIT)
+            return bool(server.hlen(LEVELS) > 100)
+
+        await eventually(many_are_kept)
 
         async def only_the_slow_one() -> bool:
             take(one, "slow")
@@ -154,8 +176,8 @@ async def test_limits_go_on_alone_and_are_shared_again_when_the_server_restarts(
         assert take_all(one, "before") == 10
         await eventually(lambda: not take(other, "before"))
         own_redis.kill()
-        (alone,), asking = await ask_for(1.5, [one])
-        assert alone == pytest.approx(10 + 100 * asking, rel=0.05)
+        alone = await ask_for(1.5, [one])
+        assert alone.is_what_one_bucket_gives(within=0.05), alone
         assert take_all(one, "during") == 10
         assert take_all(other, "during") == 10
         own_redis.start()
@@ -164,8 +186,8 @@ async def test_limits_go_on_alone_and_are_shared_again_when_the_server_restarts(
         assert not take(one, "during")
         # What was taken while nobody was told is owed as far as one bucket holds: not the whole time's.
         again = monotonic()
-        await eventually(lambda: take(one, "k", LIMIT), within=2)
-        assert monotonic() - again < 0.5
+        await eventually(lambda: take(one, "k", LIMIT))
+        assert monotonic() - again < 1.2  # the whole time's would take 1.5 s
         assert take_all(one, "after") == 10
         take(other, "after")
         await eventually(lambda: not take(other, "after"))
@@ -177,9 +199,9 @@ async def test_a_message_never_waits_and_the_end_comes_when_the_server_answers_n
         own_redis.pause()
         began = monotonic()
         assert take_all(one) <= 10
-        assert monotonic() - began < 0.5
+        assert monotonic() - began < DEADLINE
     own_redis.resume()
-    assert monotonic() - began < 5
+    assert monotonic() - began < 30
 
 
 async def test_limits_are_shared_again_when_a_key_was_something_else(redis_url: str, server: Any, caplog: pytest.LogCaptureFixture) -> None:
