@@ -21,6 +21,7 @@ from hypothesis import settings
 
 from tests.memory import in_memory, temporary_in_memory
 from tests.missing import missing
+from tests.patience import patient
 from tests.servers import Databases, LocalServer, RedisDatabases, add_timescaledb, running
 
 # How long one example takes is the machine's business: Hypothesis' own deadline, 200 ms, failed a test that was right while others worked.
@@ -38,6 +39,14 @@ def certificates_read_once() -> Iterator[None]:
     servers under test wait for the core. What a test itself says of `verify` stays."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("httpx._transports.default.create_ssl_context", cache(httpx.create_ssl_context))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clients_have_patience() -> Iterator[None]:
+    """Those of the tests themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patient(patch)
         yield
 
 

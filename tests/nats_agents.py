@@ -33,6 +33,7 @@ class Agent:
             inbox_prefix=self.made["inbox_prefix"].encode(),
             error_cb=self.note,
             allow_reconnect=False,
+            connect_timeout=30,
             **options_of(read_login(self.made["credentials"])),
         )
 

@@ -44,7 +44,7 @@ async def read_stream(url: str, org: str) -> list[Stored]:
         )
         found: list[Stored] = []
         while len(found) < count:
-            for one in await consumer.fetch(count - len(found), timeout=10):
+            for one in await consumer.fetch(count - len(found), timeout=30):
                 headers = {name.lower(): value for name, value in (one.headers or {}).items() if not name.startswith("Nats-Batch")}
                 found.append(Stored(one.metadata.sequence.stream, one.subject, headers, one.data))
         return found

@@ -96,7 +96,7 @@ async def test_session_survives_a_reload_and_ends_with_sign_out_or_its_key(brows
 
     page, _ = await signed_in(browser, feed, key)
     feed.snapshots.revoke(key)
-    await expect(page.get_by_label("API key")).to_be_visible(timeout=10_000)
+    await expect(page.get_by_label("API key")).to_be_visible(timeout=30_000)
 
 
 async def test_messages_of_a_session_that_ended_are_not_shown_to_who_signs_in_next(browser: Browser, feed: Pod, log: Log, org: str) -> None:

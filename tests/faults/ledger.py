@@ -32,7 +32,7 @@ async def streamed(nats_url: str, stream: str) -> list[str]:
         everything = ConsumerConfig(deliver_policy=DeliverPolicy.ALL)
         consumer: Any = await jetstream.subscribe("sb.>", stream=stream, ordered_consumer=True, config=everything)
         while len(ids) < last:
-            message = await consumer.next_msg(timeout=10)
+            message = await consumer.next_msg(timeout=30)
             ids.append((message.headers or {})["Nats-Msg-Id"])
         return ids
     finally:

@@ -53,21 +53,32 @@ class FrontProcess:
         except httpx.TransportError:
             return False
 
-    def raw(self, *parts: bytes, within: float = 5.0) -> bytes:
-        """Everything that comes back for these bytes, each part sent alone, until the server closes or nothing comes for that long."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=within) as connection:
+    def raw(self, *parts: bytes, answers: int | None = None) -> bytes:
+        """Everything that comes back for these bytes, each part sent alone, until the server closes, or has given so many answers."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             answer = b""
             try:
                 for part in parts:
                     connection.sendall(part)
-                while received := connection.recv(65536):
+                while answers is None or whole_answers(answer) < answers:
+                    received = connection.recv(65536)
+                    if not received:
+                        return answer + b"<closed>"
                     answer += received
-                return answer + b"<closed>"
+                return answer
             except ConnectionError:
                 return answer + b"<reset>"
-            except TimeoutError:
-                return answer
+
+
+def whole_answers(received: bytes) -> int:
+    """How many answers have come; each says its length."""
+    count, begin = 0, 0
+    while (end := received.find(b"\r\n\r\n", begin)) >= 0:
+        length = int(received[begin:end].lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        begin = end + 4 + length
+        count += begin <= len(received)
+    return count
 
 
 def listener() -> socket.socket:
@@ -121,7 +132,7 @@ def fronting(
         process = subprocess.Popen(command, env=settings | handed, pass_fds=(own.fileno(),), stdout=output, stderr=output, cwd=ROOT)
     front = FrontProcess(process, own.getsockname()[1], org, key, log)
     try:
-        eventually_now(front.ready, within=30)
+        eventually_now(front.ready, within=60)
         yield front
     finally:
         front.client.close()
@@ -134,4 +145,4 @@ def stop(process: "subprocess.Popen[bytes]") -> int:
     """SIGTERM, and the exit status."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
-    return process.wait(30)
+    return process.wait(60)

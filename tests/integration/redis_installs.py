@@ -51,7 +51,7 @@ class Client:
 
     def rejected(self) -> dict[str, Any]:
         """The next rejection."""
-        popped = self.redis.blpop(self.key("rejected"), timeout=20)
+        popped = self.redis.blpop(self.key("rejected"), timeout=60)
         assert popped is not None
         entry: dict[str, Any] = json.loads(popped[1])
         return entry
@@ -84,7 +84,7 @@ class Running:
         self.settings, self.door_url = settings, door_url
         self.door = Service("redis_source", settings, directory)
         self.client = Client(door_url)
-        self.http = httpx.Client(timeout=10)  # one for all: each new one reads the machine's certificates
+        self.http = httpx.Client(timeout=60)  # one for all: each new one reads the machine's certificates
 
     def metric(self, name: str) -> float:
         text = self.http.get(f"{self.door.url}/metrics").text

@@ -37,7 +37,7 @@ class Service:
         """Run it; returns once it is ready."""
         with open(self.log, "ab") as output:
             self._process = subprocess.Popen(self.command, env=self.settings, stdout=output, stderr=output, cwd=ROOT)
-        eventually_now(self.ready, within=30)
+        eventually_now(self.ready, within=60)
 
     def ready(self) -> bool:
         """Whether it serves: /readyz answers 200; anywhere else anything but 503 will do."""
@@ -66,7 +66,7 @@ class Service:
     def ended(self) -> int:
         """The exit status, once it has ended."""
         assert self._process is not None
-        status = self._process.wait(40)
+        status = self._process.wait(60)
         self._process = None
         return status
 

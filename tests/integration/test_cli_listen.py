@@ -47,7 +47,7 @@ async def listening(url: str, org: str, *options: str) -> AsyncIterator[Process]
 
 async def lines(process: Process, count: int) -> list[str]:
     assert process.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         return [(await process.stdout.readline()).decode().rstrip("\n") for _ in range(count)]
 
 

@@ -79,9 +79,9 @@ def test_body_is_not_lost_when_a_post_asks_for_an_upgrade(front: FrontProcess, u
     id = f"upgrade-{upgrade.decode()}-{apart}"
     lines = head(front, b"connection: upgrade", b"upgrade: " + upgrade, b"content-length: 6", id=id) + b"\r\n"
     parts = [lines, b'"body"'] if apart else [lines + b'"body"']
-    first = front.raw(*parts, within=1)
+    first = front.raw(*parts, answers=1)
     assert status(first) == 202
-    again = front.raw(head(front, b"content-length: 6", id=id) + b'\r\n"body"', within=1)
+    again = front.raw(head(front, b"content-length: 6", id=id) + b'\r\n"body"', answers=1)
     assert body(again)["duplicate"] is True, again
 
 
@@ -102,7 +102,7 @@ def test_bytes_that_are_no_http_are_refused_when_a_client_speaks_tls(front: Fron
 
 def test_requests_are_answered_in_order_when_they_are_pipelined(front: FrontProcess) -> None:
     one = head(front, b"content-length: 2", id="pipelined") + b"\r\n{}"
-    answer = front.raw(one + one, within=1)
+    answer = front.raw(one + one, answers=2)
     first, second = (json.loads(part.split(b"\r\n\r\n", 1)[1]) for part in answer.split(b"HTTP/1.1 202 Accepted\r\n")[1:])
     assert (first["duplicate"], second["duplicate"]) == (False, True)
 
@@ -116,5 +116,5 @@ def test_first_request_is_answered_when_what_follows_is_no_http(front: FrontProc
 def test_event_is_not_taken_when_its_chunks_break_off(front: FrontProcess) -> None:
     answer = front.raw(head(front, b"transfer-encoding: chunked", id="broken") + b"\r\n1\r\n{\r\nzz\r\n")
     assert status(answer) == 400
-    again = front.raw(head(front, b"content-length: 2", id="broken") + b"\r\n{}", within=1)
+    again = front.raw(head(front, b"content-length: 2", id="broken") + b"\r\n{}", answers=1)
     assert body(again)["duplicate"] is False

@@ -90,7 +90,7 @@ def test_redis_has_every_entry_when_started_after_a_kill(own_redis: LocalServer)
 
 
 async def test_nats_has_its_streams_when_started_after_a_kill(own_nats: LocalServer) -> None:
-    client = await nats.connect(own_nats.url, allow_reconnect=False)
+    client = await nats.connect(own_nats.url, allow_reconnect=False, connect_timeout=30)
     stream = client.jetstream()
     await stream.add_stream(StreamConfig(name="s", subjects=["s.>"]))
     await stream.publish("s.a", b"1")

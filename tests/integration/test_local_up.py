@@ -121,7 +121,7 @@ async def test_all_data_is_there_when_everything_was_killed(start_up: StartUp) -
         client.rpush("list", "a", "b")
     with psycopg.connect(before["database"]) as connection:
         connection.execute("CREATE TABLE t AS SELECT 1 AS n")
-    broker = await nats.connect(before["nats"], allow_reconnect=False)
+    broker = await nats.connect(before["nats"], allow_reconnect=False, connect_timeout=30)
     await broker.jetstream().add_stream(StreamConfig(name="s", subjects=["s.>"]))
     await broker.jetstream().publish("s.a", b"1")
     await broker.close()

@@ -52,7 +52,7 @@ async def test_flush_holds_every_record_and_its_verdict_when_read_back(queue: Re
     flush = unpack_flush(int(newest), packed)
     assert flush.mask == b"dn"
     assert [(index, record.message.event_id) for index, record in flush.new() if isinstance(record, Accepted)] == [(1, "e2")]
-    assert abs(flush.logged_at - time.time_ns() // 1000) < 5_000_000
+    assert abs(flush.logged_at - time.time_ns() // 1000) < 60_000_000
     assert int(oldest) < int(newest)
 
 
@@ -177,7 +177,7 @@ async def test_clock_of_the_door_is_not_believed_when_it_is_far_off(
     (entry,) = await queue.append([accepted("e3", received_at=real() // 1000 + 3_600_000_000)])
     stored = await queue.first(entry)
     assert stored is not None
-    assert abs(stored.received_at - real() // 1000) < 5_000_000
+    assert abs(stored.received_at - real() // 1000) < 60_000_000
 
 
 async def test_outcome_is_unknown_and_later_appends_work_when_the_server_restarts(own_redis: LocalServer) -> None:

@@ -57,7 +57,7 @@ class Process:
         return self.ended()
 
     def ended(self) -> int:
-        return self._process.wait(timeout=20)
+        return self._process.wait(timeout=60)
 
 
 Start = Callable[..., Process]

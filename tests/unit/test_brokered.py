@@ -250,7 +250,7 @@ async def test_relay_goes_on_when_it_could_not_be_done(parts: Parts) -> None:
         if error := next(failures, None):
             raise error
 
-    await asyncio.wait_for(Latecomers(parts.log, parts.judge, publish).run(stop), 5)
+    await asyncio.wait_for(Latecomers(parts.log, parts.judge, publish).run(stop), 30)
     assert not parts.log.waiting
 
 

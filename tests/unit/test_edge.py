@@ -127,7 +127,7 @@ async def test_the_first_snapshot_is_waited_for_beside_what_a_function_prepares(
         answered.set()
 
     edge = Edge("tested", lambda _: FastAPI(), resources_on(Waiting(snapshot(1)), tmp_path), prepare)
-    async with asyncio.timeout(5), lifespan_of(edge):
+    async with asyncio.timeout(30), lifespan_of(edge):
         assert edge.resources is not None
         assert edge.resources.ready
 

@@ -214,7 +214,7 @@ async def test_answer_is_408_when_the_body_does_not_come() -> None:
         sent.append(event)
 
     scope = {"type": "http", "method": "POST", "path": "/", "headers": [(name.encode(), value.encode()) for name, value in BINARY.items()]}
-    await asyncio.wait_for(doorway.door(scope, receive, send), 5)  # type: ignore[arg-type]
+    await asyncio.wait_for(doorway.door(scope, receive, send), 30)  # type: ignore[arg-type]
     assert sent[0]["status"] == 408
     assert doorway.flight.bytes == 0
 

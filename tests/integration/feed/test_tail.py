@@ -35,7 +35,7 @@ async def tailing(where: Pod, key: str, *arguments: str) -> AsyncIterator[asynci
 
 async def line(process: asyncio.subprocess.Process) -> str:
     assert process.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         return (await process.stdout.readline()).decode()
 
 
