@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shared.domain.config.document import MAX_RULE_TEXT
-from shared.domain.rules.admission import Shape, joined, shape_of
+from shared.domain.rules.admission import Shape, endless, joined, shape_of
 from shared.domain.rules.patterns import MAX_SIZE, size_of
 
 if TYPE_CHECKING:
@@ -70,6 +70,10 @@ def compile_rule(text: str) -> Program:
     if program.shape.loops > MAX_LOOPS:
         raise ValueError(f"all() and exists() inside each other, more than {MAX_LOOPS} deep")
     _check_patterns(program.shape.patterns)
+    if program.shape.open_zone:  # the library keeps each name for good that it was ever asked for, and opens files by them
+        raise ValueError("getHours() and its like take a time zone that is written out, in quotes")
+    if endless(program.shape):
+        raise ValueError("could take more than a second on any message: loop over less, and match smaller patterns there")
     return program
 
 

@@ -1,7 +1,7 @@
 """A CEL expression about messages, for who looks at them: `filter` of GET /v1/messages and of the feed."""
 
 from shared.domain.principal import Principal
-from shared.domain.rules.admission import MAX_WORK, affordable, extensions_affordable
+from shared.domain.rules.admission import MAX_WORK, affordable, endless
 from shared.domain.rules.cel import Program, compile_rule
 from shared.domain.rules.facts import Facts, Needs, needs_of
 from shared.domain.stored import StoredMessage
@@ -16,6 +16,8 @@ class Filter:
 
     def __init__(self, text: str, most: int = MAX_WORK) -> None:
         self._program: Program = compile_rule(text)
+        if endless(self._program.shape, most):
+            raise ValueError("could take too long on any message: loop over less, and match smaller patterns")
         self._needs: Needs = needs_of([self._program.shape])
         self._most = most
 
@@ -25,7 +27,7 @@ class Filter:
         `data` is null where the body was cut: half of a JSON text can be one, and would say something else.
         """
         message = row.message
-        if not self._affordable(message.body, len(message.extensions or ())):
+        if not affordable(self._program.shape, message, self._most):
             return False
         facts = Facts(message, Principal(message.principal, message.org, ()), self._needs)
         if row.cut:
@@ -35,7 +37,3 @@ class Filter:
             facts.tame()  # numbers beyond 64 bits
             said = facts.ask(self._program)
         return said is True
-
-    def _affordable(self, body: bytes | None, extensions: int) -> bool:
-        shape = self._program.shape
-        return extensions_affordable(shape, extensions, self._most) and affordable(shape, body, self._most)

@@ -6,20 +6,20 @@ they asked one by one, in the order of the merged list. A policy that can't be e
 
 from collections.abc import Callable, Collection, Sequence
 from math import inf
-from time import perf_counter
+from time import thread_time
 from typing import Any
 
 import msgspec
 
 from shared.domain.config.document import Policy
-from shared.domain.rules.admission import Shape, affordable, extensions_affordable
+from shared.domain.rules.admission import Shape, affordable
 from shared.domain.rules.cel import Program, any_of, compile_rule
 from shared.domain.rules.facts import Facts
 from shared.domain.rules.places import place_of
 from shared.domain.verdict import Shadow
 
 MAX_TOGETHER = 2_000  # characters of one expression: the library takes milliseconds to compile that, and no other thread runs meanwhile
-TIME_BUDGET_S = 0.25  # for all of a message's rules that are asked one by one; what comes after fails closed
+TIME_BUDGET_S = 0.25  # of CPU, for all of a group's parts and rules that are asked one by one; what comes after fails closed
 
 
 class Fired(msgspec.Struct, frozen=True):
@@ -94,15 +94,16 @@ def _part(asked: tuple[Asked, ...]) -> Part:
     return Part(asked, any_of(tuple(one.policy.when for one in asked)) if whole else None)
 
 
-def fired(group: Group, facts: Facts, clock: Callable[[], float] = perf_counter) -> list[Fired]:
+def fired(group: Group, facts: Facts, clock: Callable[[], float] = thread_time) -> list[Fired]:
     """The policies of a group that are true of a message or fail, in order. Usually none, for one evaluation."""
     found: list[Fired] = []
-    until = None
+    until = clock() + TIME_BUDGET_S if len(group.parts) > 1 else None
     message = facts.message
     size = inf if message.extensions else len(message.body or b"")  # with extensions it takes a look
     for part in group.parts:
         together = part.together
-        if together is not None and (size <= together.shape.cheap_below or _begun(together.shape, facts)) and facts.ask(together) is False:
+        begun = together is not None and (size <= together.shape.cheap_below or affordable(together.shape, message))
+        if together is not None and begun and (until is None or clock() < until) and facts.ask(together) is False:
             continue
         until = clock() + TIME_BUDGET_S if until is None else until
         found += _one_by_one(part.asked, facts, clock, until)
@@ -113,7 +114,7 @@ def answer(program: Program | None, facts: Facts) -> bool | str:
     """What one expression says of a message; a text where it fails."""
     if program is None:
         return "it doesn't compile"
-    if not _begun(program.shape, facts):
+    if not affordable(program.shape, facts.message):
         return "it could take too long on data of this size, or so many extensions"
     result: Any = facts.ask(program)
     if isinstance(result, str) and "out of range" in result:
@@ -129,13 +130,6 @@ def shadow_of(found: Fired) -> Shadow:
     if found.policy.effect == "route":
         return Shadow(found.policy.name, "route", to=found.policy.to or ())
     return Shadow(found.policy.name, "block", found.policy.reason)
-
-
-def _begun(shape: Shape, facts: Facts) -> bool:
-    """Whether an expression of that shape may be evaluated on a message."""
-    message = facts.message
-    extensions = message.extensions
-    return (not extensions or extensions_affordable(shape, len(extensions))) and affordable(shape, message.body)
 
 
 def _one_by_one(asked: Sequence[Asked], facts: Facts, clock: Callable[[], float], until: float) -> list[Fired]:
