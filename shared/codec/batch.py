@@ -1,6 +1,8 @@
 """Many events as one JSON array (JSON format, section 4), and what doors without a Content-Type are sent: one event or an array."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import islice
 
 import msgspec
 
@@ -10,8 +12,6 @@ from shared.codec.structured import decode_exactly, identity_in
 from shared.codec.usual import UNUSUAL, decode_envelope, decode_envelopes, extended_message, messages_of
 from shared.domain.errors import Fault, Malformed, TooLarge
 from shared.domain.message import Message
-
-_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def decode_structured(data: bytes | memoryview, context: Context) -> Message:
@@ -56,29 +56,43 @@ def decode_batch(body: bytes, context: Context) -> Decoded:
             return Decoded(False, [*messages_of(envelopes, body, context)])
     except UNUSUAL:
         pass  # at least one of them is: each by itself, then
-    events = split_array(body)
-    if len(events) > MAX_EVENTS:
-        fault = Fault(f"/{MAX_EVENTS}", f"is one event more than the {MAX_EVENTS} that are allowed")
-        raise TooLarge(f"the batch has {len(events)} events; {MAX_EVENTS} are allowed", rule="size", faults=[fault])
-    return Decoded(False, [_message_or_error(event, context) for event in events])
+    return Decoded(False, [_message_or_error(event, context) for event in split_array(body)])
 
 
 def split_array(body: bytes) -> Sequence[bytes | msgspec.Raw]:
     """The items of an array, raw. One that is no JSON is told from its neighbours, as long as it keeps quotes and brackets in balance.
 
-    Raises Malformed.
+    Raises Malformed; TooLarge over 1,000 items, and nothing behind those is read.
     """
+    is_array = body.lstrip(BLANK).startswith(b"[")
     try:
-        return _items(body)
+        return [item for item in _items()(body) if item is not msgspec.UNSET]
     except msgspec.ValidationError:
-        raise malformed([Fault("", "is not a JSON array of events")]) from None
+        raise _too_many() if is_array else malformed([Fault("", "is not a JSON array of events")]) from None
     except UNREADABLE as error:
         try:
-            if not body.lstrip(BLANK).startswith(b"["):
+            if not is_array:
                 raise ValueError("not an array")
-            return list(parts(body))
+            events = list(islice(parts(body), MAX_EVENTS + 1))
         except ValueError:
             raise malformed([Fault("", reason(error, body))]) from None
+    if len(events) > MAX_EVENTS:
+        raise _too_many()
+    return events
+
+
+@cache
+def _items() -> Callable[[bytes], Sequence[msgspec.Raw | msgspec.UnsetType]]:
+    """A decoder of an array that stops at one item too many: 8 MiB of `1,` were four million of them, and 300 MB. It takes 6 ms to make,
+    which no start needs."""
+    fields = [(f"item_{place}", msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for place in range(MAX_EVENTS)]
+    decode = msgspec.json.Decoder(msgspec.defstruct("Items", fields, array_like=True, forbid_unknown_fields=True, gc=False)).decode
+    return lambda body: msgspec.structs.astuple(decode(body))
+
+
+def _too_many() -> TooLarge:
+    fault = Fault(f"/{MAX_EVENTS}", f"is one event more than the {MAX_EVENTS} that are allowed")
+    return TooLarge(f"the batch has more than {MAX_EVENTS} events", rule="size", faults=[fault])
 
 
 def _message_or_error(event: bytes | msgspec.Raw, context: Context) -> Message | Malformed:

@@ -1,6 +1,7 @@
 """What becomes of an event's data and attributes: the rules in the docstring of shared.codec, one by one."""
 
 import json
+import tracemalloc
 
 import pytest
 
@@ -142,6 +143,19 @@ def test_every_limit_names_its_rule_and_a_place_when_a_batch_is_over_it() -> Non
         with pytest.raises(TooLarge) as raised:
             decode_http(b"application/cloudevents-batch+json", (), body, CONTEXT)
         assert (raised.value.rule, [fault.pointer for fault in raised.value.faults]) == ("size", [pointer])
+
+
+@pytest.mark.parametrize("item", [b"1", b"{}", b"[[]]"])
+@pytest.mark.parametrize("last", [b"1", b"not JSON"])
+def test_array_is_read_no_further_when_it_has_one_item_too_many(item: bytes, last: bytes) -> None:
+    array = b"[" + (item + b",") * (8 * 1024 * 1024 // (len(item) + 1) - 10) + last + b"]"
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooLarge):
+            decode_event_or_array(array, CONTEXT)
+        assert tracemalloc.get_traced_memory()[1] < 32 * 1024 * 1024  # four million items were 300 MB, of a pod that may have 512
+    finally:
+        tracemalloc.stop()
 
 
 def test_event_alone_is_too_large_where_one_of_an_array_is_not_when_it_is_over_what_a_door_reads() -> None:
