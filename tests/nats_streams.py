@@ -10,13 +10,17 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from shared.adapters.nats.backbones import NatsBackbones
 from shared.adapters.nats.streams import MAX_BYTES
 from tests.conformance.backbones import BACKBONE, Stored
+from tests.waiting import eventually
 
 
 @asynccontextmanager
-async def connected(url: str, timeout: float = 10.0, stream_bytes: int = MAX_BYTES) -> AsyncIterator[NatsBackbones]:
+async def connected(url: str, timeout: float = 30.0, stream_bytes: int = MAX_BYTES, there: bool = True) -> AsyncIterator[NatsBackbones]:
+    """For the time of the block; `there`: once it is, which a door waits for half a second at the most."""
     backbones = NatsBackbones({BACKBONE: url}, timeout=timeout, stream_bytes=stream_bytes)
     await backbones.start()
     try:
+        if there:
+            await eventually(lambda: backbones.reachable(BACKBONE))
         yield backbones
     finally:
         await backbones.stop()

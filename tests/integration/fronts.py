@@ -53,6 +53,11 @@ class FrontProcess:
         except httpx.TransportError:
             return False
 
+    def degraded(self) -> list[str]:
+        """What /readyz says is lost."""
+        names: list[str] = self.client.get("/readyz").json()["degraded"]
+        return names
+
     def raw(self, *parts: bytes, answers: int | None = None) -> bytes:
         """Everything that comes back for these bytes, each part sent alone, until the server closes, or has given so many answers."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
@@ -122,8 +127,10 @@ def fronting(
     key: str | None = None,
     command: Sequence[str] = COMMAND,
     listening: socket.socket | None = None,
+    whole: bool = True,
 ) -> Iterator[FrontProcess]:
-    """A front on a socket handed to it, for the time of the block; ready when the block begins. Ended by SIGTERM."""
+    """A front on a socket handed to it, for the time of the block. Ready when the block begins; `whole`: with all that it needs, too, which
+    it doesn't wait for by itself, or not for long. Ended by SIGTERM."""
     key = key or asyncio.run(new_key(settings["SWITCHBOARD_DATABASE_URL"], org))
     own = listening or listener()
     log = directory / "front.log"
@@ -132,7 +139,7 @@ def fronting(
         process = subprocess.Popen(command, env=settings | handed, pass_fds=(own.fileno(),), stdout=output, stderr=output, cwd=ROOT)
     front = FrontProcess(process, own.getsockname()[1], org, key, log)
     try:
-        eventually_now(front.ready, within=60)
+        eventually_now(lambda: front.ready() and not (whole and front.degraded()), within=60)
         yield front
     finally:
         front.client.close()

@@ -108,14 +108,14 @@ async def told(server: LocalServer, *edges: bytes) -> None:
 def doors_of(server: LocalServer, key: bytes) -> NatsBackbones:
     """The connections of a process that has this key: the install's, or an edge's own."""
     known = [reach(server)] if key == INSTALL else Logins((INSTALL,)).for_edge([reach(server)], key)
-    doors = NatsBackbones({})
+    doors = NatsBackbones({}, timeout=30)
     doors.follow(endpoints_of(known, None, Logins((key,)).of))
     return doors
 
 
 async def published(server: LocalServer, endpoints: dict[str, Endpoint], event: str) -> int:
     """The sequence that a message has on it, by a door's own way there."""
-    doors = NatsBackbones({})
+    doors = NatsBackbones({}, timeout=30)
     await doors.start()
     try:
         doors.follow(endpoints)
@@ -193,7 +193,7 @@ async def test_nobody_else_is_let_in(hub: LocalServer) -> None:
         endpoints_of([reach(hub)], None, lambda one: forged.file()),
         endpoints_of([reach(hub)], None, lambda one: Login(own[0].token, forged.seed).file()),
     ):
-        doors = NatsBackbones({})
+        doors = NatsBackbones({}, timeout=30)
         doors.follow(endpoints)
         try:
             await eventually(partial(is_refused, doors), within=WITHIN)
@@ -216,7 +216,7 @@ async def test_leaf_is_joined_by_the_login_that_its_hub_gave_it(hub: LocalServer
         leaf = stack.enter_context(served(deployment(LEAF, values=values, hubs=hubs, trust=trust), tmp_path))
         process = Logins((INSTALL,))
         await published(hub, endpoints_of([reach(hub)], None, process.of), "for-leaves")
-        doors = NatsBackbones({})
+        doors = NatsBackbones({}, timeout=30)
         doors.follow(endpoints_of([reach(leaf, LEAF)], None, process.of))
         try:
             await eventually(lambda: doors.reachable(LEAF), within=WITHIN)

@@ -68,7 +68,7 @@ async def test_publisher_leaves_it_as_it_is_when_it_is_the_registrys(
     streams: NatsBackboneStreams, reach: Reach, nats_url: str, org: str, tmp_path: Path
 ) -> None:
     await streams.ensure(reach, [wanted(org)])
-    backbones = NatsBackbones({})
+    backbones = NatsBackbones({}, timeout=30)
     await backbones.start()
     try:
         backbones.follow(endpoints_of([reach], tmp_path))

@@ -23,8 +23,9 @@ from tests.waiting import eventually
 
 @pytest.fixture
 async def backbones(nats_url: str) -> AsyncIterator[NatsBackbones]:
-    backbones = NatsBackbones({BACKBONE: nats_url}, timeout=10)
+    backbones = NatsBackbones({BACKBONE: nats_url}, timeout=30)
     await backbones.start()
+    await eventually(lambda: backbones.reachable(BACKBONE))
     yield backbones
     await backbones.stop()
 
@@ -147,8 +148,9 @@ async def test_it_ends_well_when_ctrl_c_is_pressed(nats_url: str, org: str) -> N
 
 
 async def test_nothing_is_missed_when_the_server_is_killed_and_comes_back(own_nats: LocalServer, org: str) -> None:
-    backbones = NatsBackbones({BACKBONE: own_nats.url}, timeout=10)
+    backbones = NatsBackbones({BACKBONE: own_nats.url}, timeout=30)
     await backbones.start()
+    await eventually(lambda: backbones.reachable(BACKBONE))
     async with listening(own_nats.url, org, "--count", "2", "-o", "json") as process:
         await publish(backbones, org, "first")
         assert json.loads((await lines(process, 1))[0])["id"] == "first"
@@ -164,13 +166,14 @@ async def test_nothing_is_missed_when_the_server_is_killed_and_comes_back(own_na
 
 async def test_nothing_is_missed_when_the_first_message_comes_before_it_is_connected_again(own_nats: LocalServer, org: str) -> None:
     """Nothing was heard that it could go on behind."""
-    backbones = NatsBackbones({BACKBONE: own_nats.url}, timeout=10)
+    backbones = NatsBackbones({BACKBONE: own_nats.url}, timeout=30)
     async with listening(own_nats.url, org, "--count", "1", "-o", "json") as process:
         process.send_signal(signal.SIGSTOP)
         try:
             own_nats.kill()
             own_nats.start()
             await backbones.start()
+            await eventually(lambda: backbones.reachable(BACKBONE))
             await eventually(partial(backbones.look, BACKBONE, org, ()), within=30)
             await publish(backbones, org, "first")
         finally:

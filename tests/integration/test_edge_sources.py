@@ -60,7 +60,7 @@ async def test_edge_has_its_config_and_hands_over_its_log_when_its_hub_is_behind
     assert await eventually(lambda: behind.clusters.found("first"), within=30)
     assert await eventually(lambda: behind.clusters.delivery("first"), within=30)
     for service in (behind.clusters.door, behind.clusters.logger, behind.source):
-        assert service.degraded() == []
+        await eventually(lambda service=service: service.degraded() == [])  # type: ignore[misc]
 
 
 async def test_hub_is_not_believed_when_nobody_trusted_vouches_for_its_name(behind: Behind, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ async def told(running: RunningUp, id: str, key: bytes) -> Reach | None:
 
 
 def doors_of(reach: Reach, key: bytes) -> NatsBackbones:
-    doors = NatsBackbones({})
+    doors = NatsBackbones({}, timeout=30)
     doors.follow(endpoints_of([reach], None, Logins((key,)).of))
     return doors
 

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.integration.fronts import FrontProcess
+from tests.waiting import eventually_now
 
 BATCH = {"content-type": "application/cloudevents-batch+json"}
 
@@ -110,7 +111,7 @@ def test_other_method_and_other_path_are_problems(client: httpx.Client) -> None:
 
 def test_front_tells_of_itself_when_it_is_asked(front: FrontProcess, client: httpx.Client) -> None:
     assert httpx.get(f"{front.url}/healthz").status_code == 200
-    assert httpx.get(f"{front.url}/readyz").json() == {"status": "ready", "degraded": []}
+    eventually_now(lambda: httpx.get(f"{front.url}/readyz").json() == {"status": "ready", "degraded": []})
     client.post("/v1/events", headers=binary(), content=b"{}")
     assert "switchboard_events_accepted_total" in httpx.get(f"{front.url}/metrics").text
     assert "/v1/messages" in httpx.get(f"{front.url}/docs").text

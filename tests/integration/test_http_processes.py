@@ -115,7 +115,7 @@ def test_front_goes_on_with_the_last_snapshot_when_the_store_is_away(
         own_database.stop()
         assert send(first.url, first.bearer, "second").status_code == 202
         eventually_now(lambda: "config" in httpx.get(f"{first.url}/readyz").json()["degraded"], within=30)
-    with fronting(tmp_path, settings, org, first.key) as second:
+    with fronting(tmp_path, settings, org, first.key, whole=False) as second:
         assert send(second.url, second.bearer, "third").status_code == 202
         assert "config" in httpx.get(f"{second.url}/readyz").json()["degraded"]
 

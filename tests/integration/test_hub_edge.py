@@ -64,7 +64,7 @@ async def test_message_of_an_edge_is_in_the_hub_s_query_and_on_its_feed_once_whe
         assert (delivery["backbone"], delivery["sequence"]) == (EDGE, receipt["deliveries"][0]["sequence"])
         clusters.send("last", at=clusters.hub)
         assert (await client.until(3))[2] == "last"
-    assert clusters.door.degraded() == clusters.logger.degraded() == []
+    await eventually(lambda: clusters.door.degraded() == clusters.logger.degraded() == [])
 
 
 async def test_change_at_the_hub_is_in_force_at_the_edge_in_a_second_and_a_revoked_key_is_none(clusters: Clusters) -> None:

@@ -49,7 +49,7 @@ async def test_first_group_is_lost_unsent_when_a_new_connection_was_not_looked_a
 async def test_start_returns_and_publishing_works_later_when_the_server_is_down_at_first(tmp_path: Path, org: str) -> None:
     with running("nats", tmp_path) as server:
         server.stop()
-        async with connected(server.url) as backbones:
+        async with connected(server.url, there=False) as backbones:
             lost = await backbones.publish(BACKBONE, org, outgoing(org, 2))
             assert [result.lost for result in lost.results] == ["no connection"] * 2
             server.start()
@@ -191,7 +191,7 @@ def quiet_link() -> Iterator[None]:
 
 @pytest.mark.usefixtures("quiet_link")
 async def test_backbone_is_unreachable_and_nothing_raises_when_the_password_is_wrong(nats_url: str, org: str) -> None:
-    async with connected(nats_url.replace("switchboard:", "switchboard:not-")) as backbones:
+    async with connected(nats_url.replace("switchboard:", "switchboard:not-"), there=False) as backbones:
         assert not backbones.reachable(BACKBONE)
         published = await backbones.publish(BACKBONE, org, outgoing(org, 1))
         assert published.results[0].lost == "no connection"

@@ -176,7 +176,7 @@ def test_idle_door_goes_to_the_new_server_when_the_old_one_keeps_its_connection_
         place = client.place()
         client.push(*elements(range(10), place))
         assert {receipt["status"] for receipt in client.receipts(place, 10, within=WITHIN)} == {"accepted"}
-        assert found.door.degraded() == []
+        eventually_now(lambda: found.door.degraded() == [], within=WITHIN)
 
 
 # ---- full, or away ----------------------------------------------------------------------------------------------------------

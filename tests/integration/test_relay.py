@@ -31,9 +31,10 @@ QUICK = Schedule(attempts=3, initial_ms=20, look_s=0.1, longest_pause_s=0.5)
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[NatsBackbones]:
-    backbones = NatsBackbones({"local": url})
+    backbones = NatsBackbones({"local": url}, timeout=30)
     await backbones.start()
     try:
+        await eventually(lambda: backbones.reachable("local"))
         yield backbones
     finally:
         await backbones.stop()

@@ -50,8 +50,9 @@ def declared(server: LocalServer, folder: Path, **more: Any) -> dict[str, Endpoi
 
 @pytest.fixture
 async def backbones(nats_url: str) -> AsyncIterator[NatsBackbones]:
-    found = NatsBackbones({"local": nats_url})
+    found = NatsBackbones({"local": nats_url}, timeout=30)
     await found.start()
+    await eventually(lambda: found.reachable("local"))
     yield found
     await found.stop()
 

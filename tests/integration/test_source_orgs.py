@@ -117,6 +117,6 @@ async def test_orgs_come_and_go_and_come_back_and_no_message_is_lost_or_taken_tw
                     assert told == ids(whose, sent), "each once, in the order sent"
                 assert {(receipt["status"], receipt["duplicate"]) for receipt in receipts} == {("accepted", False)}
                 await eventually(door.over, within=WITHIN)
-            assert source.degraded() == []
+            await eventually(lambda: source.degraded() == [], within=WITHIN)
             assert await asyncio.to_thread(source.stop) == 0
     assert "Traceback" not in source.log.read_text()

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tests.events import accepted, message
 from tests.integration.fronts import environment, new_key
 from tests.integration.services import Service, serving
 from tests.servers import Databases, RedisDatabases
+from tests.waiting import eventually_now
 
 LOGGER = source_of("local")
 SECRET, FOREIGN = b"s" * 48, b"f" * 48  # tests.integration.fronts.environment writes the first
@@ -298,8 +300,12 @@ def test_stage_ends_with_78_and_names_the_setting_when_it_has_no_secret(stages: 
     assert (ended.returncode, "SWITCHBOARD_SECRET_FILE" in ended.stderr) == (78, True), ended.stderr
 
 
+def is_whole(service: Service) -> bool:
+    return bool(httpx.get(f"{service.url}/readyz").json() == {"status": "ready", "degraded": []})
+
+
 def test_stage_says_what_it_is_and_what_it_counts(stages: Stages) -> None:
     for service in (stages.check, stages.route, stages.log_batch):
         assert httpx.get(f"{service.url}/healthz").json() == {"status": "alive"}
-        assert httpx.get(f"{service.url}/readyz").json() == {"status": "ready", "degraded": []}
+        eventually_now(partial(is_whole, service))
         assert "switchboard_http_responses_total" in httpx.get(f"{service.url}/metrics").text

@@ -113,7 +113,7 @@ def test_wiring_makes_no_difference_to_verdicts_receipts_and_rows(wirings: tuple
 
 
 def test_nothing_is_degraded_when_all_stages_answer(wirings: tuple[Wiring, Wiring]) -> None:
-    assert [wiring.door.degraded() for wiring in wirings] == [[], []]
+    eventually_now(lambda: [wiring.door.degraded() for wiring in wirings] == [[], []])
 
 
 # ---- a wiring of the test's own, to break -------------------------------------------------------------------------------------
@@ -218,11 +218,11 @@ async def test_answer_is_503_and_nothing_is_logged_until_the_check_stage_is_back
         refused = await broken.post(client, "/s", "2")
         assert (refused.status_code, refused.json()["status"]) == (503, 503)
         assert "retry-after" in refused.headers
-        assert door.degraded() == ["check-constraints"]
+        await eventually(lambda: door.degraded() == ["check-constraints"])
         check.start()
         again = await broken.post(client, "/s", "2")
         assert (again.status_code, again.json()["duplicate"]) == (202, False)
-        assert door.degraded() == []
+        await eventually(lambda: door.degraded() == [])
     await eventually(lambda: len(rows(broken.database)) == 2, within=30)
 
 

@@ -213,4 +213,8 @@ async def test_metrics_and_health_answer_when_the_pod_runs(agent: Agent, door: D
         await eventually(idle, within=30)  # the lag is looked at every 5 s
         assert "switchboard_events_accepted_total" in (await client.get("/metrics")).text
         assert (await client.get("/healthz")).json() == {"status": "alive"}
-        assert (await client.get("/readyz")).json() == {"status": "ready", "degraded": []}
+
+        async def whole() -> bool:
+            return bool((await client.get("/readyz")).json() == {"status": "ready", "degraded": []})
+
+        await eventually(whole)
