@@ -5,6 +5,7 @@ import os
 import secrets
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,14 +42,15 @@ class LocalServer:
         return self.server.program.log
 
     def start(self) -> None:
-        """Run it, and return once it answers. A few tries: a killed PostgreSQL's last backends may still be there."""
-        for last in (False, False, False, False, True):
+        """Run it, and return once it answers. Tried again for a while: a killed PostgreSQL's last backends may still be there."""
+        deadline = time.monotonic() + START
+        while True:
             self.process = child.spawn(self.server.program)
             try:
                 child.wait_until_ready(self.server.program, self.process, within=START)
                 break
             except Unavailable:
-                if last or self.process.poll() is None:
+                if time.monotonic() > deadline or self.process.poll() is None:
                     raise
         self.server.complete()
 

@@ -4,11 +4,13 @@ import os
 import shutil
 import signal
 import subprocess
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from infra.local import postgres_tree
 from infra.local.account import Account, choose
-from infra.local.child import Program, birth, command_of, run_tool
+from infra.local.child import TICK, Pause, Program, birth, command_of, run_tool
 from infra.local.postgres_tree import Tree
 from infra.local.server import SILENT, Progress, Server
 from infra.local.state import State, write_private
@@ -17,6 +19,9 @@ from shared.domain.errors import Misconfigured
 USER = DATABASE = "switchboard"
 LOCALE = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 SMALL_SHM = 16 * 1024 * 1024  # bytes of /dev/shm below which PostgreSQL can't use it
+BACKENDS_END = 60.0  # seconds that a killed server's backends are waited for
+SHM_LINE = 6  # of postmaster.pid: the key and the id of its shared memory
+SEGMENTS = Path("/proc/sysvipc/shm")
 SCHEMA = Path(__file__).with_name("database.sql")
 
 
@@ -31,7 +36,7 @@ def prepare(state: State, progress: Progress = SILENT) -> Server:
         _initialise(account, password, progress)
         write_private(state.folder("postgres") / "flavour", f"{tree.flavour}\n")
     _check_version(account)
-    _drop_stale_lock(account.home / "data" / "postmaster.pid")
+    _drop_stale_lock(account.home / "data" / "postmaster.pid", progress.pause)
     program = Program(
         name="database",
         command=(*account.prefix, str(account.bin / "postgres"), "-D", str(account.home / "data"), *_flags(port, tree)),
@@ -118,18 +123,32 @@ def _check_version(account: Account) -> None:
         raise Misconfigured(f"the database in {account.home} was made by PostgreSQL {made_by}, and this is {done.stdout.strip()}")
 
 
-def _drop_stale_lock(lock: Path) -> None:
-    """Remove a killed server's lock when PostgreSQL would take it for a running one's.
+def _drop_stale_lock(lock: Path, pause: Pause) -> None:
+    """Remove a killed server's lock when PostgreSQL would take it for a running one's, once its backends have ended.
 
     It does so when the pid is another program's by now, and as long as nobody has waited for the killed server: PID 1 of a container may
-    take seconds for that, or never do it. Backends that outlived it are still found, by the shared memory of the data directory's inode.
+    take seconds for that, or never do it. Backends notice that their server is gone when they have done what they were at, an fsync of a
+    busy disk maybe, and until then no other starts: it finds their shared memory, by the data directory's inode, with or without a lock.
     """
     try:
-        pid = int(lock.read_text().split("\n", 1)[0])
+        lines = lock.read_text().split("\n")
+        pid = int(lines[0])
     except (FileNotFoundError, ValueError):
         return
     if birth(pid) is None or "postgres" not in command_of(pid):
+        deadline = time.monotonic() + BACKENDS_END
+        while len(lines) > SHM_LINE and _is_attached(lines[SHM_LINE].split()) and time.monotonic() < deadline:
+            pause(TICK)
         lock.unlink()
+
+
+def _is_attached(segment: Sequence[str]) -> bool:
+    """Whether a process has this System V segment of shared memory, key and id; False where the system doesn't say."""
+    try:
+        rows = [row.split() for row in SEGMENTS.read_text().splitlines()[1:]]
+    except OSError:
+        return False
+    return any(row[:2] == list(segment) and row[6] != "0" for row in rows)  # proc_sysvipc(5): key, shmid, perms, size, cpid, lpid, nattch
 
 
 def _make_database(account: Account, port: int, password: str, tree: Tree) -> None:

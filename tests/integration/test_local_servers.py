@@ -1,6 +1,8 @@
 """The embedded servers: what they promise by their configuration, who may use them, and what is left after a crash."""
 
 import asyncio
+import os
+import signal
 import stat
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -11,6 +13,10 @@ import pytest
 import redis
 from nats.js.api import StreamConfig
 
+from infra.local import child, postgres
+from infra.local.postgres import SEGMENTS
+from infra.local.server import SILENT, Progress
+from infra.local.state import open_state
 from tests.servers import LocalServer
 
 
@@ -27,7 +33,7 @@ def test_redis_syncs_every_write_when_it_answers(redis_url: str) -> None:
         assert settings["maxmemory-policy"] == "noeviction"
         assert settings["save"] == ""
         client.set("a", "1")
-        assert client.execute_command("WAITAOF", 1, 0, 1000) == [1, 0]
+        assert client.execute_command("WAITAOF", 1, 0, 60_000) == [1, 0]
 
 
 def test_redis_refuses_when_the_password_is_missing(redis_url: str) -> None:
@@ -109,3 +115,28 @@ def test_database_has_committed_rows_when_started_after_a_kill(own_database: Loc
     own_database.start()
     with psycopg.connect(own_database.url) as connection:
         assert connection.execute("SELECT count(*) FROM t").fetchone() == (1_000,)
+
+
+@pytest.mark.skipif(not SEGMENTS.exists(), reason="only Linux says who has shared memory")
+def test_database_starts_at_once_when_a_backend_outlived_the_killed_server_until_now(own_database: LocalServer, tmp_path: Path) -> None:
+    """As one may that waits for its disk. A start before would end: "pre-existing shared memory block is still in use"."""
+    waits = 0
+
+    def pause(seconds: float) -> None:
+        nonlocal waits
+        waits += 1
+        if waits == 3:
+            os.kill(backend, signal.SIGCONT)
+        SILENT.pause(seconds)
+
+    with psycopg.connect(own_database.url) as connection:
+        backend = connection.info.backend_pid
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            own_database.kill()
+            again = postgres.prepare(open_state(tmp_path), Progress(print, pause))
+        finally:
+            os.kill(backend, signal.SIGCONT)
+    assert waits >= 3
+    own_database.process = child.spawn(again.program)
+    child.wait_until_ready(again.program, own_database.process, within=60)
