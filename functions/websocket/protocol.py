@@ -8,13 +8,17 @@ from collections import Counter
 from collections.abc import MutableMapping, Sequence
 from typing import Any
 
+from websockets import http11
 from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.protocol import OPEN
 
 from functions.websocket.outgoing import POLICY, RESTART, TEXTS, TRY_LATER
+from shared.domain.errors import Fault
 from shared.edge.body import LINGER
 from shared.edge.lean_uvicorn import LATE
+from shared.edge.protocol import HEAD_BYTES
+from shared.edge.refusing import dated, whole_answer
 from shared.lean_import import lean
 
 with lean(LATE):
@@ -28,6 +32,14 @@ PINGS = 100  # a second
 UNFINISHED = (
     64 * 1024 * 1024
 )  # bytes of messages that aren't whole yet, or that there is no room for yet, over all connections of the process
+# Of a head, which came whole and within its bounds: websockets' own are 8 KiB a line, as long as a token may be, and 128 headers.
+http11.MAX_LINE_LENGTH = http11.MAX_NUM_HEADERS = HEAD_BYTES
+NO_HANDSHAKE = whole_answer(
+    b"400 Bad Request",
+    400,
+    "a request that opens a WebSocket has no body: leave out Content-Length and Transfer-Encoding",
+    Fault("Content-Length", "not on a GET that upgrades"),
+)
 SMALL = 320 * 1024  # of one connection, more than one read brings: does not count, the others wait with it
 
 
@@ -93,11 +105,20 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
         if self._failed:
             return
         super().data_received(data)
-        if self._events:
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self._refuse_head()
+        elif self._events:
             self._note_held()
             if self._held and self.unfinished.too_much(self._org) and not self.close_sent:
                 self.conn.fail(TRY_LATER, "too many large messages are under way here")
                 self.handle_parser_exception()
+
+    def _refuse_head(self) -> None:
+        """What llhttp takes for a request, and websockets for none: uvicorn waits for its client to go, so that anybody could keep any
+        number of connections."""
+        self._failed = self.close_sent = self.handshake_complete = True
+        self.transport.write(dated(NO_HANDSHAKE, self.default_headers))
+        self.close_timer = self.loop.call_later(LINGER, self.transport.close)
 
     def _note_held(self) -> None:
         """Count what this connection holds."""

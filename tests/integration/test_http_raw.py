@@ -48,6 +48,28 @@ BAD_HEADS = {
 }
 
 
+UPGRADES: dict[str, tuple[int, tuple[bytes, ...]]] = {
+    "Content-Length": (400, (b"content-length: 2",)),
+    "Transfer-Encoding": (400, (b"transfer-encoding: chunked",)),
+    "300 headers": (401, (b"x-more: a",) * 300),
+    "a token of 8 KiB": (401, (b"authorization: Bearer " + b"a" * 8_192,)),
+    "cookies of 60 KiB": (401, (b"cookie: other=" + b"a" * 60_000,)),
+}
+
+
+@pytest.mark.parametrize("path", [b"/v1/events", b"/v1/feed"])
+@pytest.mark.parametrize("case", UPGRADES)
+def test_upgrade_is_answered_and_the_connection_closed_when_its_head_is_odd(front: FrontProcess, case: str, path: bytes) -> None:
+    """It was kept open for as long as its client wanted, without a word and without a key."""
+    wanted, more = UPGRADES[case]
+    lines = (b"GET %b HTTP/1.1" % path, b"host: switchboard", b"upgrade: websocket", b"connection: Upgrade")
+    handshake = (b"sec-websocket-version: 13", b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==")
+    answer = front.raw(b"\r\n".join((*lines, *handshake, *more)) + b"\r\n\r\n")
+    assert status(answer) == body(answer)["status"] == wanted
+    assert answer.endswith(b"<closed>")
+    assert front.ready()
+
+
 @pytest.mark.parametrize("case", BAD_HEADS)
 def test_request_is_refused_and_the_connection_closed_when_its_head_is_ambiguous(front: FrontProcess, case: str) -> None:
     answer = front.raw(head(front, *BAD_HEADS[case]) + b"\r\n{}")
