@@ -25,7 +25,7 @@ from shared.domain.registry.reach import Reach
 from shared.domain.registry.streams import Source, WantedStream
 
 WAITS_S = 2.0  # seconds for which a look waits for comparisons, of all its streams; they go on beside it
-HUBS_AT_ONCE = 3  # that are compared with: of each two streams may be in memory, some 60 MB
+HUBS_AT_ONCE = 3  # that are compared with, two of an org at most: of each two streams may be in memory, some 60 MB
 TURN_S = 30.0  # seconds for which one leaf's comparison keeps others of its hub waiting: its link may be slow
 LONGEST_S = 600.0  # seconds for one comparison: a million messages over a line with 100 ms there and back
 MOST_WAIT = 10_000  # comparisons for their turn: some 3 KB each
@@ -182,7 +182,7 @@ class Sourcing:
                 raise
             return start if start <= reached else 0  # by how far it was when this began: it goes on before a look hears of it
 
-        return await self._comparing.done(Piece(place, life, (look.reach.org, one.domain)), compare, look.until)
+        return await self._comparing.done(Piece(place, life, look.reach.org, (look.reach.org, one.domain)), compare, look.until)
 
 
 async def _within(seconds: float, comparison: Awaitable[int]) -> int:
