@@ -19,7 +19,7 @@ from shared.adapters.nats.replies import Lost
 from shared.adapters.nats.unasked import AWAY_S, LONGEST_AWAY_S
 from shared.domain.registry.reach import Reach
 from shared.domain.registry.streams import WantedStream
-from tests.unit.jetstream import JetStream, Stream
+from tests.unit.jetstream import JetStream, Stream, moment
 from tests.unit.leaf_looks import HUB, LOST, NEW, OLD, OTHER, WITHIN, Scene, beside, has_begun
 from tests.waiting import eventually
 
@@ -92,6 +92,39 @@ async def test_it_is_given_up_for_a_life_and_said_once_when_a_hub_gives_too_much
     scene.hub.starts += 1
     [source] = await scene.look()
     assert (source["opt_start_seq"], scene.sourcing.given_up) == (len(OLD) + 1, 0)
+
+
+async def test_what_is_new_is_taken_when_the_hub_fell_back_behind_what_the_leaf_has_and_it_was_given_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its server asked for what is behind a sequence that the hub hadn't reached again, and the leaf got nothing until it had."""
+    scene = Scene()
+    await scene.seen_with(*OLD, *LOST)
+    scene.lost()
+    monkeypatch.setattr(reading, "MOST", 5)
+    scene.sourcing = sourcing.Sourcing()  # a reconciler that has just started: it would have to read all of it
+    with caplog.at_level(logging.WARNING):
+        [source] = await scene.look()
+        scene.copy.filled = []  # it is another source to its server
+        scene.hub.add(*NEW)
+        for _ in range(3):
+            assert await scene.look() == [source]
+    assert (source["opt_start_seq"], number_of(source) > 0, scene.sourcing.given_up) == (len(OLD) + 1, True, 1)
+    assert scene.reads() == 1
+    assert sum("takes what hub has from 11 on again" in said for said in caplog.messages) == 1
+    assert scene.copy.config["metadata"]["switchboard.source.hub"].split()[1] == str(len(OLD) + 1)
+
+
+async def test_all_is_taken_when_the_hub_s_stream_is_another_one_and_was_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene()
+    await scene.seen_with(*OLD, *LOST)
+    scene.hub.messages.clear()
+    scene.hub.created = moment(77)
+    scene.hub.add(*NEW)
+    monkeypatch.setattr(reading, "MOST", 5)
+    for _ in range(2):
+        [source] = await scene.look()
+        assert (source["opt_start_seq"], scene.sourcing.given_up) == (1, 1)
 
 
 async def test_it_is_compared_again_in_an_hour_when_it_was_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

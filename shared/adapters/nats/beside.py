@@ -50,8 +50,8 @@ class Room:
 
 
 class Beside(Generic[Key, Found]):
-    """What is under way, by key: `at_once` at the same time, of one org as many as it leaves free; `most` with those that wait for their turn, or to be asked for. After
-    `turn_s` seconds of work the next one has its turn, too."""
+    """What is under way, by key: `at_once` at the same time, of one org as many as it leaves free; `most` with those that wait for their
+    turn, or to be asked for. After `turn_s` seconds of work the next one has its turn, too."""
 
     def __init__(self, at_once: int, most: int, turn_s: float) -> None:
         self._room, self._most, self._turn_s = Room(at_once), most, turn_s

@@ -135,7 +135,7 @@ class Sourcing:
             if place not in self._compared or self._compared[place].life != life:
                 if self._unasked.is_given_up(place, life):
                     await self._comparing.drop([place])  # which failed beside the looks, maybe
-                    return as_it_is
+                    return _Said(self._unasked.begun(place) or as_it_is.begun, before)
                 start = await self._passed_over(look, place, leaf, one, origin, life)
                 if start is None:
                     self._behind.add(place)
@@ -143,7 +143,7 @@ class Sourcing:
                 self._unasked.compared(place)
                 self._compared[place] = _Said(_begun(place, life, start, origin, as_it_is.begun), life)
         except Endless:  # it was said
-            return as_it_is
+            return _Said(self._unasked.begun(place) or as_it_is.begun, before)
         except Unreadable as refused:
             _log.warning("%s of %s isn't compared with what %s has: %s", place.stream, place.backbone, one.domain, refused)
             return as_it_is
@@ -173,7 +173,8 @@ class Sourcing:
             try:
                 start = await _within(LONGEST_S, next_missing(look.connection, place.stream, one, origin, mark))
             except Endless as why:
-                self._unasked.give_up(place, life, why)  # here: no look may hear of it
+                begun = _at_its_end(place, life, origin, mark) if origin.state.last_seq < reached else None
+                self._unasked.give_up(place, life, why, begun)  # here: no look may hear of it
                 raise
             except Unreadable:
                 raise
@@ -202,6 +203,14 @@ def _kept(leaf: Leaf, one: Source, origin: Origin) -> Begun:
     if leaf.source(one.domain):
         return begun._replace(created=origin.created)
     return begun if begun.created == origin.created else PLAIN
+
+
+def _at_its_end(place: Place, life: str, origin: Origin, mark: Mark) -> Begun:
+    """The source of a hub whose stream ends before what the leaf got to, where nobody knows what the leaf lacks. It gives what is new: one
+    that asks for what is behind what the leaf got to wouldn't. All of it, where the stream is another one."""
+    start = 1 if mark.created not in ("", origin.created) else origin.state.last_seq + 1
+    # Another number than what a comparison would find has, later and in this life: to the server it is another source then.
+    return _begun(place, f"{life}0", start, origin, PLAIN)
 
 
 def _begun(place: Place, life: str, start: int, origin: Origin, as_it_is: Begun) -> Begun:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from math import inf
 from typing import NamedTuple
 
+from shared.adapters.nats.leaves import Begun
 from shared.adapters.nats.reading import Endless
 from shared.pause import doubled
 
@@ -31,12 +32,20 @@ class _Away(NamedTuple):
     until: float = 0.0
 
 
+class _GivenUp(NamedTuple):
+    """In which life of the hub's stream, until when, and the source that gives at least what is new (None: the one that it has does)."""
+
+    life: str = ""
+    until: float = 0.0
+    begun: Begun | None = None
+
+
 class Unasked:
     """For all leaves of a process."""
 
     def __init__(self) -> None:
         self._away: dict[tuple[str, str], _Away] = {}  # by leaf and hub
-        self._given_up: dict[Place, tuple[str, float]] = {}  # in which life of the hub's stream, and until when
+        self._given_up: dict[Place, _GivenUp] = {}
         self._first: dict[str, float] = {}  # by leaf: when the first hub may be asked again that its last look heard nothing of
 
     def begin(self, backbone: str) -> None:
@@ -80,19 +89,23 @@ class Unasked:
         """The hub did."""
         self._away.pop(place[::2], None)
 
-    def give_up(self, place: Place, life: str, why: Endless) -> None:
-        """A stream isn't compared with the hub's in this life any more, for now."""
+    def give_up(self, place: Place, life: str, why: Endless, begun: Begun | None) -> None:
+        """A stream isn't compared with the hub's in this life any more, for now. `begun`: the source that it is to have meanwhile."""
         said = (
             "%s of %s isn't compared with what %s has: %s. What that lost and was given again it may lack: see what is wrong with it, then "
         )
         remedy = "remove the leaf's stream, which is filled anew"
         _log.warning(said + remedy, place.stream, place.backbone, place.domain, why)
-        self._given_up[place] = life, _now() + GIVEN_UP_S
+        self._given_up[place] = _GivenUp(life, _now() + GIVEN_UP_S, begun)
 
     def is_given_up(self, place: Place, life: str) -> bool:
         """Whether it is, in this life."""
-        in_life, until = self._given_up.get(place, ("", 0.0))
-        return in_life == life and _now() < until
+        found = self._given_up.get(place, _GivenUp())
+        return found.life == life and _now() < found.until
+
+    def begun(self, place: Place) -> Begun | None:
+        """The source that one that is given up is to have; None for that which it has."""
+        return self._given_up.get(place, _GivenUp()).begun
 
     def compared(self, place: Place) -> None:
         """It was, or has nothing to be compared."""
