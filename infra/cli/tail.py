@@ -18,11 +18,12 @@ from infra.cli import output
 from infra.cli.answers import read_json
 from infra.cli.connection import KINDS, Connection, connect
 from infra.cli.past import Frame, stored, then_live
-from shared.domain.errors import Fault, SwitchboardError, Unavailable
+from shared.domain.errors import Fault, Overloaded, SwitchboardError, Unavailable
 
 SUBPROTOCOL = Subprotocol("switchboard.feed.v1")
 SILENCE = 40.0  # seconds; the feed says something every 15 s
 LONGEST_WAIT = 10.0  # seconds between two tries to connect
+ROOM_AGAIN_MS = 5_000  # how long to wait for room where the feed doesn't say
 DATA = 80  # characters of a message's data on its line
 
 
@@ -39,7 +40,7 @@ def tail(
     since: Annotated[str, typer.Option(help="First what is stored from then on: 15m, 2h, 7d, or a time like 2026-01-31T12:00:00Z.")] = "",
     format: output.FormatOption = output.Format.TABLE,
 ) -> None:
-    """Watch messages live, until interrupted. After a lost connection it goes on where it was.
+    """Watch messages live, until interrupted. After a lost connection it goes on where it was; where too many watch, it waits.
 
     Example: switchboard tail --topic 'orders.>'
 
@@ -86,16 +87,23 @@ def _print_json(frame: Frame) -> None:
 async def frames(where: Connection, wanted: dict[str, str], begin: str = "") -> AsyncIterator[Frame]:
     """The feed's frames, across lost connections: each new one goes on behind the last cursor. `begin`: where the first one begins.
 
-    Raises the error of shared.domain.errors that the feed refuses the subscription with; Unavailable when the first connection fails.
+    Raises the error of shared.domain.errors that the feed refuses the subscription with, but for want of room, which it waits for;
+    Unavailable when the first connection fails.
     """
     first = {"topic": wanted.get("topic", ">"), **({"begin": begin} if begin else {})}
-    cursor, failures, reached = "", 0, False
+    cursor, failures, reached, said = "", 0, False, False
     while True:
+        wait = min(0.2 * 2**failures, LONGEST_WAIT) * random.uniform(0.75, 1.25)  # noqa: S311  # jitter, no secret
         try:
             async for frame in _connected(where, {**wanted, **({"cursor": cursor} if cursor else first)}):
-                reached, failures = True, 0
+                reached, failures, said = True, 0, False
                 cursor = frame.get("cursor", cursor)
                 yield frame
+        except Overloaded as busy:
+            wait = (busy.retry_after_ms or ROOM_AGAIN_MS) / 1_000 * random.uniform(1.0, 1.25)  # noqa: S311
+            if not said:
+                said = True
+                typer.echo(f"waiting: {busy.detail}", err=True)
         except InvalidStatus as error:
             refused = _of_status(error)
             if refused.status < 500 or not reached:
@@ -103,15 +111,23 @@ async def frames(where: Connection, wanted: dict[str, str], begin: str = "") -> 
         except (OSError, InvalidHandshake, ConnectionClosed, TimeoutError) as error:
             if not reached:
                 raise Unavailable(f"{where.url} does not answer: {error}") from error
-        await asyncio.sleep(min(0.2 * 2**failures, LONGEST_WAIT) * random.uniform(0.75, 1.25))  # noqa: S311  # jitter, no secret
+        await asyncio.sleep(wait)
         failures += 1
 
 
 async def _connected(where: Connection, parameters: dict[str, str]) -> AsyncIterator[Frame]:
+    """The frames of one connection. Raises Overloaded where there is no room for it now, whether it was opened or not."""
     url = f"{where.websocket_url}/v1/feed?{urlencode(parameters)}"
-    async with open_websocket(
+    opening = open_websocket(
         url, additional_headers=where.headers, subprotocols=[SUBPROTOCOL], compression=None, max_size=None, open_timeout=10
-    ) as connection:
+    )
+    try:
+        connection = await opening
+    except InvalidStatus as error:
+        if isinstance(refused := _of_status(error), Overloaded):
+            raise refused from error
+        raise
+    async with connection:
         while True:
             async with asyncio.timeout(SILENCE):
                 frame: Frame = read_json(await connection.recv())
@@ -130,9 +146,17 @@ def _of_status(error: InvalidStatus) -> SwitchboardError:
 
 
 def _of_problem(problem: dict[str, Any]) -> SwitchboardError:
-    kind = KINDS.get(problem["status"], SwitchboardError)
+    full = str(problem.get("type", "")).endswith(f":{Overloaded.kind}")  # a 503, too, where it is no server that is missing but room
+    kind = Overloaded if full else KINDS.get(problem["status"], SwitchboardError)
     faults = [Fault(str(fault.get("pointer", "")), str(fault.get("detail", ""))) for fault in problem.get("errors", ())]
-    return kind(str(problem.get("detail", "refused")), rule=problem.get("rule"), faults=faults, status=problem["status"])
+    wait = problem.get("retry_after_ms")
+    return kind(
+        str(problem.get("detail", "refused")),
+        rule=problem.get("rule"),
+        faults=faults,
+        status=problem["status"],
+        retry_after_ms=wait if isinstance(wait, int) else None,
+    )
 
 
 def lines(frame: Frame) -> list[Text]:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from functions.websocket import catching_up
+from functions.websocket.socket import Limits
 from shared.adapters.postgres import PostgresMessageStore
 from shared.domain.record import NEW, Flush
 from tests.feed import FixedSnapshots, Log, Pod, accepted, blocked, delivered, message, pod
@@ -121,6 +123,29 @@ async def test_nothing_is_missing_when_a_part_of_it_is_in_no_store_yet(
         assert await event_ids_until(tail, "late") == ["old", "late"]
         await log.write(accepted(live))
         assert await event_ids_until(tail, "live") == ["live"]
+
+
+@pytest.mark.parametrize("full", ["too many catch up", "too many watch"])
+async def test_it_waits_for_room_when_the_feed_has_none(
+    full: str, redis_url: str, database: str, secret: Path, log: Log, org: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ended, and who ran it had to run it again."""
+    await log.unstored(await log.write(accepted(message(org, "late"))))
+    monkeypatch.setattr(catching_up, "FAR_S", -1.0)
+    if full == "too many catch up":
+        monkeypatch.setattr(catching_up, "CLIENTS", 0)
+    limits = Limits(clients=0) if full == "too many watch" else Limits()
+    snapshots = FixedSnapshots()
+    async with (
+        pod(redis_url, secret, snapshots, limits, database=database) as feed,
+        tailing(feed, snapshots.add(org), "--since", "1h", "-o", "json") as tail,
+    ):
+        assert tail.stderr is not None
+        async with asyncio.timeout(60):
+            assert (await tail.stderr.readline()).decode().startswith("waiting: ")
+        monkeypatch.setattr(catching_up, "CLIENTS", 16)
+        object.__setattr__(limits, "clients", 1_000)
+        assert await event_ids_until(tail, "late") == ["late"]
 
 
 @pytest.mark.parametrize(("arguments", "status"), [(("--topic", "a..b"), 65), (("--filter", "data.n >"), 65)])
