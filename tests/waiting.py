@@ -9,17 +9,18 @@ from typing import Any, TypeVar, overload
 Found = TypeVar("Found")
 
 STEP = 0.02  # seconds between two looks
+WITHIN = 90.0  # seconds: what takes one or two on a quiet machine, and thirty on one with four others at work
 
 
 @overload
-async def eventually(check: Callable[[], Awaitable[Found]], within: float = 30.0, step: float = STEP) -> Found: ...
+async def eventually(check: Callable[[], Awaitable[Found]], within: float = WITHIN, step: float = STEP) -> Found: ...
 
 
 @overload
-async def eventually(check: Callable[[], Found], within: float = 30.0, step: float = STEP) -> Found: ...
+async def eventually(check: Callable[[], Found], within: float = WITHIN, step: float = STEP) -> Found: ...
 
 
-async def eventually(check: Callable[[], Any], within: float = 30.0, step: float = STEP) -> Any:
+async def eventually(check: Callable[[], Any], within: float = WITHIN, step: float = STEP) -> Any:
     """The first true value that `check` gives; it may be a plain or an async function, and may assert instead of returning False. `step`:
     seconds between two looks, for one that costs something.
 
@@ -42,7 +43,7 @@ async def eventually(check: Callable[[], Any], within: float = 30.0, step: float
         await asyncio.sleep(step)
 
 
-def eventually_now(check: Callable[[], Found], within: float = 30.0, step: float = STEP) -> Found:
+def eventually_now(check: Callable[[], Found], within: float = WITHIN, step: float = STEP) -> Found:
     """The same for tests without an event loop."""
     deadline = time.monotonic() + within
     while True:

@@ -94,7 +94,7 @@ async def test_logger_gets_one_record_for_each_verdict_and_nothing_of_it_stays_w
         return not await store.exists(*(PREFIX + name for name in ("pending:local", "receiving", "received", "identities", "held")))
 
     await reader.commit(flushes)
-    await eventually(empty, within=30)
+    await eventually(empty)
     usage = {name: int(value) for name, value in (await store.hgetall(PREFIX + "usage")).items()}
     assert {name for name, value in usage.items() if value} <= {b"feed"}
     await reader.close()

@@ -204,7 +204,7 @@ async def test_every_call_says_so_when_the_server_is_away_and_works_when_it_is_b
         except Unavailable:
             return False
 
-    assert await eventually(back, within=30)
+    assert await eventually(back)
     assert lists.reachable()
     await lists.close()
 

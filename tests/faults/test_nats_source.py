@@ -31,7 +31,7 @@ async def submit(url: str) -> None:
         async def there() -> bool:
             return any(stream.config.name == STREAM for stream in await jetstream.streams_info())
 
-        await eventually(there, within=30)
+        await eventually(there)
         for start in range(0, COUNT, 500):
             await asyncio.gather(*(jetstream.publish("submit.default.faults", event(number)) for number in range(start, start + 500)))
     finally:
@@ -45,20 +45,20 @@ async def test_every_message_has_one_row_and_a_delivery_when_the_source_is_kille
 
         async def kills() -> None:
             for logged in KILL_AT:
-                await eventually(lambda logged=logged: len(ledger.rows(database)) >= logged, within=120)  # type: ignore[misc]
+                await eventually(lambda logged=logged: len(ledger.rows(database)) >= logged, within=240)  # type: ignore[misc]
                 pid = endpoints_of(state)["processes"]["nats_source"]
                 os.kill(pid, signal.SIGKILL)
-                await eventually(lambda pid=pid: endpoints_of(state)["processes"]["nats_source"] != pid, within=30)  # type: ignore[misc]
+                await eventually(lambda pid=pid: endpoints_of(state)["processes"]["nats_source"] != pid)  # type: ignore[misc]
 
         await asyncio.gather(submit(endpoints["nats"]), kills())
-        await eventually(lambda: len(ledger.rows(database)) == COUNT, within=120)
-        await eventually(lambda: len(ledger.delivered(database)) == COUNT, within=60)
+        await eventually(lambda: len(ledger.rows(database)) == COUNT, within=240)
+        await eventually(lambda: len(ledger.delivered(database)) == COUNT, within=180)
         rows = ledger.rows(database)
         assert {id: count for id, count in rows.items() if count != 1} == {}
         stream = await ledger.streamed(endpoints["nats"], "sb-default")
         assert len(stream) == len(set(stream)), "a message id is on the stream twice"
         assert set(stream) == set(rows)
-        await eventually(lambda: left(endpoints["nats"]), within=60)
+        await eventually(lambda: left(endpoints["nats"]), within=180)
 
 
 async def left(url: str) -> bool:

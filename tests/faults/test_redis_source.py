@@ -55,21 +55,21 @@ async def test_every_message_has_one_row_a_receipt_and_a_delivery_when_the_sourc
 
         async def kills() -> None:
             for receipts in KILL_AT:
-                await eventually(lambda receipts=receipts: told(client, receipts), within=60)  # type: ignore[misc]
+                await eventually(lambda receipts=receipts: told(client, receipts), within=180)  # type: ignore[misc]
                 pid = endpoints_of(state)["processes"]["redis_source"]
                 os.kill(pid, signal.SIGKILL)
-                await eventually(lambda pid=pid: endpoints_of(state)["processes"]["redis_source"] != pid, within=30)  # type: ignore[misc]
+                await eventually(lambda pid=pid: endpoints_of(state)["processes"]["redis_source"] != pid)  # type: ignore[misc]
 
         async with client:
-            async with asyncio.timeout(180):
+            async with asyncio.timeout(600):
                 await asyncio.gather(push(client), kills())
-            await eventually(lambda: len(ledger.rows(database)) == COUNT, within=120, step=LOOK)
-            await eventually(lambda: len(ledger.delivered(database)) == COUNT, within=60, step=LOOK)
+            await eventually(lambda: len(ledger.rows(database)) == COUNT, within=240, step=LOOK)
+            await eventually(lambda: len(ledger.delivered(database)) == COUNT, within=180, step=LOOK)
 
             async def left() -> bool:
                 return not await client.exists(SUBMIT) and await client.keys(f"sb:door:{{{ORG}}}:taken:*") == []
 
-            await eventually(left, within=30)
+            await eventually(left)
             receipts = [json.loads(receipt) for receipt in await client.lrange(RECEIPTS, 0, -1)]
         rows = ledger.rows(database)
         assert {id: count for id, count in rows.items() if count != 1} == {}

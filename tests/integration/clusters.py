@@ -93,7 +93,7 @@ class Clusters:
             stale = asked
             return None
 
-        answer = await eventually(ask, within=30)
+        answer = await eventually(ask)
         assert answer is not None
         return stale - began, answer
 

@@ -139,7 +139,7 @@ def fronting(
         process = subprocess.Popen(command, env=settings | handed, pass_fds=(own.fileno(),), stdout=output, stderr=output, cwd=ROOT)
     front = FrontProcess(process, own.getsockname()[1], org, key, log)
     try:
-        eventually_now(lambda: front.ready() and not (whole and front.degraded()), within=60)
+        eventually_now(lambda: front.ready() and not (whole and front.degraded()))
         yield front
     finally:
         front.client.close()

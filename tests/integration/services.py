@@ -37,7 +37,7 @@ class Service:
         """Run it; returns once it is ready."""
         with open(self.log, "ab") as output:
             self._process = subprocess.Popen(self.command, env=self.settings, stdout=output, stderr=output, cwd=ROOT)
-        eventually_now(self.ready, within=60)
+        eventually_now(self.ready)
 
     def ready(self) -> bool:
         """Whether it serves: /readyz answers 200; anywhere else anything but 503 will do."""

@@ -111,7 +111,7 @@ def brokering(broker: SmallBroker) -> Iterator[SmallBroker]:
     thread = threading.Thread(target=lambda: asyncio.run(broker.serve(server)), name="broker")
     thread.start()
     try:
-        eventually_now(lambda: server.started, within=30)
+        eventually_now(lambda: server.started)
         yield broker
     finally:
         server.should_exit = True

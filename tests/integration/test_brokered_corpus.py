@@ -82,11 +82,11 @@ def test_wiring_makes_no_difference_to_rows_and_deliveries_when_it_is_brokered(p
         inline, brokered = pair.inline.send(case, key), pair.brokered.send(case, key)
         assert without_verdicts(brokered) == without_verdicts(inline), case.name
         statuses.add(brokered[0])
-        eventually_now(pair.settled, within=90)
+        eventually_now(pair.settled)
     assert statuses <= {202, 207, 400, 413, 415}, "verdicts come later; 413 is a body that no door reads"
     assert not pair.broker.dead
-    eventually_now(partial(same_rows, pair), within=60)
-    eventually_now(partial(same_table, pair.inline, pair.brokered, DELIVERED), within=60)
+    eventually_now(partial(same_rows, pair))
+    eventually_now(partial(same_table, pair.inline, pair.brokered, DELIVERED))
 
 
 def same_rows(pair: Pair) -> bool:

@@ -35,7 +35,7 @@ class Shell:
 
     def found(self, *arguments: str, many: int = 1) -> list[dict[str, Any]]:
         """What query finds, once there is that much: the logger takes a moment."""
-        return eventually_now(lambda: found if len(found := self.json("query", *arguments)) >= many else [], within=30)
+        return eventually_now(lambda: found if len(found := self.json("query", *arguments)) >= many else [])
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_message_is_found_and_explained_when_it_was_sent(admin: Shell) -> None:
     assert (receipt["status"], receipt["topic"], receipt["subject"]) == ("accepted", topic, "agent 7")
     [found] = admin.found("--topic", topic)
     assert (found["id"], found["data"]) == (receipt["id"], {"sku": 1.0})
-    eventually_now(lambda: admin.run("query", "--id", receipt["id"], "--raw").stdout == body, within=30)
+    eventually_now(lambda: admin.run("query", "--id", receipt["id"], "--raw").stdout == body)
     delivered = eventually_now(
         lambda: [
             step for step in admin.json("why", receipt["id"])["steps"] if (step["step"], step["outcome"]) == ("delivery", "delivered")
@@ -80,9 +80,9 @@ def test_stored_messages_come_first_when_tail_is_asked_since(admin: Shell, tmp_p
     command = [str(SWITCHBOARD), "tail", "--topic", topic, "--since", "15m", "-o", "json"]
     with open(tmp_path / "seen", "wb") as seen, subprocess.Popen(command, env=admin.environment, stdout=seen) as tail:
         try:
-            assert eventually_now(lambda: _tailed(tmp_path / "seen", 2), within=30)
+            assert eventually_now(lambda: _tailed(tmp_path / "seen", 2))
             admin.run("send", "--topic", topic, "--type", "t", "--data", "three")
-            shown = eventually_now(lambda: _tailed(tmp_path / "seen", 3), within=30)
+            shown = eventually_now(lambda: _tailed(tmp_path / "seen", 3))
         finally:
             tail.terminate()
     assert [base64.b64decode(message["data_base64"]) for message in shown] == [b"one", b"two", b"three"]
@@ -119,7 +119,7 @@ def test_key_may_do_what_its_grant_says_until_it_is_removed(admin: Shell) -> Non
     assert key.isprintable()
     assert " " not in key
     sender = Shell(admin.url, key)
-    eventually_now(lambda: _sends(sender, "orders.a"), within=30)
+    eventually_now(lambda: _sends(sender, "orders.a"))
     refused = sender.run("send", "--topic", "pay.a", exits=77)
     assert refused.stderr.startswith(b"switchboard: ")
     assert b"rule grant" in refused.stderr
@@ -128,7 +128,7 @@ def test_key_may_do_what_its_grant_says_until_it_is_removed(admin: Shell) -> Non
     assert key not in json.dumps(listed)
     admin.run("key", "rm", listed["id"])
     admin.run("key", "rm", listed["id"], exits=66)
-    eventually_now(lambda: not _sends(sender, "orders.a"), within=30)
+    eventually_now(lambda: not _sends(sender, "orders.a"))
     sender.run("send", "--topic", "orders.a", exits=67)
 
 
@@ -156,7 +156,7 @@ def test_key_of_another_org_sees_only_that_org(admin: Shell) -> None:
     other = Shell(admin.url, made["key"])
     receipt = admin.json("send", "--topic", "orders.mine", "--data", "1")
     admin.found("--topic", "orders.mine")
-    assert eventually_now(lambda: _sends(other, "orders.theirs"), within=30)
+    assert eventually_now(lambda: _sends(other, "orders.theirs"))
     assert [one["org"] for one in other.found()] == [org]
     other.run("why", receipt["id"], exits=66)
 

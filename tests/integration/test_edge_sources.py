@@ -52,13 +52,13 @@ def behind(
         for service in services:
             stack.callback(service.stop)
             service.start()
-        eventually_now(lambda: both.answered(202, "first"), within=30)
+        eventually_now(lambda: both.answered(202, "first"))
         yield Behind(both, url, trusted, Path(edge["SWITCHBOARD_SECRET_FILE"]).read_bytes(), edge, services[3])
 
 
 async def test_edge_has_its_config_and_hands_over_its_log_when_its_hub_is_behind_tls(behind: Behind) -> None:
-    assert await eventually(lambda: behind.clusters.found("first"), within=30)
-    assert await eventually(lambda: behind.clusters.delivery("first"), within=30)
+    assert await eventually(lambda: behind.clusters.found("first"))
+    assert await eventually(lambda: behind.clusters.delivery("first"))
     for service in (behind.clusters.door, behind.clusters.logger, behind.source):
         await eventually(lambda service=service: service.degraded() == [])  # type: ignore[misc]
 
@@ -89,8 +89,8 @@ async def test_request_and_submit_are_answered_when_nats_source_is_an_edge_s(beh
         receipt = await agent.ask("orders", event("asked"))
         assert (receipt["status"], receipt["deliveries"][0]["backbone"]) == ("accepted", EDGE), receipt
         await agent.submit("orders", event("submitted"), {"content-type": "application/cloudevents+json"})
-        assert (await eventually(lambda: agent.receipts, within=30))[0]["status"] == "accepted"
-        assert await eventually(lambda: behind.clusters.found("submitted"), within=30)
+        assert (await eventually(lambda: agent.receipts))[0]["status"] == "accepted"
+        assert await eventually(lambda: behind.clusters.found("submitted"))
 
 
 async def test_receipt_is_the_first_one_s_when_the_stream_delivers_again_what_the_hub_has(behind: Behind) -> None:
@@ -99,7 +99,7 @@ async def test_receipt_is_the_first_one_s_when_the_stream_delivers_again_what_th
         await served(agent, within=30)
         assert behind.source.stop() == 0
         first = await asyncio.to_thread(sent, behind, event("again", topic="orders"))
-        await eventually(lambda: behind.clusters.delivery("again"), within=30)
+        await eventually(lambda: behind.clusters.delivery("again"))
         with redis.Redis.from_url(behind.edge["SWITCHBOARD_REDIS_URL"]) as log:
             for key in log.scan_iter("sb:log:0:ids:*"):
                 log.delete(key)
@@ -108,7 +108,7 @@ async def test_receipt_is_the_first_one_s_when_the_stream_delivers_again_what_th
         (message,) = await pulled.fetch(1, timeout=30)
         await message.nak()
         await asyncio.to_thread(behind.source.start)
-        (receipt,) = await eventually(lambda: agent.receipts, within=60)
+        (receipt,) = await eventually(lambda: agent.receipts)
     assert (receipt["id"], receipt["duplicate"], receipt["deliveries"]) == (first["id"], True, first["deliveries"])
     assert first["duplicate"] is False
 

@@ -45,7 +45,7 @@ def clusters(settings: tuple[dict[str, str], dict[str, str], Path]) -> Iterator[
     try:
         for service in services:
             service.start()
-        eventually_now(lambda: both.answered(202, "first"), within=30)
+        eventually_now(lambda: both.answered(202, "first"))
         yield both
     finally:
         for service in reversed(services):
@@ -53,7 +53,7 @@ def clusters(settings: tuple[dict[str, str], dict[str, str], Path]) -> Iterator[
 
 
 async def test_message_of_an_edge_is_in_the_hub_s_query_and_on_its_feed_once_when_it_was_accepted(clusters: Clusters) -> None:
-    await eventually(lambda: clusters.found("first"), within=30)
+    await eventually(lambda: clusters.found("first"))
     async with reading(clusters.hub, clusters.key) as client:
         receipt = clusters.send("shown").json()
         assert [each["backbone"] for each in receipt["deliveries"]] == [EDGE], receipt
@@ -131,13 +131,13 @@ async def test_edge_goes_on_without_its_hub_and_nothing_is_missing_or_double_whe
         assert (await again.until(len(sent) + 1))[-1] == "end"
     assert sorted(seen) == sorted(["before", *sent])
     for event_id in sent:
-        assert await eventually(partial(clusters.found, event_id), within=30)
-    await eventually(lambda: clusters.door.degraded() == clusters.logger.degraded() == [], within=30)
+        assert await eventually(partial(clusters.found, event_id))
+    await eventually(lambda: clusters.door.degraded() == clusters.logger.degraded() == [])
 
 
 async def test_first_copy_comes_from_the_hub_when_the_edge_s_log_has_it_no_longer(clusters: Clusters) -> None:
     assert clusters.send("twice", '{"a": 1, "b": 2}').status_code == 202
-    await eventually(lambda: clusters.found("twice"), within=30)
+    await eventually(lambda: clusters.found("twice"))
     same = await eventually(partial(clusters.answered, 202, "twice", '{"b":2,"a":1}'))
     assert same is not None
     assert same.json()["duplicate"] is True

@@ -166,7 +166,7 @@ def test_an_acknowledged_message_is_found_when_the_product_was_killed(tmp_path: 
         up.ready()
         with up.client() as client:
             path = f"/v1/messages/{sent.json()['id']}"
-            eventually_now(lambda: client.get(path).is_success, within=30)
+            eventually_now(lambda: client.get(path).is_success)
             found = client.get(path).json()
         assert (found["event_id"], found["data"]) == ("1", {"n": 1})
     finally:
@@ -180,7 +180,7 @@ def test_nothing_goes_on_when_up_alone_was_killed(start_up: StartUp) -> None:
     up.process.kill()
     up.process.wait()
     children = (*endpoints["processes"].values(), *endpoints["servers"].values())
-    eventually_now(lambda: all(map(is_gone, children)), within=30)
+    eventually_now(lambda: all(map(is_gone, children)))
 
 
 def test_a_server_comes_back_under_its_url_when_it_was_killed(start_up: StartUp) -> None:

@@ -199,14 +199,14 @@ async def test_memory_is_flat_and_nothing_is_lost_when_the_store_is_down_for_lon
                 more = [f"f{number:02}-{place:03}" for place in range(200)]
                 await queue.append([accepted(id, body=body, targets=()) for id in more])
                 ids += more
-            await eventually(lambda: logger.failures > 2, within=30)
+            await eventually(lambda: logger.failures > 2)
             taken = server.llen(PREFIX + "taken:logger")
             assert 40 - taken <= server.llen(PREFIX + "queue")
             assert taken <= 12, "two batches of 16 MiB, of flushes of 4 MB, and one that was there before"
             grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
             assert grown < 200 * 1024, f"{grown} KiB more for 160 MB in the queue"
             own_database.start()
-            await eventually(lambda: rows(own_database.url) == sorted(ids), within=30)
+            await eventually(lambda: rows(own_database.url) == sorted(ids))
             await eventually(lambda: held(server) == EMPTY)
     finally:
         await store.stop()
@@ -226,7 +226,7 @@ async def test_the_logger_goes_on_when_redis_was_restarted(own_redis: LocalServe
         await eventually(lambda: logger.failures > 0)
         own_redis.start()
         await log("e2")
-        await eventually(lambda: rows(database) == ["e1", "e2"], within=30)
+        await eventually(lambda: rows(database) == ["e1", "e2"])
 
 
 async def test_only_an_index_stays_of_what_the_store_has_when_a_backbone_waits_and_the_log_is_short_of_room(

@@ -97,17 +97,17 @@ async def test_every_message_has_one_row_and_is_delivered_when_the_logger_is_kil
     sent = 0
     for _ in range(2):
         pod = start()
-        await eventually(pod.ready, within=30)
+        await eventually(pod.ready)
         for number in range(20):
             await queue.append([accepted(f"{sent + place}", org=org) for place in range(100)])
             sent += 100
             if number == 10:
                 pod.kill()
     last = start()
-    await eventually(last.ready, within=30)
-    await eventually(lambda: rows(database) == sent, within=30)
-    await eventually(lambda: not server.zcard(PREFIX + "pending:local"), within=30)  # nobody published: the relay does after 5 s
-    await eventually(lambda: int(server.hget(PREFIX + "usage", "total")) == 0, within=30)
+    await eventually(last.ready)
+    await eventually(lambda: rows(database) == sent)
+    await eventually(lambda: not server.zcard(PREFIX + "pending:local"))  # nobody published: the relay does after 5 s
+    await eventually(lambda: int(server.hget(PREFIX + "usage", "total")) == 0)
     stream = await streamed(nats_url, f"sb-{org}")
     assert (len(stream), len(set(stream))) == (sent, sent)
     assert "switchboard_relay_delivered" in last.metrics()
@@ -118,7 +118,7 @@ async def test_every_message_has_one_row_and_is_delivered_when_the_logger_is_kil
 
 async def test_it_waits_and_says_so_when_redis_is_not_there(start: Start) -> None:
     pod = start(SWITCHBOARD_REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
-    await eventually(pod.ready, within=30)
+    await eventually(pod.ready)
     await eventually(lambda: "switchboard_logger_waits 1.0" in pod.metrics())
     assert pod.stop() == 0
 

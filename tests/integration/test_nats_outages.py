@@ -29,7 +29,7 @@ async def looked_at(backbones: NatsBackbones, org: str) -> None:
         except Unavailable:
             return False
 
-    await eventually(looked, within=30)
+    await eventually(looked)
 
 
 async def test_first_group_is_lost_unsent_when_a_new_connection_was_not_looked_at(own_nats: LocalServer, org: str) -> None:
@@ -39,7 +39,7 @@ async def test_first_group_is_lost_unsent_when_a_new_connection_was_not_looked_a
         own_nats.kill()
         await eventually(lambda: not backbones.reachable(BACKBONE))
         own_nats.start()
-        await eventually(lambda: backbones.reachable(BACKBONE), within=30)
+        await eventually(lambda: backbones.reachable(BACKBONE))
         assert backbones.connection(BACKBONE) > number
         lost = await backbones.publish(BACKBONE, org, outgoing(org, 2))
         assert [result.lost for result in lost.results] == [AGAIN_CONNECTED] * 2
@@ -53,7 +53,7 @@ async def test_start_returns_and_publishing_works_later_when_the_server_is_down_
             lost = await backbones.publish(BACKBONE, org, outgoing(org, 2))
             assert [result.lost for result in lost.results] == ["no connection"] * 2
             server.start()
-            await eventually(lambda: backbones.reachable(BACKBONE), within=30)
+            await eventually(lambda: backbones.reachable(BACKBONE))
             assert sequences(await backbones.publish(BACKBONE, org, outgoing(org, 2))) == [1, 2]
 
 
@@ -79,21 +79,21 @@ async def test_messages_are_lost_by_the_deadline_when_the_server_hangs(own_nats:
         return (await backbones.publish(BACKBONE, org, outgoing(org, 1))).results[0].sequence
 
     async with connected(own_nats.url, timeout=0.5) as backbones:
-        await eventually(taken, within=30)
+        await eventually(taken)
         own_nats.pause()
         started = time.monotonic()
         published = await backbones.publish(BACKBONE, org, outgoing(org, count))
         assert time.monotonic() - started < 30
         assert {result.lost for result in published.results} == {"no PubAck in time"}
         own_nats.resume()
-        await eventually(taken, within=30)
+        await eventually(taken)
 
 
 async def test_publishing_goes_on_in_order_when_the_server_was_killed_and_came_back(own_nats: LocalServer, org: str) -> None:
     async with connected(own_nats.url) as backbones:
         first = await backbones.publish(BACKBONE, org, outgoing(org, 5))
         own_nats.kill()
-        await eventually(lambda: not backbones.reachable(BACKBONE), within=30)
+        await eventually(lambda: not backbones.reachable(BACKBONE))
         missing = outgoing(org, 100)
         lost = await backbones.publish(BACKBONE, org, missing)
         assert {result.lost for result in lost.results} == {"no connection"}
@@ -166,11 +166,11 @@ def test_messages_are_lost_and_nothing_raises_when_the_server_dies_under_uvloop(
             publishing = [asyncio.create_task(publish(backbones, f"{org}-{number}", stop)) for number in range(24)]
             for _ in range(5):
                 lost[""] = 0
-                await eventually(lambda: lost[""] > 100, within=30)
+                await eventually(lambda: lost[""] > 100)
                 await asyncio.to_thread(own_nats.kill)
-                await eventually(lambda: not backbones.reachable(BACKBONE), within=30)
+                await eventually(lambda: not backbones.reachable(BACKBONE))
                 await asyncio.to_thread(own_nats.start)
-                await eventually(lambda: backbones.reachable(BACKBONE), within=30)
+                await eventually(lambda: backbones.reachable(BACKBONE))
             stop.set()
             await asyncio.gather(*publishing)
 

@@ -61,7 +61,7 @@ def test_receipts_are_the_contracts_when_events_are_pushed_alone_and_in_arrays(u
     sequences = [receipt["deliveries"][0]["sequence"] for receipt in receipts]
     assert sequences == sorted(sequences)
     assert eventually_now(up.client.empty)
-    eventually_now(lambda: {("a0", "redis", f"redis:{ORG}", ORG), ("a3", "redis", f"redis:{ORG}", ORG)} <= set(up.accepted()), within=30)
+    eventually_now(lambda: {("a0", "redis", f"redis:{ORG}", ORG), ("a3", "redis", f"redis:{ORG}", ORG)} <= set(up.accepted()))
 
 
 def test_same_event_is_a_duplicate_and_another_of_its_identity_a_conflict(up: Running) -> None:
@@ -76,7 +76,7 @@ def test_another_orgs_name_is_refused_when_the_event_claims_it(up: Running) -> N
     assert (refused["status"], refused["problem"]["rule"]) == ("blocked", "org")
     theirs = "sb:receipts:{globex}:x"
     up.client.push(json.dumps(event("c2", replyto=theirs)).encode())
-    eventually_now(lambda: any(row[0] == "c2" for row in up.accepted()), within=30)
+    eventually_now(lambda: any(row[0] == "c2" for row in up.accepted()))
     assert not up.client.redis.exists(theirs)
 
 
@@ -190,7 +190,7 @@ def test_elements_wait_and_none_is_lost_when_the_log_is_away(
         own_redis.kill()
         place = client.place()
         client.push(*(json.dumps(event(f"away-{number}", replyto=place)).encode() for number in range(100)))
-        eventually_now(lambda: "log" in found.door.degraded(), within=30)
+        eventually_now(lambda: "log" in found.door.degraded())
         assert not client.redis.exists(place)
         own_redis.start()
         receipts = client.receipts(place, 100, within=30)
@@ -211,7 +211,7 @@ def test_another_worker_goes_on_when_one_is_killed_and_nothing_stays_behind_when
             found.door.kill()
             ids = {receipt["id"] for receipt in client.receipts(place, 4_950, within=30)}
             assert len(ids) > 4_000  # a receipt may come twice, after a kill
-            eventually_now(client.empty, within=30)
+            eventually_now(client.empty)
             found.door.start()
         assert client.sent("after")["status"] == "accepted"
     assert client.redis.keys("sb:door:*") in ([], [f"sb:door:{{{org}}}:receipts".encode()])
@@ -240,14 +240,14 @@ def test_sink_gets_every_event_with_its_principal_when_there_is_one(
         client = Client(lists, org)
         client.push(*(json.dumps(event(f"s{number}", subject="ä b", topic="orders.x")).encode() for number in range(20)))
         client.push(json.dumps(event("s-blocked", org="globex")).encode(), b"not json")
-        eventually_now(lambda: len(found.accepted()) == 20, within=30)
+        eventually_now(lambda: len(found.accepted()) == 20)
         assert {row[2] for row in found.accepted()} == {f"redis:{org}"}
         reasons = [client.rejected()["reason"] for _ in range(2)]
         assert "the sink answered 403" in reasons[0]
         assert reasons[1].startswith("the event: is not JSON")
         ingest.kill()
         client.push(json.dumps(event("s-later")).encode())
-        eventually_now(lambda: "sink" in found.door.degraded(), within=30)
+        eventually_now(lambda: "sink" in found.door.degraded())
         ingest.start()
-        eventually_now(lambda: len(found.accepted()) == 21, within=30)
+        eventually_now(lambda: len(found.accepted()) == 21)
         eventually_now(client.empty)

@@ -51,7 +51,7 @@ async def test_second_is_published_when_the_delivery_on_record_is_the_firsts(
         await store_the_log(redis_url, store)
     age(server, 125)
     async with relaying(redis_url, backbones, database):
-        await eventually(lambda: idle(server), within=30)
+        await eventually(lambda: idle(server))
     assert [message.body for message in await read_stream(nats_url, org)] == BODIES
 
 
@@ -73,5 +73,5 @@ async def test_each_has_its_own_body_when_the_log_had_no_room_for_them(
     assert server.keys(PREFIX + "flush:*") == []
     queue.hold(0, BACKBONE, "an outage, as the log sees it")
     async with relaying(redis_url, backbones, database):
-        await eventually(lambda: idle(server), within=30)
+        await eventually(lambda: idle(server))
     assert [message.body for message in await read_stream(nats_url, org)] == BODIES

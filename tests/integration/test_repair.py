@@ -66,7 +66,7 @@ async def settled(server: Any, sources: Sources, own_nats: LocalServer, org: str
             return False
         return idle(server) and {headers["ce-sbid"].replace("-", "") for headers in found} == expected
 
-    await eventually(there, within=60)
+    await eventually(there)
     return found
 
 
@@ -84,7 +84,7 @@ async def test_everything_is_there_again_in_order_when_a_store_directory_from_be
         storage = storage_of(own_nats)
         shutil.copytree(storage, tmp_path / "before")
         own_nats.start()
-        await eventually(lambda: doors.reachable("local"), within=30)
+        await eventually(lambda: doors.reachable("local"))
         await sources.send(BATCH)
         before = await settled(server, sources, own_nats, org)
         own_nats.kill()
@@ -126,7 +126,7 @@ async def test_nothing_is_published_again_when_messages_expired_or_the_stream_wa
         await client.close()
         own_nats.stop()
         own_nats.start()
-        await eventually(lambda: doors.reachable("local"), within=30)
+        await eventually(lambda: doors.reachable("local"))
         await sources.send(1)
         found = await settled(server, sources, own_nats, org, since=3)
     assert [headers.get("ce-sbrepair") for headers in found] == [None]

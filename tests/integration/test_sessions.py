@@ -57,7 +57,7 @@ class Install:
                     return False
             return True
 
-        eventually_now(refused, within=30)
+        eventually_now(refused)
         return stale - began
 
 
@@ -95,7 +95,7 @@ def install(tmp_path_factory: pytest.TempPathFactory, redis_databases: RedisData
         del edge["SWITCHBOARD_DATABASE_URL"]
         page, edge_page = started("page", "websocket", hub), started("edge", "websocket", edge)
         found = Install(database, page, edge_page, others, asyncio.run(new_key(database.url, "acme")))
-        eventually_now(lambda: taken(found), within=30)
+        eventually_now(lambda: taken(found))
         yield found
 
 
@@ -125,5 +125,5 @@ def test_session_is_over_here_and_the_browser_may_ask_again_when_nobody_else_can
     assert (refused.status_code, "set-cookie" in refused.headers) == (503, False), refused.text
     assert asked(install.page, "/v1/session", cookie) == 401
     install.database.start()
-    eventually_now(lambda: sign_out(install.page, cookie).status_code == 204, within=30)
+    eventually_now(lambda: sign_out(install.page, cookie).status_code == 204)
     install.over_after(cookie)

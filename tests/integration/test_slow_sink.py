@@ -35,7 +35,7 @@ class SlowSink:
         self.url = "http://127.0.0.1:{1}/".format(*server.sockets[0].getsockname()[:2])
         try:
             yield
-            await eventually(lambda: not self._open, within=30)
+            await eventually(lambda: not self._open)
         finally:
             server.close()
 
@@ -73,7 +73,7 @@ async def submit(settings: dict[str, str], org: str) -> None:
         async def there() -> bool:
             return any(stream.config.name == f"sb-submit-{org}" for stream in await jetstream.streams_info())
 
-        await eventually(there, within=30)
+        await eventually(there)
         for number in range(COUNT):
             await jetstream.publish(f"submit.{org}.x", event(number))
 
@@ -96,14 +96,14 @@ async def test_a_source_ends_in_time_and_the_sink_gets_all_when_it_is_slow(
         await asyncio.to_thread(source.start)
         try:
             await send(settings, org)
-            await eventually(lambda: len(sink.came) > 2, within=60)
+            await eventually(lambda: len(sink.came) > 2)
             asked = asyncio.get_running_loop().time()
             assert await asyncio.to_thread(source.stop) == 0
             assert asyncio.get_running_loop().time() - asked < GRACE_S
             assert len(sink.came) < COUNT
             sink.pause = 0.0
             with serving(source):
-                await eventually(lambda: len(set(sink.came)) == COUNT, within=60)
+                await eventually(lambda: len(set(sink.came)) == COUNT)
         finally:
             source.stop()
     assert list(dict.fromkeys(sink.came)) == [f"e{number}" for number in range(COUNT)]

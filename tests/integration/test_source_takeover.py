@@ -52,12 +52,12 @@ async def test_every_message_has_one_receipt_when_one_of_two_workers_is_told_to_
 ) -> None:
     async with kind(settings, org) as door:
         with two(door, settings, tmp_path) as (first, _):
-            await eventually(door.ready, within=30)
+            await eventually(door.ready)
             await door.send(range(COUNT))
-            await eventually(lambda: counted(door, SOME), within=60)
+            await eventually(lambda: counted(door, SOME))
             assert await asyncio.to_thread(first.stop) == 0
-            receipts = await eventually(lambda: counted(door, COUNT), within=60)
-            await eventually(door.over, within=60)
+            receipts = await eventually(lambda: counted(door, COUNT))
+            await eventually(door.over)
             assert len(await door.told()) == COUNT
     assert Counter(receipt["status"] for receipt in receipts) == {"accepted": COUNT}
     assert len({receipt["id"] for receipt in receipts}) == COUNT
@@ -71,20 +71,20 @@ async def test_every_message_has_one_row_when_one_of_two_workers_was_paused_unti
     """The one that comes back has outcomes for what isn't its own any more."""
     async with kind(settings, org) as door:
         with two(door, settings, tmp_path) as (first, _):
-            await eventually(door.ready, within=30)
+            await eventually(door.ready)
             await door.send(range(COUNT))
-            await eventually(lambda: counted(door, SOME), within=60)
+            await eventually(lambda: counted(door, SOME))
             first.signal(signal.SIGSTOP)
             await eventually(door.over, within=180)  # after 5 s of its silence, or 30
             first.signal(signal.SIGCONT)
             await door.send(range(COUNT, COUNT + SOME))
-            await eventually(door.over, within=60)
-            receipts = await eventually(lambda: counted(door, COUNT + SOME), within=60)
+            await eventually(door.over)
+            receipts = await eventually(lambda: counted(door, COUNT + SOME))
             assert {receipt["status"] for receipt in receipts} == {"accepted"}
             database = settings["SWITCHBOARD_DATABASE_URL"]
-            await eventually(lambda: len(ledger.rows(database)) == COUNT + SOME, within=60)
+            await eventually(lambda: len(ledger.rows(database)) == COUNT + SOME)
             assert set(ledger.rows(database)) == {receipt["id"] for receipt in receipts}
             assert set(ledger.rows(database).values()) == {1}
-            stream = await eventually(lambda: published(settings["SWITCHBOARD_NATS_URL"], org, COUNT + SOME), within=60)
+            stream = await eventually(lambda: published(settings["SWITCHBOARD_NATS_URL"], org, COUNT + SOME))
             assert len(stream) == len(set(stream))
             assert await asyncio.to_thread(first.stop) == 0

@@ -67,7 +67,7 @@ def of(org: str, topic: str = "a") -> Message:
 async def test_only_the_orgs_own_messages_wait_when_its_rules_are_compiled(gate: Gate) -> None:
     rules, compiling = Rules(DOCUMENTS), Compiling()
     waiting = asyncio.create_task(compiling.ready(rules, [of("acme")]))
-    await eventually(lambda: gate.begun, within=30)
+    await eventually(lambda: gate.begun)
     await compiling.ready(rules, [of("plain"), of("nobody")])
     assert rules.knows([of("plain"), of("nobody")])
     assert not waiting.done()
@@ -87,7 +87,7 @@ async def test_no_message_overtakes_an_earlier_one_of_its_org_when_rules_are_com
     gate.open()
     await compiling.ready(rules, [of("acme", "b")])
     first, second, third = (asyncio.create_task(one(name, topic)) for name, topic in (("1", "a"), ("2", "b"), ("3", "a")))
-    await eventually(lambda: len(gate.begun) == 2, within=30)
+    await eventually(lambda: len(gate.begun) == 2)
     assert not gone_on
     gate.open()
     await first
@@ -109,7 +109,7 @@ async def test_documents_are_compiled_once_when_many_messages_want_them(gate: Ga
 async def test_orgs_take_turns_when_one_has_much_to_compile(gate: Gate) -> None:
     rules, compiling = Rules(DOCUMENTS), Compiling()
     waiting = [asyncio.create_task(compiling.ready(rules, [one])) for one in (of("acme", "a"), of("acme", "b"), of("globex"))]
-    await eventually(lambda: gate.begun, within=30)
+    await eventually(lambda: gate.begun)
     gate.open(3)
     await asyncio.gather(*waiting)
     assert gate.begun == ["acme", "globex", "acme"]
@@ -118,7 +118,7 @@ async def test_orgs_take_turns_when_one_has_much_to_compile(gate: Gate) -> None:
 async def test_the_next_goes_on_when_one_that_waits_is_cancelled(gate: Gate) -> None:
     rules, compiling = Rules(DOCUMENTS), Compiling()
     gone = asyncio.create_task(compiling.ready(rules, [of("acme")]))
-    await eventually(lambda: gate.begun, within=30)
+    await eventually(lambda: gate.begun)
     gone.cancel()
     with pytest.raises(asyncio.CancelledError):
         await gone
@@ -130,7 +130,7 @@ async def test_the_next_goes_on_when_one_that_waits_is_cancelled(gate: Gate) -> 
 async def test_messages_are_judged_by_the_rules_they_waited_for(gate: Gate) -> None:
     product = Ruled(org={"policies": [{"name": "no-pay", "when": 'message.topic == "pay"'}], "buffer": {"in_flight": 10}})
     submitted = asyncio.create_task(product.submit(message("e1"), message("e2", topic="pay")))
-    await eventually(lambda: gate.begun, within=30)
+    await eventually(lambda: gate.begun)
     assert not product.logged()
     gate.open(10)
     good, bad = await submitted

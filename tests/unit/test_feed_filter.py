@@ -42,7 +42,7 @@ async def everything(watch: Watch, feed: Feed) -> list[dict[str, Any]]:
         if text:
             frames.append(json.loads(text))
         elif watch.owed():
-            await eventually(lambda: not watch.owed(), within=30)
+            await eventually(lambda: not watch.owed())
         else:
             return frames
 

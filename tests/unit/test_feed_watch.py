@@ -40,7 +40,7 @@ async def watching(memory: MemoryFeedReader, limit: int = RING_BYTES) -> AsyncIt
 
 async def caught_up(feed: Feed, memory: MemoryFeedReader) -> None:
     spans = await memory.spans()
-    await eventually(lambda: feed.ring.next == [span.next for span in spans], within=30)
+    await eventually(lambda: feed.ring.next == [span.next for span in spans])
 
 
 async def seen(watch: Watch) -> list[dict[str, Any]]:

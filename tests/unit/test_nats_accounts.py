@@ -44,7 +44,7 @@ async def server(info: bytes, answer: bytes = b"", connected: asyncio.Event | No
         yield Reach("main-0a", "acme", "eu", "local", f"nats://127.0.0.1:{port}", here=True)
     finally:
         listening.close()
-        await eventually(lambda: not open_now, within=30)  # nobody keeps a connection to it
+        await eventually(lambda: not open_now)  # nobody keeps a connection to it
 
 
 async def told(answer: bytes) -> str:

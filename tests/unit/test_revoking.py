@@ -307,7 +307,7 @@ async def test_news_is_told_at_the_next_look_when_telling_took_longer_than_the_o
     await world.step(HOLDS, keys=b"sealed")
     edges.clear()
     world.servers.answers.set()
-    await eventually(lambda: len(world.servers.signers) == 1, within=30)
+    await eventually(lambda: len(world.servers.signers) == 1)
     monkeypatch.undo()
     await world.step(HOLDS, keys=b"sealed")
     assert [len(one) for one in world.servers.signers] == [1, 0]

@@ -96,7 +96,7 @@ def publisher(house: House) -> str:
         answer = client.put(f"/v1/config/topics/{topic}", json=document)
         assert answer.is_success, answer.text
     revision = int(answer.headers["etag"].strip('"'))
-    eventually_now(lambda: asyncio.run(_revisions(house, key)) == {revision}, within=30)
+    eventually_now(lambda: asyncio.run(_revisions(house, key)) == {revision})
     return key
 
 
@@ -157,7 +157,7 @@ def _records(house: House, row: Row, number: int) -> list[Accepted | Attempt]:
     def found() -> list[Accepted | Attempt]:
         return [record for records in house.records().values() for record in records if record.message.source == source]
 
-    eventually_now(lambda: len(found()) >= row.records, within=30)  # refusals are written behind the answer
+    eventually_now(lambda: len(found()) >= row.records)  # refusals are written behind the answer
     return found()
 
 

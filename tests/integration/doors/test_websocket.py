@@ -154,7 +154,7 @@ async def test_connection_ends_when_its_key_is_revoked(front: FrontProcess) -> N
         except InvalidStatus:
             return False
 
-    await eventually(let_in, within=30)
+    await eventually(let_in)
     async with opened(front, authorization=f"Bearer {made['key']}") as socket:
         await socket.send(text(event()))
         assert [one["status"] for one in await receipts(socket)] == ["accepted"]
@@ -235,7 +235,7 @@ async def test_client_that_reads_no_receipts_is_held_back_and_closed_1013(front:
         await good.send(text(event()))
         assert [one["status"] for one in await receipts(good)] == ["accepted"]
         assert await asyncio.wait_for(sending, 60) < 1_000 + _kernel_holds() // len(frame)  # it was not read on and on
-        await eventually(lambda: "switchboard_events_clients 1.0" in front.client.get("/metrics").text, within=60)
+        await eventually(lambda: "switchboard_events_clients 1.0" in front.client.get("/metrics").text)
         assert await closed(slow) == 1013
         slow.transport.abort()
     assert front.ready()

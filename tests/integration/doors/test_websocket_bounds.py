@@ -99,7 +99,7 @@ async def test_nothing_that_was_answered_is_lost_when_the_server_is_told_to_stop
     async with opened(front) as first, opened(front) as second, opened(front) as third:
         sockets = (first, second, third)
         both = [asyncio.create_task(side(socket)) for socket in sockets for side in (send, hear)]
-        await eventually(lambda: len(told) > 500, within=30)
+        await eventually(lambda: len(told) > 500)
         front.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(30):
             await asyncio.gather(*both)

@@ -65,14 +65,14 @@ async def test_memory_is_bounded_when_many_send_the_largest_frames_and_the_log_h
     async with AsyncExitStack() as stack:
         sockets = [await stack.enter_async_context(opened(front)) for _ in range(CLIENTS)]
         asked = [asyncio.create_task(answer(socket, frame, sending)) for socket in sockets]
-        await eventually(lambda: sum(task.done() for task in asked) >= CLIENTS // 2, within=60)
+        await eventually(lambda: sum(task.done() for task in asked) >= CLIENTS // 2)
         own_redis.resume()
         async with asyncio.timeout(60):
             told = set(await asyncio.gather(*asked))
     assert told <= {"accepted", "unavailable", "1013"}
     assert memory(front, "VmHWM") - before < 400 * MIB
     async with opened(front) as last:
-        await eventually(lambda: anew(last, sending), within=30)
+        await eventually(lambda: anew(last, sending))
 
 
 async def anew(socket: ClientConnection, sending: asyncio.Semaphore) -> bool:
@@ -90,7 +90,7 @@ async def test_large_frames_of_other_orgs_are_taken_when_one_org_leaves_as_many_
         ours = [await stack.enter_async_context(opened(front)) for _ in range(UNFINISHED // LARGEST)]
         for socket in ours:
             socket.transport.write(start)
-        await eventually(lambda: any(socket.close_code is not None for socket in ours), within=30)
+        await eventually(lambda: any(socket.close_code is not None for socket in ours))
         assert {socket.close_code for socket in ours if socket.close_code is not None} == {1013}
         async with opened(front, authorization=f"Bearer {key}") as theirs:
             assert await answer(theirs, largest(), asyncio.Semaphore()) == "accepted"

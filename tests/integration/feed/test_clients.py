@@ -79,7 +79,7 @@ async def test_client_is_refused_when_too_many_have_a_filter(start: Start, key: 
                 assert json.loads(await third.recv())["error"]["status"] == 503
                 await third.wait_closed()
             assert third.close_code == 1013
-        await eventually(lambda: feed.clients == 0, within=30)
+        await eventually(lambda: feed.clients == 0)
         async with reading(feed, key, filter="true"):
             pass
 
@@ -99,7 +99,7 @@ async def test_client_is_refused_when_too_many_read_what_no_store_has(
         monkeypatch.setattr(catching_up, "CLIENTS", 2)
         async with reading(feed, key, begin="stored") as client:
             assert await client.until(1) == ["one"]
-            await eventually(lambda: feed.resources.counters.gauges["feed_catching_up"]() == 0, within=30)
+            await eventually(lambda: feed.resources.counters.gauges["feed_catching_up"]() == 0)
 
 
 async def test_client_that_does_not_read_is_closed_with_1013_while_another_gets_all(start: Start, log: Log, key: str, org: str) -> None:

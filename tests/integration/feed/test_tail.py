@@ -52,7 +52,7 @@ async def first_line(process: asyncio.subprocess.Process, log: Log, org: str) ->
         await log.write(accepted(message(org, f"try-{number}")))
         return seen.done()
 
-    await eventually(look, within=30)
+    await eventually(look)
     return await seen
 
 

@@ -54,7 +54,7 @@ async def test_every_request_is_answered_when_one_of_two_sources_is_told_to_stop
         asking = [asyncio.create_task(ask(worker)) for worker in range(AT_ONCE)]
         for running in (first, second):
             before = len(answered)
-            await eventually(lambda before=before: len(answered) > before + 500, within=60)  # type: ignore[misc]
+            await eventually(lambda before=before: len(answered) > before + 500)  # type: ignore[misc]
             if running is first:
                 assert await asyncio.to_thread(first.stop) == 0
         over.set()
@@ -79,7 +79,7 @@ async def test_a_request_is_answered_or_nobody_listens_when_the_only_source_is_t
             return
 
     asking = [asyncio.create_task(ask(worker)) for worker in range(AT_ONCE)]
-    await eventually(lambda: len(answered) > 500, within=60)
+    await eventually(lambda: len(answered) > 500)
     assert await asyncio.to_thread(source.stop) == 0
     await asyncio.gather(*asking)
     assert set(answered) == {"accepted"}
@@ -103,9 +103,9 @@ async def test_nothing_is_kept_from_others_when_a_source_is_told_to_stop(own: tu
     async def begun() -> bool:
         return await left() < MANY
 
-    await eventually(all_there, within=60)
+    await eventually(all_there)
     await asyncio.to_thread(source.start)
-    await eventually(begun, within=60)
+    await eventually(begun)
     assert await asyncio.to_thread(source.stop) == 0
     other = await jetstream.pull_subscribe_bind("nats-source", stream=name)
     waiting = await left()

@@ -29,7 +29,7 @@ async def test_what_came_after_is_taken_when_a_message_is_larger_than_a_pull(
                 assert agent.client.max_payload == LARGEST
                 for payload in (b" " * (LARGEST - 64), event("after")):
                     await agent.submit("orders", payload)
-                await eventually(lambda: emptied(agent.client, org), within=60)
+                await eventually(lambda: emptied(agent.client, org))
                 jetstream = agent.client.jetstream()
                 assert (await jetstream.stream_info(f"sb-{org}")).state.messages == 1
                 rejected = await jetstream.get_last_msg(f"sb-rejected-{org}", f"sb._rejected.{org}")
