@@ -214,7 +214,7 @@ class Reader:
     def events(self) -> list[str]:
         return [one["event_id"] for one in self.messages]
 
-    async def frame(self, within: float = 30.0) -> dict[str, Any]:
+    async def frame(self, within: float = 90.0) -> dict[str, Any]:
         """The next frame, also noted. Raises ConnectionClosed, and TimeoutError."""
         async with asyncio.timeout(within):
             text = await self.connection.recv()
@@ -229,7 +229,7 @@ class Reader:
             self.others.append(frame)
         return frame
 
-    async def until(self, count: int, within: float = 30.0) -> list[str]:
+    async def until(self, count: int, within: float = 90.0) -> list[str]:
         """Read until so many messages were seen; their event ids. Raises TimeoutError where no other one comes within so many seconds: a
         quiet feed's heartbeats, which are nearer to each other, would have it wait for ever for one that is lost."""
         while (seen := len(self.messages)) < count:

@@ -40,7 +40,7 @@ class Client:
         self.number += 1
         return f"{self.key('receipts')}:{self.number}"
 
-    def receipts(self, place: str, count: int = 1, within: int = 20) -> list[dict[str, Any]]:
+    def receipts(self, place: str, count: int = 1, within: int = 90) -> list[dict[str, Any]]:
         """So many receipts, in order."""
         found: list[dict[str, Any]] = []
         for _ in range(count):

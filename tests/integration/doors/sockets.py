@@ -44,7 +44,7 @@ async def receipts(socket: ClientConnection) -> list[dict[str, Any]]:
     return found
 
 
-async def closed(socket: ClientConnection, within: float = 30) -> int | None:
+async def closed(socket: ClientConnection, within: float = 90) -> int | None:
     """The code of the close that comes; what comes before it is let go."""
     async with asyncio.timeout(within):
         try:

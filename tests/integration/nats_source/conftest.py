@@ -105,7 +105,7 @@ class connected:  # noqa: N801  # it is called like a function
         await self.agent.client.close()
 
 
-async def served(agent: Agent, within: float = 30.0) -> None:
+async def served(agent: Agent, within: float = 90.0) -> None:
     """Returns once the org's requests are answered."""
 
     async def answered() -> bool:

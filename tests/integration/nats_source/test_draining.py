@@ -30,7 +30,7 @@ async def own(
     source = Service("nats_source", settings, tmp_path)
     with serving(source):
         async with connected(nats_url, org) as agent:
-            await served(agent, within=30)
+            await served(agent)
             yield source, settings, agent
 
 

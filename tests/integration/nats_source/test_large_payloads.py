@@ -25,7 +25,7 @@ async def test_what_came_after_is_taken_when_a_message_is_larger_than_a_pull(
         await new_key(database, org)
         with serving(Service("nats_source", environment(tmp_path, redis_url, server.url, database), tmp_path)):
             async with connected(server.url, org) as agent:
-                await served(agent, within=30)
+                await served(agent)
                 assert agent.client.max_payload == LARGEST
                 for payload in (b" " * (LARGEST - 64), event("after")):
                     await agent.submit("orders", payload)
