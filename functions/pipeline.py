@@ -10,6 +10,7 @@ from functions.check_constraints import handler as check_constraints
 from functions.check_constraints import ruling
 from functions.log_batch import handler as log_batch
 from functions.route.handler import Route, State, first_retry
+from functions.ways import Ways
 from shared.compiling import Compiling
 from shared.domain.errors import SwitchboardError, Unavailable
 from shared.domain.in_flight import InFlight
@@ -88,6 +89,7 @@ class Pipeline(msgspec.Struct, frozen=True):
     state: State
     store: Bodies
     give_back: GiveBack
+    ways: Ways | None = None  # where check is a direct call
     in_flight: InFlight = msgspec.field(default_factory=InFlight)
     compiling: Compiling = msgspec.field(default_factory=Compiling)
 
@@ -104,10 +106,12 @@ class Pipeline(msgspec.Struct, frozen=True):
         The lanes are the door's own either way: one group in flight a stream, in log order, and what is lost is the relay's.
         """
         give_back: GiveBack = keep
+        ways: Ways | None = None
         if isinstance(check, Limits):
             limits = check
             check, give_back = partial(check_constraints.handle, limits=limits), partial(check_constraints.give_back, limits=limits)
-        return cls(check, log, lanes(log, backbones, state).handle, state, store, give_back)
+            ways = Ways()
+        return cls(check, log, lanes(log, backbones, state).handle, state, store, give_back, ways)
 
     async def submit(self, messages: Sequence[Message], principal: Principal) -> list[Outcome]:
         """Judge, write down, deliver: an outcome for each message of one principal, in order.
@@ -115,6 +119,10 @@ class Pipeline(msgspec.Struct, frozen=True):
         Returns when every message is durable or refused. One whose outcome is unknown is refused as Unavailable: retry with the same id.
         """
         snapshot = self.state.current
+        if self.ways is not None and self.compiling.idle:
+            records = self.ways.accepted(messages, principal, snapshot)
+            if records is not None:  # nearly always
+                return await self._accept(records)
         if not (self.compiling.idle and snapshot.rules.knows(messages)):
             await self.compiling.ready(snapshot.rules, messages)
         entered = self.in_flight.enter(messages, snapshot)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
+from functions import ways
 from shared.adapters.nats import frames
 from shared.adapters.redis import batch
 from shared.codec import receipts, usual
@@ -32,7 +33,7 @@ def compiled() -> ModuleType:
 def in_python() -> Iterator[None]:
     """As where nothing was built."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (usual, receipts, frames, batch):
+        for module in (usual, receipts, frames, batch, ways):
             patch.setattr(module, "core", None)
         yield
 

@@ -1,5 +1,6 @@
 from collections.abc import Callable, Mapping, Sequence
 
+from functions.ways import Place, Way
 from shared.adapters.nats.frames import Item
 from shared.codec.usual import Envelope
 from shared.domain.message import Extension, Message
@@ -25,6 +26,8 @@ def add(
     orgs: dict[str, int],
     targets: dict[tuple[str, ...], int],
 ) -> tuple[list[int], int, int] | None: ...
+def bind_ways(message: type, accepted: type) -> None: ...
+def accepted(messages: Sequence[Message], known: dict[Place, Way | None], revision: int) -> list[Accepted] | None: ...
 def bind_receipts(message: type, receipt: type, delivery: type) -> None: ...
 def messages(
     envelopes: Sequence[Envelope],

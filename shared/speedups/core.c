@@ -7,6 +7,8 @@ static PyMethodDef methods[] = {
     {"bind_frames", bind_frames, METH_VARARGS, NULL},
     {"bind_receipts", bind_receipts, METH_VARARGS, NULL},
     {"bind_batch", bind_batch, METH_VARARGS, NULL},
+    {"bind_ways", bind_ways, METH_VARARGS, NULL},
+    {"accepted", (PyCFunction)(void (*)(void))accepted, METH_FASTCALL, NULL},
     {"add", (PyCFunction)(void (*)(void))add, METH_FASTCALL, NULL},
     {"messages", (PyCFunction)(void (*)(void))messages, METH_FASTCALL, NULL},
     {"items", (PyCFunction)(void (*)(void))items, METH_FASTCALL, NULL},

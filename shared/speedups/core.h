@@ -1,5 +1,5 @@
-/* The usual message in C: what shared/codec/usual.py, shared/codec/receipts.py, shared/adapters/nats/frames.py and the batch of
- * shared/adapters/redis/batch.py do to nearly all of them.
+/* The usual message in C: what shared/codec/usual.py, shared/codec/receipts.py, shared/adapters/nats/frames.py, the batch of
+ * shared/adapters/redis/batch.py and functions/ways.py do to nearly all of them.
  *
  * Each function gives what the Python beside its call gives, byte for byte, or None where anything is out of the ordinary: then that Python
  * does all of it, and says what is wrong. So nothing here refuses a message, and all of this can be left out. It reads objects that were
@@ -20,6 +20,9 @@ PyObject *frames(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 
 PyObject *bind_batch(PyObject *module, PyObject *arguments);
 PyObject *add(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
+
+PyObject *bind_ways(PyObject *module, PyObject *arguments);
+PyObject *accepted(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 
 PyObject *bind_receipts(PyObject *module, PyObject *arguments);
 PyObject *receipt(PyObject *module, PyObject *outcome);

@@ -9,6 +9,7 @@ import msgspec
 import psutil
 import pytest
 
+from functions.ways import Way
 from shared.adapters.nats.frames import Item
 from shared.codec.usual import UNUSUAL, WholeEnvelope, address, sender
 from shared.domain.message import Message
@@ -93,6 +94,16 @@ ADDED: tuple[Any, ...] = (
     [ACCEPTED, None],
     5,
 )
+PLACE = (ACCEPTED.message.org, ACCEPTED.message.topic, ACCEPTED.message.subject)
+WAYS = {PLACE: Way(2**20, ("local",), None)}
+ON_WAYS: tuple[Any, ...] = (
+    [ACCEPTED.message, ACCEPTED.message],
+    [_sent(extensions={"tenant": "a"}).message, _sent(extensions={"org": "a"}).message],
+    [ACCEPTED.message, _sent(subject="nobody's").message],
+    [ACCEPTED.message, _sent(topic=["a"]).message],  # a look-up raises
+    [ACCEPTED.message, None],
+    5,
+)
 CALLS: dict[str, tuple[tuple[Any, ...], Callable[[Any], Any]]] = {
     "messages": (EVENTS, lambda of: compiled().messages(*of, "acme", 2**50, "http", "shop", 2**40, REQUEST, None)),
     "items": (GROUPS, lambda of: compiled().items(*of)),
@@ -100,6 +111,7 @@ CALLS: dict[str, tuple[tuple[Any, ...], Callable[[Any], Any]]] = {
     "receipts": (OUTCOMES, lambda of: compiled().receipts(of)),
     "receipt": (tuple(of[-1] if isinstance(of, tuple) else of for of in OUTCOMES), lambda of: compiled().receipt(of)),
     "add": (ADDED, lambda of: compiled().add(of, {}, [], [], {}, {})),
+    "accepted": (ON_WAYS, lambda of: compiled().accepted(of, WAYS, ACCEPTED.message.revision)),
     "bind_messages": (
         ((WholeEnvelope, Message, address, sender), (WholeEnvelope, int, address, sender), (5, Message, address, sender), (5,)),
         lambda of: compiled().bind_messages(*of),
@@ -118,6 +130,11 @@ def shared_objects() -> list[Any]:
         *FRAMES,
         *OUTCOMES,
         *ADDED,
+        *ON_WAYS,
+        WAYS,
+        *WAYS.values(),
+        *WAYS[PLACE],
+        *PLACE,
         ACCEPTED,
         ACCEPTED.message.id,
         ACCEPTED.targets,
