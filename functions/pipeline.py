@@ -14,7 +14,7 @@ from functions.ways import Ways
 from shared.compiling import Compiling
 from shared.domain.errors import SwitchboardError, Unavailable
 from shared.domain.in_flight import InFlight
-from shared.domain.logged import Entry
+from shared.domain.logged import Entry, Fresh
 from shared.domain.message import Message
 from shared.domain.principal import Principal
 from shared.domain.record import Accepted, Attempt
@@ -162,10 +162,10 @@ class Pipeline(msgspec.Struct, frozen=True):
 
     async def _accept(self, records: Sequence[Accepted]) -> list[Outcome]:
         """Write accepted messages down; the log hands them to their lanes as soon as they are there: published is a part of logged."""
-        sent: list[tuple[list[Entry], Sending]] = []
+        sent: list[tuple[Sequence[Entry], Sending]] = []
 
         def publish(entries: Sequence[Entry]) -> None:
-            taken = [entry for entry in entries if entry.outcome in TAKEN]
+            taken = entries if isinstance(entries, Fresh) else [entry for entry in entries if entry.outcome in TAKEN]
             if taken:
                 sent.append((taken, self.route(taken)))
 
@@ -238,6 +238,9 @@ def lanes(log: LogQueue, backbones: Backbones, state: State) -> Route:
 
 
 def _receipts(entries: Sequence[Entry], deliveries: Sequence[tuple[Delivery, ...]]) -> list[Outcome]:
+    if isinstance(entries, Fresh):
+        of = [record.message for record in entries.records]
+        return [Receipt(message, message.revision, some) for message, some in zip(of, deliveries, strict=True)]
     return [
         Receipt(entry.message, entry.revision, some, entry.outcome == "duplicate") for entry, some in zip(entries, deliveries, strict=True)
     ]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from functions.route.lane import FIRST_RETRY_MS, FirstRetry, Lane
-from shared.domain.logged import Entry
+from shared.domain.logged import Entry, Fresh
 from shared.domain.message import Message
 from shared.domain.snapshot import Snapshot
 from shared.domain.verdict import Delivery, dead_letter
@@ -41,8 +41,12 @@ class Route:
 
         What it returns gives the deliveries; nobody has to ask for them.
         """
-        targets, org = entries[0].targets, entries[0].message.org
-        if len(targets) == 1 and all(entry.targets == targets and entry.message.org == org for entry in entries):
+        if isinstance(entries, Fresh):
+            targets, org, alike = entries.targets, entries.org, True
+        else:
+            targets, org = entries[0].targets, entries[0].message.org
+            alike = all(entry.targets == targets and entry.message.org == org for entry in entries)
+        if alike and len(targets) == 1:
             return Sending(entries, [], [self._lane(targets[0], org).publish(entries)])
         lanes: dict[tuple[str, str], list[int]] = {}
         for place, entry in enumerate(entries):

@@ -4,9 +4,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from shared.domain.logged import Entry
+from shared.domain.logged import Entry, Fresh, joined
 from shared.domain.message import Message
-from shared.domain.publishing import Outgoing, Published, PublishedGroup
+from shared.domain.publishing import FirstTime, InARow, Outgoing, Published, PublishedGroup
 from shared.domain.record import Deliveries
 from shared.domain.verdict import Delivery
 from shared.ports import Backbones, LogQueue
@@ -49,7 +49,7 @@ class Lane:
         try:
             while self._waiting:
                 group = self._next_group()
-                entries = [entry for some, _ in group for entry in some]
+                entries = joined([some for some, _ in group])
                 try:
                     deliveries = await self._deliver(entries)
                 except Exception:
@@ -65,7 +65,7 @@ class Lane:
 
     def _give_up(self, entries: Sequence[Entry]) -> list[Delivery]:
         """Nobody knows what became of these: the relay delivers them."""
-        for shard in {entry.shard for entry in entries}:
+        for shard in _shards(entries):
             self._log.hold(shard, self._backbone, "publishing failed")
         return [self._pending] * len(entries)
 
@@ -80,8 +80,10 @@ class Lane:
         group, self._waiting = self._waiting[:taken], self._waiting[taken:]
         return group
 
-    async def _deliver(self, entries: list[Entry]) -> list[Delivery]:
+    async def _deliver(self, entries: Sequence[Entry]) -> list[Delivery]:
         """Publish what the gate lets through; the rest is pending, and the relay's."""
+        if isinstance(entries, Fresh) and all(self._log.may_publish(run, self._backbone) for run in entries.runs):  # nearly always
+            return await self._publish(entries, FirstTime([record.message for record in entries.records]))
         ready = entries
         open_flushes: dict[tuple[int, int], bool] = {}
         for entry in entries:
@@ -92,24 +94,26 @@ class Lane:
             ready = [entry for entry in entries if open_flushes[entry.shard, entry.flush]]
         if not ready:
             return [self._pending] * len(entries)
-        outgoing = [Outgoing(entry.message, entry.revision, entry.outcome == "duplicate") for entry in ready]
-        published = await self._backbones.publish(self._backbone, self._org, outgoing)
-        self._note(ready, published)
-        made = [
-            Delivery(self._backbone, published.stream, result.sequence) if result.sequence else self._pending
-            for result in published.results
-        ]
+        made = await self._publish(ready, [Outgoing(entry.message, entry.revision, entry.outcome == "duplicate") for entry in ready])
         if ready is entries:
             return made
         answers = iter(made)
         return [next(answers) if open_flushes[entry.shard, entry.flush] else self._pending for entry in entries]
 
-    def _note(self, entries: list[Entry], published: PublishedGroup) -> None:
+    async def _publish(self, entries: Sequence[Entry], outgoing: Sequence[Outgoing]) -> list[Delivery]:
+        published = await self._backbones.publish(self._backbone, self._org, outgoing)
+        self._note(entries, published)
+        backbone, stream, results = self._backbone, published.stream, published.results
+        if isinstance(results, InARow):
+            return [Delivery(backbone, stream, sequence) for sequence in results.sequences]
+        return [Delivery(backbone, stream, result.sequence) if result.sequence else self._pending for result in results]
+
+    def _note(self, entries: Sequence[Entry], published: PublishedGroup) -> None:
         """Tell the log what became of a group: taken, refused, or lost, which holds the backbone."""
         results = published.results
         now = self._log.now()
-        new = {result.sequence > 0 and not result.duplicate for result in results} == {True}
-        if new and len({entry.shard for entry in entries}) == 1:  # nearly always
+        new = isinstance(results, InARow) or {result.sequence > 0 and not result.duplicate for result in results} == {True}
+        if new and len(_shards(entries)) == 1:  # nearly always
             self._log.delivered(entries, self._record(entries, published.subjects, results, published, now))
             return
         noted: dict[tuple[int, str | None], list[int]] = {}
@@ -134,16 +138,21 @@ class Lane:
     def _record(
         self, entries: Sequence[Entry], subjects: Sequence[str], results: Sequence[Published], published: PublishedGroup, now: int
     ) -> Deliveries:
-        refused = results[0].refused
+        refused = None if isinstance(results, InARow) else results[0].refused
+        messages = [record.message for record in entries.records] if isinstance(entries, Fresh) else [entry.message for entry in entries]
         return Deliveries(
             self._org,
             self._backbone,
             published.stream,
             published.created,
             now,
-            b"".join([entry.message.id for entry in entries]),
+            b"".join([message.id for message in messages]),
             tuple(subjects),
-            tuple([result.sequence for result in results]),
+            tuple(results.sequences if isinstance(results, InARow) else [result.sequence for result in results]),
             refused,
             0 if refused is None else 1,
         )
+
+
+def _shards(entries: Sequence[Entry]) -> set[int]:
+    return {run.shard for run in entries.runs} if isinstance(entries, Fresh) else {entry.shard for entry in entries}

@@ -1,9 +1,12 @@
 """What the log answers: to a door that writes a message down, and to a logger that reads flushes."""
 
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, overload
+
 import msgspec
 
 from shared.domain.message import Message
-from shared.domain.record import Flush
+from shared.domain.record import Accepted, Flush
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -24,6 +27,80 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     undeliverable: str | None = None
     logged: float = 0.0  # time.monotonic() when the log answered: what was logged long ago is the relay's
     epoch: bytes = b""  # of the log that `flush` is a number of: after a lost log the numbers begin again
+
+
+class Run(NamedTuple):
+    """New messages that one flush has in a row, from index `first` on. `logged` and `epoch` as in an Entry."""
+
+    records: Sequence[Accepted]
+    shard: int
+    flush: int
+    first: int
+    logged: float
+    epoch: bytes
+
+
+class Fresh(Sequence[Entry]):
+    """Entries of messages that are new, all of one org and for the same backbones, by the runs they lie in: nearly all are like that.
+
+    An Entry is made when somebody asks for it, and nearly nobody does.
+    """
+
+    __slots__ = ("runs",)
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self.runs = runs
+
+    @property
+    def records(self) -> Sequence[Accepted]:
+        """What was logged, in order."""
+        return self.runs[0].records if len(self.runs) == 1 else [record for run in self.runs for record in run.records]
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The backbones of each of them."""
+        return self.runs[0].records[0].targets
+
+    @property
+    def org(self) -> str:
+        """The org of each of them."""
+        return self.runs[0].records[0].message.org
+
+    def __len__(self) -> int:
+        return sum(len(run.records) for run in self.runs)
+
+    def __iter__(self) -> Iterator[Entry]:
+        for run in self.runs:
+            for index, record in enumerate(run.records, run.first):
+                yield Entry(
+                    "new",
+                    record.message,
+                    record.targets,
+                    record.message.revision,
+                    run.shard,
+                    run.flush,
+                    index,
+                    record.undeliverable,
+                    run.logged,
+                    run.epoch,
+                )
+
+    @overload
+    def __getitem__(self, place: int) -> Entry: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Entry]: ...
+    def __getitem__(self, place: int | slice) -> Entry | list[Entry]:
+        return list(self)[place]
+
+
+def joined(parts: Sequence[Sequence[Entry]]) -> Sequence[Entry]:
+    """The entries of all of them, in order, which are of one org and for the same backbones."""
+    if len(parts) == 1:
+        return parts[0]
+    fresh = [part for part in parts if isinstance(part, Fresh)]
+    if len(fresh) == len(parts):
+        return Fresh([run for part in fresh for run in part.runs])
+    return [entry for part in parts for entry in part]
 
 
 class Unreadable(msgspec.Struct, frozen=True):

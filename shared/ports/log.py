@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from shared.domain.logged import Entry, Taken
+from shared.domain.logged import Entry, Run, Taken
 from shared.domain.message import Message
 from shared.domain.received import Entered, Received, Ruling, Settled
 from shared.domain.record import Accepted, Attempt, Deliveries
@@ -16,7 +16,7 @@ Publish = Callable[[Sequence[Entry]], None]
 class LogQueue(Protocol):
     """The door's side of the log. Conformance: tests/conformance/log_queue.py, run on memory and Redis."""
 
-    async def append(self, records: Sequence[Accepted], publish: Publish | None = None) -> list[Entry]:
+    async def append(self, records: Sequence[Accepted], publish: Publish | None = None) -> Sequence[Entry]:
         """Write the records down; one entry each, in order. Returns once what is new is on disk where the operator asked for it.
 
         Records of one call may land in different flushes. `publish` is called with the entries of each as soon as it is there, in the
@@ -33,8 +33,8 @@ class LogQueue(Protocol):
     def refuse(self, attempts: Sequence[Attempt]) -> list[bool]:
         """Record refusals, bounded per (org, principal, rule). Whether each is recorded (False: only counted). Never blocks or raises."""
 
-    def may_publish(self, entry: Entry, backbone: str) -> bool:
-        """Whether the door may publish this entry now: False while the backbone is held (the relay delivers it)."""
+    def may_publish(self, entry: Entry | Run, backbone: str) -> bool:
+        """Whether the door may publish this entry, or all of this run, now: False while the backbone is held (the relay delivers it)."""
 
     async def opened(self, entry: Entry, backbone: str) -> bool:
         """Like may_publish, but waits out `closing` (1 s at most)."""

@@ -19,6 +19,11 @@ typedef struct {
 } Entry;
 
 typedef struct {
+    Py_ssize_t size, longest, org, targets; /* org and targets: of the first one's, and -1 before it */
+    int alike;
+} Sum;
+
+typedef struct {
     PyObject *places, *kept, *metas, *orgs, *targets; /* dict, list, list, dict, dict: what the flush has so far */
 } Batch;
 
@@ -80,7 +85,7 @@ meta_of(const Entry *entry, Py_ssize_t org, Py_ssize_t targets)
 
 /* The place of one record in the flush, noted there; minus one minus that of its twin. NULL with an exception. */
 static PyObject *
-place_of(const Batch *batch, PyObject *record, const Entry *entry, Py_ssize_t *size, Py_ssize_t *longest)
+place_of(const Batch *batch, PyObject *record, const Entry *entry, Sum *sum)
 {
     Py_ssize_t place = PyList_GET_SIZE(batch->kept);
     PyObject *own = PyLong_FromSsize_t(place), *meta = NULL;
@@ -97,8 +102,13 @@ place_of(const Batch *batch, PyObject *record, const Entry *entry, Py_ssize_t *s
     if (meta == NULL || PyList_Append(batch->metas, meta) < 0 || PyList_Append(batch->kept, record) < 0)
         goto failed;
     Py_DECREF(meta);
-    *size += entry->length;
-    *longest = entry->length > *longest ? entry->length : *longest;
+    if (sum->org < 0) {
+        sum->org = org;
+        sum->targets = targets;
+    }
+    sum->alike = sum->alike && org == sum->org && targets == sum->targets;
+    sum->size += entry->length;
+    sum->longest = entry->length > sum->longest ? entry->length : sum->longest;
     return own;
 failed:
     Py_XDECREF(meta);
@@ -106,7 +116,7 @@ failed:
     return NULL;
 }
 
-/* add(records, places, kept, metas, orgs, targets): (list[int], bytes, bytes of the longest) | None. None: nothing was noted. */
+/* add(records, places, kept, metas, orgs, targets): (list[int], bytes, bytes of the longest, alike) | None. None: nothing was noted. */
 PyObject *
 add(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {
@@ -120,19 +130,20 @@ add(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
     if (records == NULL)
         return left_to_python();
     Entry entry;
-    Py_ssize_t length = PyTuple_GET_SIZE(records), size = 0, longest = 0;
+    Py_ssize_t length = PyTuple_GET_SIZE(records);
+    Sum sum = {0, 0, -1, -1, 1};
     int usual = PyDict_GET_SIZE(batch.orgs) + length <= UINT16_MAX && PyDict_GET_SIZE(batch.targets) + length <= UINT16_MAX;
     for (Py_ssize_t i = 0; usual && i < length; i++) /* all of them before one is noted: the others are Python's then, too */
         usual = read_entry(&entry, PyTuple_GET_ITEM(records, i));
     PyObject *answer = usual ? PyList_New(0) : NULL;
     for (Py_ssize_t i = 0; answer != NULL && i < length; i++) {
         PyObject *record = PyTuple_GET_ITEM(records, i);
-        answer = with(answer, read_entry(&entry, record) ? place_of(&batch, record, &entry, &size, &longest) : NULL);
+        answer = with(answer, read_entry(&entry, record) ? place_of(&batch, record, &entry, &sum) : NULL);
     }
     Py_DECREF(records);
     if (answer == NULL)
         return usual ? NULL : left_to_python();
-    return Py_BuildValue("(Nnn)", answer, size, longest);
+    return Py_BuildValue("(NnnO)", answer, sum.size, sum.longest, sum.alike ? Py_True : Py_False);
 }
 
 PyObject *

@@ -89,14 +89,18 @@ done:
     return headers;
 }
 
-/* The Item of an Outgoing. NULL where it is for Python, with or without an exception. */
+/* The Item of an Outgoing, or of a Message under its own revision. NULL where it is for Python, with or without an exception. */
 static PyObject *
 item_of(Py_ssize_t place, PyObject *outgoing, long long max_payload)
 {
-    PyObject *of[O_FIELDS], *message[M_FIELDS], *item = NULL;
+    PyObject *of[O_FIELDS] = {outgoing, NULL, Py_False, Py_None, Py_False}, *message[M_FIELDS], *item = NULL;
     long long revision;
-    if (!fields(&outgoing_shape, outgoing, of, O_FIELDS) || !fields(&message_shape, of[O_MESSAGE], message, M_FIELDS))
+    if (!Py_IS_TYPE(outgoing, (PyTypeObject *)message_shape.type) && !fields(&outgoing_shape, outgoing, of, O_FIELDS))
         return NULL;
+    if (!fields(&message_shape, of[O_MESSAGE], message, M_FIELDS))
+        return NULL;
+    if (of[O_REVISION] == NULL)
+        of[O_REVISION] = message[M_REVISION];
     if (of[O_NATS_ID] != Py_None || of[O_REPAIR] != Py_False || !number_of(of[O_REVISION], &revision))
         return NULL;
     PyObject *body = message[M_BODY] == Py_None ? no_bytes : message[M_BODY];
@@ -120,7 +124,7 @@ item_of(Py_ssize_t place, PyObject *outgoing, long long max_payload)
     return item;
 }
 
-/* items(group, max_payload): list[Item] | None, one for each Outgoing. */
+/* items(group, max_payload): list[Item] | None, one for each Outgoing or Message. */
 PyObject *
 items(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {

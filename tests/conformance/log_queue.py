@@ -1,6 +1,7 @@
 """What every log queue must do (log.md). Subclasses give `queue`, a fixture with an empty, started one."""
 
 import time
+from collections.abc import Sequence
 
 from shared.domain.logged import Entry
 from shared.domain.record import Deliveries
@@ -8,7 +9,7 @@ from shared.ports import LogQueue
 from tests.events import accepted, attempt, message
 
 
-def taken(entries: list[Entry], backbone: str = "local") -> Deliveries:
+def taken(entries: Sequence[Entry], backbone: str = "local") -> Deliveries:
     """The delivery record of these entries."""
     ids = b"".join(entry.message.id for entry in entries)
     places = tuple(range(1, len(entries) + 1))

@@ -70,7 +70,13 @@ def test_flush_is_the_same_in_c_when_records_are_usual(groups: list[list[Accepte
 def test_equal_identities_share_a_place_when_c_adds_them() -> None:
     one, other = accepted("e1"), accepted("e2")
     answers, *_ = alike([[one, other, one], (other,), []])
-    assert answers == [[0, 1, -1], [-2], []]
+    assert answers == [([0, 1, -1], True), ([-2], True), ([], True)]
+
+
+@pytest.mark.parametrize("other", [accepted("e2", org="other"), accepted("e2", targets=("eu",))], ids=["org", "targets"])
+def test_records_are_not_alike_when_org_or_backbones_differ(other: Accepted) -> None:
+    answers, *_ = alike([[accepted("e1"), other], [other, accepted("e3")]])
+    assert answers == [([0, 1], False), ([-2, 2], True)]
 
 
 @pytest.mark.parametrize("odd", ODD, ids=[str(odd) for odd in ODD])

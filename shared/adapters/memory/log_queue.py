@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from time import time
 
-from shared.domain.logged import Entry
+from shared.domain.logged import Entry, Run
 from shared.domain.message import Message
 from shared.domain.record import NEW, Accepted, Attempt, Deliveries, Flush, Record
 from shared.ports import Publish
@@ -58,7 +58,7 @@ class MemoryLogQueue:
         """See LogQueue.refuse."""
         return [self._refuse(attempt) for attempt in attempts]
 
-    def may_publish(self, entry: Entry, backbone: str) -> bool:
+    def may_publish(self, entry: Entry | Run, backbone: str) -> bool:
         """See LogQueue.may_publish."""
         return backbone not in self.held
 

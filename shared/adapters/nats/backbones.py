@@ -7,10 +7,10 @@ import msgspec
 
 from shared.adapters.nats.connection import Connection
 from shared.adapters.nats.endpoint import Endpoint
-from shared.adapters.nats.frames import Item, encode_group
+from shared.adapters.nats.frames import Item, encode_group, usual_items
 from shared.adapters.nats.link import Link
 from shared.adapters.nats.looking import look
-from shared.adapters.nats.publishing import BATCH_FROM, plan, publish_step
+from shared.adapters.nats.publishing import BATCH_FROM, Results, plan, publish_step
 from shared.adapters.nats.replies import Lost
 from shared.adapters.nats.streams import MAX_BYTES, Stream, ensure, stream_name
 from shared.domain.errors import Unavailable
@@ -108,23 +108,25 @@ class NatsBackbones:
             link.looked_at = link.number
             return _lost(backbone, org, group, AGAIN_CONNECTED)
         connection = link.connection
-        results: list[Published | None] = [None] * len(group)
-        subjects = [""] * len(group)
-        items: list[Item] = []
-        for place, item in enumerate(encode_group(group, connection.max_payload)):
-            if isinstance(item, str):
-                results[place] = Published(refused=item)
-            else:
-                items.append(item)
-                subjects[place] = item.subject
+        results = Results([None] * len(group))
+        items = usual_items(group, connection.max_payload)
+        if items is not None:
+            subjects = [item.subject for item in items]
+        else:
+            items, subjects = [], [""] * len(group)
+            for place, item in enumerate(encode_group(group, connection.max_payload)):
+                if isinstance(item, str):
+                    results[place] = Published(refused=item)
+                else:
+                    items.append(item)
+                    subjects[place] = item.subject
         stream, reason = await self._publish(link, connection, org, items, results)
         unsent = Published(lost=reason)
-        return PublishedGroup(
-            backbone, stream_name(org), stream.created if stream else "", tuple(subjects), tuple(result or unsent for result in results)
-        )
+        became = results.in_a_row or tuple(result or unsent for result in results)
+        return PublishedGroup(backbone, stream_name(org), stream.created if stream else "", tuple(subjects), became)
 
     async def _publish(
-        self, link: Link, connection: Connection, org: str, items: list[Item], results: list[Published | None]
+        self, link: Link, connection: Connection, org: str, items: list[Item], results: Results
     ) -> tuple[Stream | None, str]:
         """Fill in the results; those left out are lost for the reason returned. The stream is None where there is none.
 
@@ -143,7 +145,7 @@ class NatsBackbones:
                     stream, made = await self._ensure(link, connection, org, deadline), True
                     atomic = step.atomic and len(nobody) == len(step.items)
                     await publish_step(connection, stream, msgspec.structs.replace(step, items=nobody, atomic=atomic), results, deadline)
-                if any((result := results[item.place]) is not None and result.lost for item in step.items):
+                if results.in_a_row is None and any((result := results[item.place]) is not None and result.lost for item in step.items):
                     return stream, "not sent: a message before it is lost"
         except Lost as lost:
             return stream, str(lost)

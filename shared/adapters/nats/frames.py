@@ -9,7 +9,7 @@ from shared.adapters.nats.binding import decode_nats, extension_lines, header_li
 from shared.domain.errors import Malformed
 from shared.domain.message import Message
 from shared.domain.names import nats_subject
-from shared.domain.publishing import Outgoing
+from shared.domain.publishing import FirstTime, Outgoing
 from shared.speedups import core
 
 MAX_HEADERS = 64 * 1024  # bytes, encoded
@@ -39,11 +39,16 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     apart: bool = False
 
 
+def usual_items(group: Sequence[Outgoing], max_payload: int) -> list[Item] | None:
+    """Each message as it is sent, in order; None where encode_group() has to be asked."""
+    if core is None:
+        return None
+    made: list[Item] | None = core.items(group.messages if isinstance(group, FirstTime) else group, max_payload)
+    return made
+
+
 def encode_group(group: Sequence[Outgoing], max_payload: int) -> list[Item | str]:
     """Each message as it is sent, in order, or why no server can take it."""
-    made: list[Item | str] | None = None if core is None else core.items(group, max_payload)
-    if made is not None:
-        return made
     return [encode(place, outgoing, max_payload) for place, outgoing in enumerate(group)]
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from shared.domain.errors import Unavailable
 from shared.domain.feed import FEED_BODY, cut_for_feed
-from shared.domain.logged import Entry
+from shared.domain.logged import Entry, Fresh, Run
 from shared.domain.message import Message
 from shared.domain.record import CONFLICT, DUPLICATE, NEW, Accepted, Deliveries, Record, pack_records
 from shared.ports import Publish
@@ -54,17 +54,19 @@ class Batch:
         """Tell the part when this flush is answered; parts are told in the order they came."""
         self.waiters.append(part)
 
-    def add(self, records: Sequence[Accepted]) -> list[int]:
-        """The place of each record in the flush; minus one minus the place of its twin where the identity is there already."""
+    def add(self, records: Sequence[Accepted]) -> tuple[list[int], bool]:
+        """The place of each record in the flush; minus one minus the place of its twin where the identity is there already. And whether
+        those that have a place of their own are all of one org and for the same backbones."""
         places, metas, kept = self._places, self._meta, self.records
         orgs, targets, size = self._orgs, self._targets, self.size
         if core is not None:
-            made: tuple[list[int], int, int] | None = core.add(records, places, kept, metas, orgs, targets)
+            made: tuple[list[int], int, int, bool] | None = core.add(records, places, kept, metas, orgs, targets)
             if made is not None:
                 self.size += made[1]
                 self._cut = self._cut or made[2] > FEED_BODY
-                return made[0]
+                return made[0], made[3]
         answer: list[int] = []
+        kinds: set[tuple[int, int]] = set()
         for record in records:
             message = record.message
             place = len(kept)
@@ -76,13 +78,14 @@ class Batch:
             length = OVERHEAD if body is None else OVERHEAD + len(body)
             if length > FEED_BODY:
                 self._cut = True
-            org = orgs.setdefault(message.org, len(orgs))
-            metas.append(_meta(message.id, message.digest, org, targets.setdefault(record.targets, len(targets)), length, message.revision))
+            kind = orgs.setdefault(message.org, len(orgs)), targets.setdefault(record.targets, len(targets))
+            metas.append(_meta(message.id, message.digest, *kind, length, message.revision))
+            kinds.add(kind)
             kept.append(record)
             size += length
             answer.append(place)
         self.size = size
-        return answer
+        return answer, len(kinds) <= 1
 
     def look_up(self, message: Message) -> int:
         """A place, counted from the first look-up, for an identity that is only asked for."""
@@ -120,25 +123,10 @@ class Batch:
         self._all_new = mask.count(NEW) == len(mask)
         self._hits = {place: next(answers) for place, said in enumerate(mask) if said in (DUPLICATE, CONFLICT)} if hits else {}
 
-    def entries(self, places: Sequence[int], records: Sequence[Accepted], shard: int) -> list[Entry]:
-        """What the log said of the records that add() gave these places."""
-        if self._all_new and places[0] >= 0 and places[-1] - places[0] == len(places) - 1:  # all there, none merged
-            number, epoch, logged = self.number, self.epoch, self.logged
-            return [
-                Entry(
-                    "new",
-                    record.message,
-                    record.targets,
-                    record.message.revision,
-                    shard,
-                    number,
-                    place,
-                    record.undeliverable,
-                    logged,
-                    epoch,
-                )
-                for place, record in zip(places, records, strict=True)
-            ]
+    def entries(self, places: Sequence[int], alike: bool, records: Sequence[Accepted], shard: int) -> Sequence[Entry]:
+        """What the log said of the records that add() gave this answer for."""
+        if alike and self._all_new and places[0] >= 0 and places[-1] - places[0] == len(places) - 1:  # all there, none merged
+            return Fresh([Run(records, shard, self.number, places[0], self.logged, self.epoch)])
         return [self._entry(place, record, shard) for place, record in zip(places, records, strict=True)]
 
     def _entry(self, place: int, record: Accepted, shard: int) -> Entry:
@@ -188,23 +176,31 @@ class Part:
     """Records of one append() that went into one flush. `entries` is done when that is answered, after `publish` was given them: lanes
     are filled here, in the log's order, whoever's turn it is in the loop afterwards."""
 
-    __slots__ = ("_places", "_publish", "_records", "_shard", "entries")
+    __slots__ = ("_alike", "_places", "_publish", "_records", "_shard", "entries")
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, shard: int, places: list[int], records: Sequence[Accepted], publish: Publish | None
+        self,
+        loop: asyncio.AbstractEventLoop,
+        shard: int,
+        places: list[int],
+        alike: bool,
+        records: Sequence[Accepted],
+        publish: Publish | None,
     ) -> None:
-        self.entries: asyncio.Future[list[Entry]] = loop.create_future()
+        self.entries: asyncio.Future[Sequence[Entry]] = loop.create_future()
         self._shard = shard
+        self._alike = alike
         self._places = places
         self._records = records
         self._publish = publish
 
     def settle(self, batch: Batch, error: Unavailable | None) -> None:
         """The flush is in the log, or nobody knows: then every entry is `unknown`."""
+        entries: Sequence[Entry]
         if error is not None:
             entries = [Entry("unknown", record.message, (), record.message.revision, self._shard, 0, 0) for record in self._records]
         else:
-            entries = batch.entries(self._places, self._records, self._shard)
+            entries = batch.entries(self._places, self._alike, self._records, self._shard)
         try:
             if self._publish is not None:
                 self._publish(entries)

@@ -11,7 +11,7 @@ from shared.adapters.redis.keys import prefix, shard_of
 from shared.adapters.redis.link import Link
 from shared.adapters.redis.refusals import Refusals
 from shared.domain.errors import Unavailable
-from shared.domain.logged import Entry
+from shared.domain.logged import Entry, Fresh, Run
 from shared.domain.message import Message
 from shared.domain.record import Accepted, Attempt, Deliveries, unpack_flush
 from shared.ports import Publish
@@ -57,26 +57,27 @@ class RedisLogQueue:
         """Whether every shard's Redis answered when it was last asked."""
         return all(flusher.reachable for flusher in self._flushers)
 
-    async def append(self, records: Sequence[Accepted], publish: Publish | None = None) -> list[Entry]:
+    async def append(self, records: Sequence[Accepted], publish: Publish | None = None) -> Sequence[Entry]:
         """See LogQueue.append."""
         flusher, size = self._flushers[0], weight(records)
         if len(self._flushers) > 1 or len(records) > MAX_RECORDS or size > MAX_BYTES:
             return await self._append_in_parts(records, publish)
         entries = await self._begin(flusher, records, size, publish)
-        if entries[0].outcome == UNKNOWN:
+        if not isinstance(entries, Fresh) and entries[0].outcome == UNKNOWN:
             raise _unknown()
         return entries
 
-    def _begin(self, flusher: Flusher, records: Sequence[Accepted], size: int, publish: Publish | None) -> asyncio.Future[list[Entry]]:
+    def _begin(self, flusher: Flusher, records: Sequence[Accepted], size: int, publish: Publish | None) -> asyncio.Future[Sequence[Entry]]:
         """Put records into the next flush that has room for all of them."""
         batch = flusher.collecting(len(records), size)
-        part = Part(flusher.loop, flusher.shard, batch.add(records), records, publish)
+        places, alike = batch.add(records)
+        part = Part(flusher.loop, flusher.shard, places, alike, records, publish)
         batch.wait(part)
         return part.entries
 
     async def _append_in_parts(self, records: Sequence[Accepted], publish: Publish | None) -> list[Entry]:
         """Several shards, or more than a flush takes: every part is in its flush before any is waited for, so that order holds."""
-        pieces: list[tuple[list[int], asyncio.Future[list[Entry]]]] = []
+        pieces: list[tuple[list[int], asyncio.Future[Sequence[Entry]]]] = []
         for shard, places in self._by_shard(records).items():
             for piece in _pieces(places, records):
                 some = [records[place] for place in piece]
@@ -123,7 +124,7 @@ class RedisLogQueue:
         """See LogQueue.refuse."""
         return self._refusals.add(attempts)
 
-    def may_publish(self, entry: Entry, backbone: str) -> bool:
+    def may_publish(self, entry: Entry | Run, backbone: str) -> bool:
         """See LogQueue.may_publish."""
         if self._flushers[entry.shard].gates.state(backbone) != OPEN:
             return False
@@ -138,7 +139,7 @@ class RedisLogQueue:
 
     def delivered(self, entries: Sequence[Entry], deliveries: Deliveries) -> None:
         """See LogQueue.delivered."""
-        flusher = self._flushers[entries[0].shard]
+        flusher = self._flushers[entries.runs[0].shard if isinstance(entries, Fresh) else entries[0].shard]
         flusher.told.delivered(entries, deliveries)
         flusher.carry_soon()
 

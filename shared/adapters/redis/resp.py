@@ -12,6 +12,7 @@ import hiredis
 Command = Sequence[bytes | str | int | float]
 
 _pack = cast(Callable[[tuple[bytes | str | int | float, ...]], bytes], hiredis.pack_command)  # its types know one argument
+LARGE = 16 * 1024  # bytes: an argument from there on is written as it is, where packing would copy it twice
 _MORE = object()  # what hiredis says of a reply that isn't whole yet
 
 
@@ -43,7 +44,7 @@ class Connection(asyncio.Protocol):
         self._replies, self._wanted = [], len(commands)
         self._waiting = asyncio.get_running_loop().create_future()
         try:
-            self._transport.writelines([_pack(tuple(command)) for command in commands])
+            self._transport.writelines([piece for command in commands for piece in _pieces(command)])
             return await self._waiting
         finally:
             self._waiting = None
@@ -87,3 +88,24 @@ class Connection(asyncio.Protocol):
     def _fail(self, error: Exception) -> None:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(error)
+
+
+def _pieces(command: Command) -> list[bytes]:
+    """A command as it is sent, in pieces."""
+    large = [place for place, argument in enumerate(command) if type(argument) is bytes and len(argument) >= LARGE]
+    if not large:
+        return [_pack(tuple(command))]
+    pieces, start = [b"*%d\r\n" % len(command)], 0
+    for place in large:
+        argument = cast(bytes, command[place])
+        pieces += (_packed(command[start:place]), b"$%d\r\n" % len(argument), argument, b"\r\n")
+        start = place + 1
+    return [*pieces, _packed(command[start:])]
+
+
+def _packed(arguments: Command) -> bytes:
+    """Some arguments of a command, without what says how many it has."""
+    if not arguments:
+        return b""
+    whole = _pack(tuple(arguments))
+    return whole[whole.index(b"\n") + 1 :]

@@ -1,13 +1,13 @@
 """What a door was told by the backbones and has yet to tell the log: completions, holds, delivery records."""
 
 import logging
-from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import msgspec
 
 from shared.adapters.redis.marks import told_by
-from shared.domain.logged import Entry
+from shared.domain.logged import Entry, Fresh
 from shared.domain.record import Deliveries, Record, pack_records
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -84,26 +84,36 @@ class Told:
         """These are no longer pending on the deliveries' backbone."""
         backbone = deliveries.backbone
         self._records.append(deliveries)
+        if isinstance(entries, Fresh):  # nearly always
+            of_flushes: dict[int, list[Sequence[int]]] = {}
+            for run in entries.runs:
+                if run.epoch == self._epoch:
+                    of_flushes.setdefault(run.flush, []).append(range(run.first, run.first + len(run.records)))
+            for flush, indexes in of_flushes.items():
+                self._complete(backbone, flush, indexes)
+            return
         if {entry.epoch for entry in entries} != {self._epoch}:
             entries = [entry for entry in entries if entry.epoch == self._epoch]
         known = [entry for entry in entries if entry.outcome == "duplicate"]
         own = [entry for entry in entries if entry.outcome != "duplicate"] if known else entries
-        for flush, count in Counter([entry.flush for entry in own]).items():
-            key = (backbone, flush)
-            left = self._left.get(key)
-            if left == count:
-                del self._left[key]
-                self._done.pop(key, None)
-                self._whole.setdefault(backbone, []).append(flush)
-                continue
-            indexes = [entry.index for entry in own if entry.flush == flush]
-            if left is None:  # handed to the relay: it must learn which ones
-                self._part.setdefault(key, []).extend(indexes)
-            else:
-                self._left[key] = left - count
-                self._done.setdefault(key, []).extend(indexes)
+        for flush in dict.fromkeys(entry.flush for entry in own):
+            self._complete(backbone, flush, [[entry.index for entry in own if entry.flush == flush]])
         for entry in known:  # logged by another flush, maybe another door's
             self._part.setdefault((backbone, entry.flush), []).append(entry.index)
+
+    def _complete(self, backbone: str, flush: int, indexes: Sequence[Sequence[int]]) -> None:
+        """These messages of a flush are no longer pending on the backbone."""
+        key, count = (backbone, flush), sum(map(len, indexes))
+        left = self._left.get(key)
+        if left == count:
+            del self._left[key]
+            self._done.pop(key, None)
+            self._whole.setdefault(backbone, []).append(flush)
+        elif left is None:  # handed to the relay: it must learn which ones
+            self._part.setdefault(key, []).extend(chain(*indexes))
+        else:
+            self._left[key] = left - count
+            self._done.setdefault(key, []).extend(chain(*indexes))
 
     def refused(self, entries: Sequence[Entry], deliveries: Deliveries, delay_ms: int) -> None:
         """A reachable backbone refused these: off the pending list, onto its retry schedule, counted as attempt 1."""

@@ -1,0 +1,51 @@
+"""Entries, messages and results that are made only when they are asked for: as sequences they are like any other."""
+
+from shared.domain.logged import Entry, Fresh, Run, joined
+from shared.domain.publishing import FirstTime, InARow, Outgoing, Published
+from shared.domain.record import Accepted
+from tests.events import accepted
+
+RECORDS = [accepted(f"e{number}", revision=7) for number in range(5)]
+FIRST, SECOND = Run(RECORDS[:2], 0, 12, 40, 1.5, b"epoch"), Run(RECORDS[2:], 0, 13, 0, 2.5, b"epoch")
+
+
+def entry(record: Accepted, flush: int, index: int, logged: float) -> Entry:
+    return Entry("new", record.message, ("local",), 7, 0, flush, index, None, logged, b"epoch")
+
+
+ENTRIES = [
+    entry(RECORDS[0], 12, 40, 1.5),
+    entry(RECORDS[1], 12, 41, 1.5),
+    entry(RECORDS[2], 13, 0, 2.5),
+    entry(RECORDS[3], 13, 1, 2.5),
+    entry(RECORDS[4], 13, 2, 2.5),
+]
+
+
+def test_entries_have_their_places_in_both_flushes_when_they_are_asked_for() -> None:
+    fresh = Fresh([FIRST, SECOND])
+    assert (list(fresh), len(fresh), fresh[0], fresh[-1], fresh[1:3]) == (ENTRIES, 5, ENTRIES[0], ENTRIES[4], ENTRIES[1:3])
+    assert (fresh.org, fresh.targets, list(fresh.records)) == ("acme", ("local",), RECORDS)
+    assert Fresh([SECOND]).records is SECOND.records
+
+
+def test_groups_stay_unmade_when_all_of_them_are_fresh() -> None:
+    one, other = Fresh([FIRST]), Fresh([SECOND])
+    whole = joined([one, other])
+    assert isinstance(whole, Fresh)
+    assert list(whole) == ENTRIES
+    assert joined([one]) is one
+    assert joined([one, ENTRIES[2:]]) == ENTRIES
+
+
+def test_messages_go_under_their_own_revision_when_they_go_the_first_time() -> None:
+    messages = [record.message for record in RECORDS]
+    made = [Outgoing(message, 7) for message in messages]
+    group = FirstTime(messages)
+    assert (list(group), len(group), group[1], group[-1], group[1:3]) == (made, 5, made[1], made[-1], made[1:3])
+
+
+def test_results_have_sequences_in_a_row_when_all_was_taken() -> None:
+    made = [Published(9), Published(10), Published(11)]
+    row = InARow(range(9, 12))
+    assert (list(row), len(row), row[0], row[-1], row[:2]) == (made, 3, made[0], made[-1], made[:2])
