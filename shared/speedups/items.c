@@ -1,5 +1,5 @@
 /* items(): frames.py, encode(). */
-#include "fields.h"
+#include "kept.h"
 #include "objects.h"
 #include "texts.h"
 
@@ -11,7 +11,7 @@
 enum { O_MESSAGE, O_REVISION, O_KNOWN, O_NATS_ID, O_REPAIR, O_FIELDS };
 static const char *const outgoing_names[] = {"message", "revision", "known", "nats_id", "repair"};
 static Shape outgoing_shape;
-static PyObject *nats_subject, *shared_lines, *extension_lines; /* of frames.py */
+static PyObject *extension_lines; /* of frames.py */
 static PyObject *no_bytes;
 
 /* Nothing that binding.py's _NOT_IN_A_VALUE finds: all of it goes into a header as it is. */
@@ -51,7 +51,7 @@ joined(const Piece *pieces, size_t count)
 
 /* binding.py, header_lines(): new, ASCII. NULL where it is for Python, with or without an exception. */
 static PyObject *
-headers_of(PyObject *const *message, long long revision)
+headers_of(PyObject *const *message, PyObject *lines, long long revision)
 {
     char uuid[UUID_LENGTH], number[MOST_DIGITS];
     Py_ssize_t id_length, time_length = 0, shared_length, more_length = 0;
@@ -67,11 +67,9 @@ headers_of(PyObject *const *message, long long revision)
         return NULL; /* whether it is JSON is looked up there */
     write_uuid(uuid, PyBytes_AS_STRING(message[M_ID]));
     int digits = write_number(number, revision);
-    PyObject *of_shared[] = {message[M_TYPE], message[M_TOPIC], message[M_CONTENT_TYPE], message[M_SCHEMA], Py_False, message[M_SOURCE],
-                             message[M_SUBJECT]};
-    PyObject *headers = NULL, *extensions = NULL, *lines = PyObject_Vectorcall(shared_lines, of_shared, 7, NULL);
-    if (lines == NULL || (shared = ascii(lines, &shared_length)) == NULL)
-        goto done;
+    PyObject *headers = NULL, *extensions = NULL;
+    if ((shared = ascii(lines, &shared_length)) == NULL)
+        return NULL;
     if (message[M_EXTENSIONS] != Py_None) {
         extensions = PyObject_CallOneArg(extension_lines, message[M_EXTENSIONS]);
         if (extensions == NULL || (more = ascii(extensions, &more_length)) == NULL)
@@ -85,7 +83,6 @@ headers_of(PyObject *const *message, long long revision)
     headers = joined(pieces, sizeof pieces / sizeof *pieces);
 done:
     Py_XDECREF(extensions);
-    Py_XDECREF(lines);
     return headers;
 }
 
@@ -106,9 +103,11 @@ item_of(Py_ssize_t place, PyObject *outgoing, long long max_payload)
     PyObject *body = message[M_BODY] == Py_None ? no_bytes : message[M_BODY];
     if (!PyBytes_CheckExact(body))
         return NULL;
-    PyObject *of_subject[] = {message[M_ORG], message[M_SUBJECT], message[M_TOPIC]};
-    PyObject *subject = PyObject_Vectorcall(nats_subject, of_subject, 3, NULL);
-    PyObject *headers = subject == NULL ? NULL : headers_of(message, revision);
+    PyObject *subject, *lines;
+    if (kept_lines(message, &subject, &lines) < 0)
+        return NULL;
+    PyObject *headers = headers_of(message, lines, revision);
+    Py_DECREF(lines);
     if (headers != NULL) {
         long long bytes = PyUnicode_GET_LENGTH(headers) + PyBytes_GET_SIZE(body);
         PyObject *size = PyLong_FromLongLong(bytes), *index = PyLong_FromSsize_t(place);
@@ -120,7 +119,7 @@ item_of(Py_ssize_t place, PyObject *outgoing, long long max_payload)
         Py_XDECREF(size);
         Py_DECREF(headers);
     }
-    Py_XDECREF(subject);
+    Py_DECREF(subject);
     return item;
 }
 
@@ -151,8 +150,7 @@ bind_frames(PyObject *Py_UNUSED(module), PyObject *arguments)
         return NULL;
     if (no_bytes == NULL && (no_bytes = PyBytes_FromStringAndSize(NULL, 0)) == NULL)
         return NULL;
-    keep(&nats_subject, subject);
-    keep(&shared_lines, shared);
+    bind_kept(subject, shared);
     keep(&extension_lines, extensions);
     if (bind_message(message) < 0 || bind_item(item) < 0 || shape_of(&outgoing_shape, outgoing, outgoing_names, O_FIELDS) < 0)
         return NULL;
