@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.config.document import Policy
-from shared.domain.rules import rules as remembered
+from shared.domain.rules import ways
 from shared.domain.rules.check import judge
 from shared.domain.rules.facts import Facts, needs_of
 from shared.domain.rules.places import conjuncts, place_of
 from shared.domain.rules.policies import fired, group_of
 from shared.domain.rules.rules import Rules
+from shared.domain.rules.scope import Scope
 from tests.unit.config_samples import BOB, expressions_asked, message, rule_of, stored
 
 
@@ -149,23 +150,74 @@ def test_a_place_is_not_asked_for_when_the_rules_before_took_too_long() -> None:
 
 
 def test_a_scope_is_narrowed_down_in_a_few_ways_only_however_many_places_there_are() -> None:
-    count = 2 * remembered.MAX_WAYS
+    count = 2 * ways.MAX_WAYS
     policies = [{"name": f"p{at}", "when": f'message.subject.startsWith("s{at}-") && data.price > 10'} for at in range(count)]
     rules = Rules(stored({"org": {"policies": policies}}))
     scopes = [rules.scope("acme", "a", f"s{at}-") for at in range(count)]
-    assert len({id(one) for one in scopes}) == remembered.MAX_WAYS + 1
+    assert len({id(one) for one in scopes}) == ways.MAX_WAYS + 1
     for at, scope in enumerate(scopes):
         assert rule_of(judge(message({"price": 11}, topic="a", subject=f"s{at}-"), BOB, scope, None, 0.0)) == f"policy:p{at}"
 
 
-def test_narrowed_scopes_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remembered, "MAX_SCOPES", 3)
-    policies = [{"name": f"p{at}", "when": f'message.subject == "s{at}" && data.price > 10'} for at in range(5)]
-    rules = Rules(stored({"org": {"policies": policies}}))
-    for _ in range(2):
-        for at in range(5):
-            scope = rules.scope("acme", "a", f"s{at}")
-            assert rule_of(judge(message({"price": 11}, topic="a", subject=f"s{at}"), BOB, scope, None, 0.0)) == f"policy:p{at}"
-            assert len(scope.blockers.asked) == 1
-            assert sum(len(narrowed) for _, narrowed in rules._at_places.values()) == rules._ways <= 3
-            assert len({id(one) for one in rules._known.values()}) <= 3
+def by_subject(count: int) -> dict[str, Any]:
+    """Documents of an org whose scope is another one for each of so many subjects."""
+    return {"org": {"policies": [{"name": f"p{at}", "when": f'message.subject == "s{at}" && data.price > 10'} for at in range(count)]}}
+
+
+def policies_asked(rules: Rules, org: str, at: int) -> int:
+    """How many policies a message of a subject is asked for; one of them blocks it, however many that are."""
+    scope = rules.scope(org, "a", f"s{at}")
+    assert rule_of(judge(message({"price": 11}, topic="a", subject=f"s{at}"), BOB, scope, None, 0.0)) == f"policy:p{at}"
+    return len(scope.blockers.asked)
+
+
+def test_scopes_that_are_narrowed_stay_when_there_are_too_many_and_others_are_asked_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All were forgotten for each that was one too many: who made up subjects had each of his messages compile for 3 ms."""
+    monkeypatch.setattr(ways, "MAX_NARROWED", 6)
+    rules = Rules(stored(by_subject(5)))
+    narrowed = expressions_compiled(monkeypatch)
+    for _ in range(3):
+        assert [policies_asked(rules, "acme", at) for at in range(5)] == [1, 1, 1, 5, 5]
+        rules._known.clear()
+    assert len(narrowed) == len(rules._ways) == 3
+
+
+def test_an_org_has_as_many_narrowed_scopes_as_it_leaves_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways, "MAX_NARROWED", 6)
+    rules = Rules(stored(by_subject(5)) | {"globex": stored(by_subject(5))["acme"]})
+    assert [policies_asked(rules, "acme", at) for at in range(5)] == [1, 1, 1, 5, 5]
+    assert [policies_asked(rules, "globex", at) for at in range(5)] == [1, 1, 5, 5, 5]
+
+
+def test_narrowed_scopes_are_others_when_many_had_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways, "MAX_NARROWED", 2)
+    monkeypatch.setattr(ways, "REFUSED", 3)
+    rules = Rules(stored(by_subject(5)))
+    assert [policies_asked(rules, "acme", at) for at in range(5)] == [1, 5, 5, 5, 1]
+    assert [policies_asked(rules, "acme", at) for at in (0, 4)] == [5, 1]
+
+
+def test_narrowed_scopes_are_kept_when_another_org_s_documents_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = stored(by_subject(5))
+    before = Rules(documents)
+    assert policies_asked(before, "acme", 0) == 1
+    narrowed = expressions_compiled(monkeypatch)
+    after = Rules(documents | {"globex": stored(by_subject(2))["acme"]}, before)
+    assert policies_asked(after, "acme", 0) == 1
+    assert not narrowed
+    changed = Rules(stored(by_subject(4)), after)
+    assert (policies_asked(changed, "acme", 0), len(changed._ways)) == (1, 1)
+    assert narrowed
+
+
+def expressions_compiled(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[str]]:
+    """The ways in which scopes are narrowed from now on."""
+    found: list[frozenset[str]] = []
+    without = Scope.without
+
+    def noted(self: Scope, false: frozenset[str]) -> Scope:
+        found.append(false)
+        return without(self, false)
+
+    monkeypatch.setattr(Scope, "without", noted)
+    return found

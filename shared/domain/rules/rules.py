@@ -19,11 +19,11 @@ from shared.domain.rules.check import routed
 from shared.domain.rules.facts import Facts, needs_of
 from shared.domain.rules.scope import Scope, scope_of
 from shared.domain.rules.topics import Topics
+from shared.domain.rules.ways import Ways
 
 MAX_SCOPES = 1_024  # compiled sets of documents, at up to 70 KB for ten policies
 LONGEST_KEPT = 3_650 * 86_400  # seconds: the longest retention there is
 _COMPILED = (b'"when"', b'"schema"')  # what takes time: CEL, and JSON Schemas
-MAX_WAYS = 8  # in which a scope is narrowed down: each is compiled while messages wait
 MAX_KNOWN = 16_384  # (org, topic, subject) whose scope is remembered
 
 _read = msgspec.json.Decoder(Document).decode
@@ -83,13 +83,13 @@ class Rules:
         self._orgs: dict[str, Org] = {}
         self._known: dict[tuple[str, str, str | None], Scope] = {}
         self._scopes: dict[tuple[str, tuple[Stored, ...]], Scope] = {}
-        self._at_places: dict[int, tuple[Scope, dict[frozenset[str], Scope]]] = {}  # by a scope, and which of its guards are false
-        self._ways = 0  # how many there are
+        self._ways = Ways()
         self._fixed: dict[tuple[int, str], tuple[Scope, Scope]] = {}  # by a scope and who gives its targets: the scope, and that with them
         if previous is not None:
             self._orgs = {name: self._org(name, org) for name, org in previous._orgs.items() if name in documents}
             alive = {one for org in self._orgs.values() for one in org.documents}
             self._scopes = {key: scope for key, scope in previous._scopes.items() if not scope.unreadable and alive.issuperset(key[1])}
+            self._ways = previous._ways.of(self._scopes.values())
 
     def scope(self, org: str, topic: str, subject: str | None) -> Scope:
         """What messages of that org, topic and subject are judged by."""
@@ -136,17 +136,10 @@ class Rules:
         false = frozenset(guard.text for guard in guards if facts.ask(guard) is False)
         if not false:
             return scope
-        _, narrowed = self._at_places.setdefault(id(scope), (scope, {}))
-        if false not in narrowed and len(narrowed) < MAX_WAYS:
-            self._ways += 1
-            if self._ways > MAX_SCOPES:  # what is remembered of places holds them, too
-                self._ways = 1
-                self._at_places.clear()
-                self._known.clear()
-                narrowed = {}
-                self._at_places[id(scope)] = scope, narrowed
-            narrowed[false] = scope.without(false)
-        return narrowed.get(false, scope)
+        if self._ways.stale:
+            self._ways = Ways()
+            self._known.clear()
+        return self._ways.narrowed(org, scope, false)
 
     def _placed(self, scope: Scope, org: str, topic: str, subject: str | None) -> Scope:
         """The scope with its targets, which are the same for all messages of that topic and subject: conditions are asked once. Where one
