@@ -40,7 +40,7 @@ def build(resources: Resources, limits: Limits | None = None, bounds: Bounds | N
     principals, limits = Principals(snapshots, tokens=resources.tokens), limits or Limits()
     origins = frozenset(filter(None, settings.websocket_origins.lower().split(",")))
 
-    sessions = Sessions(snapshots, resources.cookies, resources.config_source)
+    sessions = Sessions(snapshots, resources.cookies, resources.config_source, resources.flight)
     http = rest_app("Feed", snapshots)
     http.router.routes += [
         Route("/v1/session", sessions.who, methods=["GET"]),

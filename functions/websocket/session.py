@@ -8,9 +8,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from shared.domain.errors import Fault, Malformed, TooLarge, Unauthenticated
+from shared.domain.errors import Fault, Malformed, Unauthenticated
 from shared.domain.principal import Principal
 from shared.domain.sessions import LIFETIME, Session
+from shared.edge.body import Deadlines, Gone, read_body
+from shared.edge.flight import Flight
 from shared.edge.principals import Snapshots
 from shared.ports import ConfigSource
 from shared.session import Cookies, check_same_origin, check_write, open_session, principal_of, seal, set_cookie
@@ -23,19 +25,20 @@ class _SignIn(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _decode = msgspec.json.Decoder(_SignIn).decode
+_deadlines = Deadlines()  # anybody may begin a sign-in
 
 
 class Sessions:
     """The three methods of `/v1/session`."""
 
-    def __init__(self, snapshots: Snapshots, cookies: Cookies, config: Callable[[], Awaitable[ConfigSource]]) -> None:
-        self._snapshots, self._cookies, self._config = snapshots, cookies, config
+    def __init__(self, snapshots: Snapshots, cookies: Cookies, config: Callable[[], Awaitable[ConfigSource]], flight: Flight) -> None:
+        self._snapshots, self._cookies, self._config, self._flight = snapshots, cookies, config, flight
 
     async def sign_in(self, request: Request) -> Response:
         """POST `{"key"}`: 200 with the cookie and `{principal, org, system, expires}`; 401 for a key that isn't known."""
         if "origin" in request.headers:  # another site must not sign a browser in as somebody
             check_same_origin(request.scope)
-        key = await _key_of(request)
+        key = await _key_of(request, self._flight)
         if self._snapshots.current.principal_of(key) is None:
             raise Unauthenticated("the key is not known, or no longer valid")
         session = open_session(key)
@@ -68,16 +71,13 @@ class Sessions:
         return JSONResponse(body, headers={"cache-control": "no-store"})
 
 
-async def _key_of(request: Request) -> str:
+async def _key_of(request: Request, flight: Flight) -> str:
     """The key of a sign-in's body. JSON only: no HTML form of another site can send that."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Malformed("send the key as application/json", faults=[Fault("Content-Type", "not application/json")], status=415)
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > LONGEST:
-            raise TooLarge(f"a sign-in is at most {LONGEST} bytes")
     try:
-        return _decode(body).key
+        return _decode(await read_body(request.receive, LONGEST, flight, _deadlines)).key
+    except Gone as error:
+        raise Malformed("the body is not whole") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed('the body is {"key": "<API key>"}', faults=[Fault("/key", "missing, or not text")]) from error

@@ -6,12 +6,14 @@ Measured: two of the three system calls of a request were these, and two thirds 
 import asyncio
 from typing import Any
 
+UNREAD = 30.0  # seconds that a client may take nothing of what it was answered
+
 
 class OneWrite:
     """A transport in front of uvloop's, which is `whole`. Everything but writing and ending is passed on.
 
     `linger`: seconds that close() waits for the peer to end, too. Closing under a peer that sends resets the connection, with the answer
-    that is on its way (RFC 9112, 9.6).
+    that is on its way (RFC 9112, 9.6). What is written by then goes out first, but for a peer that doesn't take it nobody waits for ever.
     """
 
     __slots__ = ("_ending", "_loop", "_waiting", "closing", "linger", "whole")
@@ -47,12 +49,17 @@ class OneWrite:
     def close(self) -> None:
         self.flush()
         if not self.linger or self.whole.is_closing():
-            self.whole.close()
+            self._end()
         elif not self.closing:
             self.closing = True
             self.whole.write_eof()
             self.whole.resume_reading()  # or its end isn't seen
-            self._ending = self._loop.call_later(self.linger, self.whole.close)
+            self._ending = self._loop.call_later(self.linger, self._end)
+
+    def _end(self) -> None:
+        if not self.whole.is_closing() and self.whole.get_write_buffer_size():
+            self._ending = self._loop.call_later(UNREAD, self.whole.abort)
+        self.whole.close()
 
     def is_closing(self) -> bool:
         return self.closing or self.whole.is_closing()

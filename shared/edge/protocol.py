@@ -7,7 +7,7 @@ from typing import cast
 
 from shared.edge.body import LINGER
 from shared.edge.lean_uvicorn import HttpToolsProtocol, RequestResponseCycle
-from shared.edge.one_write import OneWrite
+from shared.edge.one_write import UNREAD, OneWrite
 from shared.edge.refusing import NO_HOST, NOT_HTTP, dated, has_host, whole_answer
 from shared.edge.whole import head_of
 
@@ -44,6 +44,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _called: asyncio.TimerHandle | None = None
     _idle: asyncio.TimerHandle | None = None
     _used = 0.0  # loop time of the last answer to a request that came whole
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast(asyncio.Transport, OneWrite(transport, self.loop)))
@@ -82,7 +83,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._late = self.loop.call_later(HEAD_SECONDS, self._too_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for timer in (self._late, self._idle, self._called):
+        for timer in (self._late, self._idle, self._called, self._unread):
             if timer is not None:
                 timer.cancel()
         if isinstance(self.transport, OneWrite):
@@ -91,6 +92,23 @@ class BoundedProtocol(HttpToolsProtocol):
             self.tasks.add(self._answering)
             self._answering.add_done_callback(self.tasks.discard)
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client is behind with reading: whoever takes nothing at all holds its answer, and a connection, for a while only."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(UNREAD, self._look_unread, self.transport.get_write_buffer_size())
+
+    def _look_unread(self, before: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left >= before:
+            self.transport.abort()
+        else:
+            self._unread = self.loop.call_later(UNREAD, self._look_unread, left)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
 
     def on_message_begin(self) -> None:
         self._inside = True
@@ -188,6 +206,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._last:
             self.transport.close()
             return
+        if self._unread is not None:
+            self._unread.cancel()
         if isinstance(self.transport, OneWrite):
             self.transport.flush()
             self.transport = self.transport.whole
