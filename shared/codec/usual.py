@@ -86,16 +86,15 @@ def messages_of(envelopes: Sequence[Envelope], text: bytes, context: Context) ->
     """The Messages of the events that `text` was parsed to. Raises one of UNUSUAL where any of them is."""
     if not text.isascii():
         text.decode()  # a parser skips data without reading it
-    quotes = text.count(b'"')
     if core is not None:
         door, principal, trace = context.door, context.principal, context.trace
         made: list[Message] | None = core.messages(
-            envelopes, quotes, context.org, context.received_at, door, principal, context.revision, trace, context.topic
+            envelopes, text, context.org, context.received_at, door, principal, context.revision, trace, context.topic
         )
         if made is not None:
             return made
     messages = [_message(event, context) for event in envelopes]
-    if quotes != sum(map(_quotes, envelopes, messages)):
+    if text.count(b'"') != sum(map(_quotes, envelopes, messages)):
         raise Unusual  # a name is there twice, or is null, or a text has a quote
     return messages
 

@@ -31,7 +31,7 @@ def accepted(messages: Sequence[Message], known: dict[Place, Way | None], revisi
 def bind_receipts(message: type, receipt: type, delivery: type) -> None: ...
 def messages(
     envelopes: Sequence[Envelope],
-    quotes: int,
+    text: bytes,
     org: str,
     received_at: int,
     door: str,

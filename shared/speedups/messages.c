@@ -4,6 +4,7 @@
 #include "sha256.h"
 #include "texts.h"
 
+#include <limits.h>
 #include <string.h>
 
 #define MAX_DEPTH 512 /* as in usual.py */
@@ -23,8 +24,15 @@ static Py_ssize_t
 count_of(const char *at, Py_ssize_t length, char wanted)
 {
     Py_ssize_t count = 0;
-    for (Py_ssize_t i = 0; i < length; i++)
-        count += at[i] == wanted;
+    while (length > 0) {
+        unsigned char of_piece = 0; /* so narrow that many characters are compared and counted at once */
+        int piece = length < UCHAR_MAX ? (int)length : UCHAR_MAX;
+        for (int i = 0; i < piece; i++)
+            of_piece = (unsigned char)(of_piece + (at[i] == wanted));
+        count += of_piece;
+        at += piece;
+        length -= piece;
+    }
     return count;
 }
 
@@ -185,8 +193,8 @@ message_of(PyObject *envelope, const Context *context, Py_ssize_t *quotes)
     return message;
 }
 
-/* messages(envelopes, quotes, org, received_at, door, principal, revision, trace, topic): list[Message] | None. `quotes` are those of the
- * whole text. */
+/* messages(envelopes, text, org, received_at, door, principal, revision, trace, topic): list[Message] | None. `text` is what the envelopes
+ * were parsed from. */
 PyObject *
 messages(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {
@@ -194,11 +202,9 @@ messages(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t cou
         PyErr_SetString(PyExc_TypeError, "nine arguments, after bind_messages()");
         return NULL;
     }
-    if (arguments[7] != Py_None && !PyDict_CheckExact(arguments[7]))
+    if (!PyBytes_CheckExact(arguments[1]) || (arguments[7] != Py_None && !PyDict_CheckExact(arguments[7])))
         return Py_NewRef(Py_None);
-    Py_ssize_t expected = PyLong_AsSsize_t(arguments[1]), quotes = 0;
-    if (expected == -1 && PyErr_Occurred())
-        return NULL;
+    Py_ssize_t expected = count_of(PyBytes_AS_STRING(arguments[1]), PyBytes_GET_SIZE(arguments[1]), '"'), quotes = 0;
     const Context context = {arguments[2], arguments[3], arguments[4], arguments[5], arguments[6], arguments[7], arguments[8]};
     PyObject *envelopes = held(arguments[0]);
     if (envelopes == NULL)

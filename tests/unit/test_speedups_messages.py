@@ -22,6 +22,7 @@ from tests.compiled import ODD, TEXTS, alike, came_to, compiled, same
 CONTEXT = Context("acme", "http", "tester", 1_700_000_000_000_000, 42)
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 MANY = settings(max_examples=300, deadline=None)
+QUOTE = b'"'  # of a text there is nothing but the quotes that matters here
 USUAL: dict[str, Any] = {"specversion": "1.0", "id": "e-1", "source": "/shop", "type": "order"}
 ODD_TIMES = (
         "2026-11-27T21:30:05Z", "2026-11-27T21:30:05.1Z", "2026-11-27T21:30:05.123456Z", "2026-11-27T21:30:05.1234567Z", "", "Z",
@@ -52,15 +53,15 @@ def named(changed: dict[str, Any]) -> str:
     return str(changed)[:60]
 
 
-def decoded(envelopes: Sequence[Envelope], quotes: int, context: Context = CONTEXT) -> Any:
+def decoded(envelopes: Sequence[Envelope], text: Any, context: Context = CONTEXT) -> Any:
     """What the C makes of them: None where it leaves them to Python, Unusual where a look-up said so."""
     of = context
-    return came_to(compiled().messages, envelopes, quotes, of.org, of.received_at, of.door, of.principal, of.revision, of.trace, of.topic)
+    return came_to(compiled().messages, envelopes, text, of.org, of.received_at, of.door, of.principal, of.revision, of.trace, of.topic)
 
 
 def held(envelopes: Sequence[Envelope], text: bytes, context: Context = CONTEXT) -> Any:
     """What the C makes of them, which Python makes too unless it is None; and messages_of() comes to the same with both."""
-    made = decoded(envelopes, text.count(b'"'), context)
+    made = decoded(envelopes, text, context)
     reference = alike(messages_of, envelopes, text, context)
     assert made is None or same(made, reference)
     return made
@@ -147,7 +148,7 @@ def test_message_is_the_same_when_one_thing_of_an_event_is_odd() -> None:
     odd += [("time", text) for text in ODD_TIMES] + [("data", msgspec.Raw(body)) for body in BODIES]
     for name, value in odd:
         event = msgspec.structs.replace(usual, **{name: value})
-        held([event], b'"' * counted(event))
+        held([event], QUOTE * counted(event))
 
 
 @MANY
@@ -172,7 +173,7 @@ def test_message_is_the_same_when_one_thing_of_an_event_is_odd() -> None:
 )
 def test_messages_are_the_same_when_an_envelope_is_any(event: WholeEnvelope, off: int, context: Context) -> None:
     quotes = off + counted(event)
-    made = held((event,), b'"' * quotes, context)
+    made = held((event,), QUOTE * quotes, context)
     assert made is None or made is Unusual or off == 0
 
 
@@ -241,6 +242,15 @@ def test_event_is_decoded_in_c_when_its_request_has_a_trace_or_a_topic(trace: di
         assert (held(decode_envelopes(text), text, context) is None) == (topic is not None or "topic" not in odd)
 
 
+@pytest.mark.parametrize("count", [*range(120, 132), 255, 256, 300, 5_000])
+def test_quotes_are_counted_when_there_are_hundreds_in_a_row(count: int) -> None:
+    data = b"[" + b",".join([b'""'] * count) + b"]"
+    text = msgspec.json.encode([USUAL]).removesuffix(b"}]") + b',"data":' + data + b"}]"
+    made = held(decode_envelopes(text), text)
+    assert [message.body for message in made] == [data]
+    assert decoded(decode_envelopes(text), text + QUOTE) is None
+
+
 def test_quotes_are_counted_the_same_when_a_member_is_there_twice_or_null() -> None:
     usual = msgspec.json.encode(USUAL)
     for more in (
@@ -260,10 +270,10 @@ def test_time_is_taken_in_c_only_when_it_is_one() -> None:
         for place in range(len(base)):
             for character in "0123456789-:.TZtz+/ \x00\u0661":
                 at_place = base[:place] + character + base[place + 1 :]
-                made = decoded([WholeEnvelope("1.0", "e", "/s", "t", time=at_place)], 20)
+                made = decoded([WholeEnvelope("1.0", "e", "/s", "t", time=at_place)], QUOTE * 20)
                 assert made is None or is_time(at_place), at_place
     for length in range(30):
-        held([WholeEnvelope("1.0", "e", "/s", "t", time="2026-11-27T21:30:05.123456789Z"[:length])], b'"' * 20)
+        held([WholeEnvelope("1.0", "e", "/s", "t", time="2026-11-27T21:30:05.123456789Z"[:length])], QUOTE * 20)
 
 
 def test_day_is_taken_in_c_just_when_the_calendar_has_it() -> None:
@@ -271,16 +281,16 @@ def test_day_is_taken_in_c_just_when_the_calendar_has_it() -> None:
         for month in range(14):
             for day in range(33):
                 time = f"{year}-{month:02}-{day:02}T00:00:00Z"
-                made = decoded([WholeEnvelope("1.0", "e", "/s", "t", time=time)], 20)
+                made = decoded([WholeEnvelope("1.0", "e", "/s", "t", time=time)], QUOTE * 20)
                 assert (made is not None) == (year != "0000" and is_time(time)), time
     for time in ("T24:00:00Z", "T23:60:00Z", "T23:59:60Z", "T99:00:00Z"):
-        assert decoded([WholeEnvelope("1.0", "e", "/s", "t", time=f"2016-12-31{time}")], 20) is None
+        assert decoded([WholeEnvelope("1.0", "e", "/s", "t", time=f"2016-12-31{time}")], QUOTE * 20) is None
 
 
 def test_every_character_is_judged_the_same_when_an_id_has_it() -> None:
     for code in (*range(0x180), 0x2028, 0xD800, 0xDFFF, 0xFFFE, 0x1F600):
         event = WholeEnvelope("1.0", f"a{chr(code)}", "/s", "t", traceparent=chr(code))
-        made = held([event], b'"' * 20)
+        made = held([event], QUOTE * 20)
         assert (made is not None) == (0x20 <= code <= 0x7E)
 
 
@@ -307,17 +317,17 @@ def test_other_objects_are_left_to_python_when_they_are_given() -> None:
         WholeEnvelope("1.0", "e", "/s", "t", time=5),  # type: ignore[arg-type]
     )
     for one in odd:
-        assert decoded([event, one], 32) is None
-    assert decoded(deque([event]), 16) is None
+        assert decoded([event, one], QUOTE * 32) is None
+    assert decoded(deque([event]), QUOTE * 16) is None
     once = iter([event])
-    assert decoded(once, 16) is None  # type: ignore[arg-type]
+    assert decoded(once, QUOTE * 16) is None  # type: ignore[arg-type]
     assert next(once) is event, "Python comes to it after this"
-    assert decoded([], 0) == decoded((), 0) == []
+    assert decoded([], QUOTE * 0) == decoded((), QUOTE * 0) == []
     traces: tuple[Any, ...] = (MappingProxyType({"traceparent": TRACE}), OrderedDict(traceparent=TRACE), [], "text")
     for trace in traces:
-        assert decoded([event], 16, msgspec.structs.replace(CONTEXT, trace=trace)) is None
+        assert decoded([event], QUOTE * 16, msgspec.structs.replace(CONTEXT, trace=trace)) is None
     for topic in (Text("t"), 5):
-        assert decoded([msgspec.structs.replace(event, topic="t")], 20, msgspec.structs.replace(CONTEXT, topic=topic)) is None
+        assert decoded([msgspec.structs.replace(event, topic="t")], QUOTE * 20, msgspec.structs.replace(CONTEXT, topic=topic)) is None
 
 
 def test_what_is_being_decoded_stays_when_a_look_up_lets_go_of_it() -> None:
@@ -338,13 +348,13 @@ def test_what_is_being_decoded_stays_when_a_look_up_lets_go_of_it() -> None:
         envelopes.extend(events[:1])
         envelopes.extend(events[1:2])
         del events
-        made = decoded(envelopes, 40)
+        made = decoded(envelopes, QUOTE * 40)
         assert made is None, "the second was changed before its turn"
         envelopes.extend(decode_envelopes(text)[:1])
-        (kept,) = decoded(envelopes, 20)
+        (kept,) = decoded(envelopes, QUOTE * 20)
     finally:
         compiled().bind_messages(WholeEnvelope, Message, address, sender)
-    (reference,) = messages_of(decode_envelopes(text)[:1], b'"' * 20, CONTEXT)
+    (reference,) = messages_of(decode_envelopes(text)[:1], QUOTE * 20, CONTEXT)
     assert same(kept, reference)
 
 
@@ -353,7 +363,7 @@ def test_event_is_left_to_python_when_a_look_up_answers_something_else(answer: A
     for of_address, of_sender in ((lambda *of: answer, sender), (address, lambda *of: answer)):
         compiled().bind_messages(WholeEnvelope, Message, of_address, of_sender)
         try:
-            assert decoded([WholeEnvelope("1.0", "e", "/s", "t")], 16) is None
+            assert decoded([WholeEnvelope("1.0", "e", "/s", "t")], QUOTE * 16) is None
         finally:
             compiled().bind_messages(WholeEnvelope, Message, address, sender)
 
