@@ -239,8 +239,7 @@ def lanes(log: LogQueue, backbones: Backbones, state: State) -> Route:
 
 def _receipts(entries: Sequence[Entry], deliveries: Sequence[tuple[Delivery, ...]]) -> list[Outcome]:
     if isinstance(entries, Fresh):
-        of = [record.message for record in entries.records]
-        return [Receipt(message, message.revision, some) for message, some in zip(of, deliveries, strict=True)]
+        return [Receipt(message, message.revision, some) for message, some in zip(entries.messages, deliveries, strict=True)]
     return [
         Receipt(entry.message, entry.revision, some, entry.outcome == "duplicate") for entry, some in zip(entries, deliveries, strict=True)
     ]

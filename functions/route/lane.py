@@ -83,7 +83,7 @@ class Lane:
     async def _deliver(self, entries: Sequence[Entry]) -> list[Delivery]:
         """Publish what the gate lets through; the rest is pending, and the relay's."""
         if isinstance(entries, Fresh) and all(self._log.may_publish(run, self._backbone) for run in entries.runs):  # nearly always
-            return await self._publish(entries, FirstTime([record.message for record in entries.records]))
+            return await self._publish(entries, FirstTime(entries.messages))
         ready = entries
         open_flushes: dict[tuple[int, int], bool] = {}
         for entry in entries:
@@ -139,7 +139,7 @@ class Lane:
         self, entries: Sequence[Entry], subjects: Sequence[str], results: Sequence[Published], published: PublishedGroup, now: int
     ) -> Deliveries:
         refused = None if isinstance(results, InARow) else results[0].refused
-        messages = [record.message for record in entries.records] if isinstance(entries, Fresh) else [entry.message for entry in entries]
+        messages = entries.messages if isinstance(entries, Fresh) else [entry.message for entry in entries]
         return Deliveries(
             self._org,
             self._backbone,

@@ -46,15 +46,11 @@ class Fresh(Sequence[Entry]):
     An Entry is made when somebody asks for it, and nearly nobody does.
     """
 
-    __slots__ = ("runs",)
+    __slots__ = ("messages", "runs")
 
-    def __init__(self, runs: Sequence[Run]) -> None:
+    def __init__(self, runs: Sequence[Run], messages: Sequence[Message] | None = None) -> None:
         self.runs = runs
-
-    @property
-    def records(self) -> Sequence[Accepted]:
-        """What was logged, in order."""
-        return self.runs[0].records if len(self.runs) == 1 else [record for run in self.runs for record in run.records]
+        self.messages = [record.message for run in runs for record in run.records] if messages is None else messages
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -67,7 +63,7 @@ class Fresh(Sequence[Entry]):
         return self.runs[0].records[0].message.org
 
     def __len__(self) -> int:
-        return sum(len(run.records) for run in self.runs)
+        return len(self.messages)
 
     def __iter__(self) -> Iterator[Entry]:
         for run in self.runs:
@@ -99,7 +95,7 @@ def joined(parts: Sequence[Sequence[Entry]]) -> Sequence[Entry]:
         return parts[0]
     fresh = [part for part in parts if isinstance(part, Fresh)]
     if len(fresh) == len(parts):
-        return Fresh([run for part in fresh for run in part.runs])
+        return Fresh([run for part in fresh for run in part.runs], [message for part in fresh for message in part.messages])
     return [entry for part in parts for entry in part]
 
 
