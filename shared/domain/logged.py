@@ -43,14 +43,15 @@ class Run(NamedTuple):
 class Fresh(Sequence[Entry]):
     """Entries of messages that are new, all of one org and for the same backbones, by the runs they lie in: nearly all are like that.
 
-    An Entry is made when somebody asks for it, and nearly nobody does.
+    Entries are made when somebody asks for one, and nearly nobody does. They are made once: who is given them twice finds the same.
     """
 
-    __slots__ = ("messages", "runs")
+    __slots__ = ("_entries", "messages", "runs")
 
     def __init__(self, runs: Sequence[Run], messages: Sequence[Message] | None = None) -> None:
         self.runs = runs
         self.messages = [record.message for run in runs for record in run.records] if messages is None else messages
+        self._entries: list[Entry] | None = None
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -66,27 +67,24 @@ class Fresh(Sequence[Entry]):
         return len(self.messages)
 
     def __iter__(self) -> Iterator[Entry]:
-        for run in self.runs:
-            for index, record in enumerate(run.records, run.first):
-                yield Entry(
-                    "new",
-                    record.message,
-                    record.targets,
-                    record.message.revision,
-                    run.shard,
-                    run.flush,
-                    index,
-                    record.undeliverable,
-                    run.logged,
-                    run.epoch,
-                )
+        return iter(self._made())
 
     @overload
     def __getitem__(self, place: int) -> Entry: ...
     @overload
     def __getitem__(self, place: slice) -> list[Entry]: ...
     def __getitem__(self, place: int | slice) -> Entry | list[Entry]:
-        return list(self)[place]
+        return self._made()[place]
+
+    def _made(self) -> list[Entry]:
+        if self._entries is None:
+            self._entries = [_entry(run, index, record) for run in self.runs for index, record in enumerate(run.records, run.first)]
+        return self._entries
+
+
+def _entry(run: Run, index: int, record: Accepted) -> Entry:
+    message = record.message
+    return Entry("new", message, record.targets, message.revision, run.shard, run.flush, index, record.undeliverable, run.logged, run.epoch)
 
 
 def joined(parts: Sequence[Sequence[Entry]]) -> Sequence[Entry]:
