@@ -1,11 +1,15 @@
 """How a group is cut into steps, and what a PubAck is worth."""
 
+import asyncio
+from typing import Any
+
 import msgspec
 import pytest
 
 from shared.adapters.nats.frames import Item, apart, content, encode
-from shared.adapters.nats.publishing import BATCH_FROM, MOST_BYTES, plan
+from shared.adapters.nats.publishing import BATCH_FROM, MOST_BYTES, Results, Step, plan, publish_step
 from shared.adapters.nats.replies import NO_RESPONDERS, Acks, ApiError
+from shared.adapters.nats.streams import Stream
 from tests.conformance.backbones import outgoing
 
 MAX_PAYLOAD = 4 * 1024 * 1024
@@ -47,6 +51,29 @@ def test_known_copy_goes_last_when_the_group_has_the_message_itself() -> None:
 def test_order_is_kept_when_there_is_no_batch() -> None:
     mixed = [*items(2), *items(2, known=True), *items(1)]
     assert [step.items for step in plan(mixed)] == [mixed]
+
+
+class Answers:
+    """A connection on which each question has the next of these answers, or none."""
+
+    gone = None
+
+    def __init__(self, *answers: str) -> None:
+        self.answers = list(answers)
+
+    async def ask(self, acks: Acks, frames: object, deadline: float) -> None:
+        if self.answers:
+            acks.take(b"0", self.answers.pop(0).encode(), None)
+
+
+@pytest.mark.parametrize(("last", "first"), [(300, 45), (256, 1), (255, None), (3, None), (0, None)])
+async def test_batch_is_stored_when_there_is_room_for_all_of_it_before_the_last_sequence(last: int, first: int | None) -> None:
+    connection: Any = Answers(f'{{"stream":"sb-acme","seq":{last},"count":256}}')
+    results = Results([None] * 256)
+    deadline = asyncio.get_running_loop().time() + 60
+    await publish_step(connection, Stream("sb-acme", "", ""), Step(items(256), True, 0), results, deadline)
+    assert (results.in_a_row and results.in_a_row.sequences) == (first and range(first, first + 256))
+    assert first or all(result is not None and result.lost == "no PubAck in time" for result in results), "asked for one by one"
 
 
 def test_pub_ack_does_not_count_when_it_is_another_streams() -> None:

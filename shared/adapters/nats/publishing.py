@@ -118,7 +118,7 @@ async def _as_batch(connection: Connection, stream: Stream, items: list[Item], d
         await asyncio.sleep(RETRY_IN_PROCESS)
     if ack is None or ack.error is not None or ack.count != len(items):
         return 0
-    return ack.seq - len(items) + 1
+    return max(ack.seq - len(items) + 1, 0)  # a server may be anybody's: no stream has a message before the first
 
 
 async def _one_by_one(
