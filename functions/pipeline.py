@@ -121,7 +121,7 @@ class Pipeline(msgspec.Struct, frozen=True):
         snapshot = self.state.current
         if self.ways is not None and self.compiling.idle:
             records = self.ways.accepted(messages, principal, snapshot)
-            if records is not None:  # nearly always
+            if records:  # nearly always
                 return await self._accept(records)
         if not (self.compiling.idle and snapshot.rules.knows(messages)):
             await self.compiling.ready(snapshot.rules, messages)

@@ -43,8 +43,8 @@ class Ways:
             self._snapshot = snapshot
             self._forget()
         known = self._of.get(principal)
-        if known is None:
-            known = self._of[principal] = {}
+        if known is None:  # kept once there is something in it: senders without end are counted by their places
+            known = {}
         made: list[Accepted] | None = None if core is None else core.accepted(messages, known, snapshot.revision)
         return self._accepted(messages, principal, snapshot, known) if made is None else made
 
@@ -73,8 +73,9 @@ class Ways:
             return None
         if self._count >= MAX_KNOWN:
             self._forget()
-            known = self._of[principal] = {}
+            known.clear()
         way = _way(message, principal, snapshot)
+        self._of[principal] = known
         known[message.org, message.topic, message.subject] = way
         self._count += 1
         return way

@@ -159,3 +159,19 @@ def test_messages_are_left_to_python_when_a_way_is_none(known: Any) -> None:
 @pytest.mark.parametrize("arguments", [(), ([], {}), ([], [], 1), ([], {}, "1"), ([], {}, 2**70)], ids=str)
 def test_it_says_what_it_wants_when_it_is_given_something_else(arguments: tuple[Any, ...]) -> None:
     assert came_to(compiled().accepted, *arguments) is TypeError
+
+
+@pytest.mark.parametrize("documents", [{}, {"topics/pay": {"buffer": {"in_flight": 3}}}], ids=["new places", "counted"])
+async def test_senders_are_not_kept_when_nothing_is_known_of_their_messages(documents: dict[str, dict[str, Any]]) -> None:
+    under, short = snapshot(documents), Ways()
+    for number in range(20):
+        one = message(subject=f"agent-{number}", revision=42)
+        assert short.accepted([one], Principal(f"issuer/{number}", "acme", (Grant("publish"),)), under) is None
+    assert short._of == {}
+
+
+async def test_log_is_not_asked_when_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An append without records was an error in the midst of everybody's flush."""
+    product = Ruled()
+    monkeypatch.setattr(product.log, "append", None)
+    assert await product.submit() == []
