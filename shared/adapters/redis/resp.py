@@ -98,14 +98,15 @@ def _pieces(command: Command) -> list[bytes]:
     pieces, start = [b"*%d\r\n" % len(command)], 0
     for place in large:
         argument = cast(bytes, command[place])
-        pieces += (_packed(command[start:place]), b"$%d\r\n" % len(argument), argument, b"\r\n")
+        pieces += (*_packed(command[start:place]), b"$%d\r\n" % len(argument), argument, b"\r\n")
         start = place + 1
-    return [*pieces, _packed(command[start:])]
+    return [*pieces, *_packed(command[start:])]
 
 
-def _packed(arguments: Command) -> bytes:
-    """Some arguments of a command, without what says how many it has."""
+def _packed(arguments: Command) -> list[bytes]:
+    """Some arguments of a command, without what says how many it has. Never an empty piece: from 3.12 on asyncio's transport keeps one that
+    is the last, and asks all the time whether it can be written."""
     if not arguments:
-        return b""
+        return []
     whole = _pack(tuple(arguments))
-    return whole[whole.index(b"\n") + 1 :]
+    return [whole[whole.index(b"\n") + 1 :]]
