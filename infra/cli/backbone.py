@@ -12,12 +12,12 @@ from infra.cli.backbone_watch import watch
 from infra.cli.config_requests import because, only_if, scope
 from infra.cli.config_text import read
 from infra.cli.connection import checked, connect
+from infra.cli.options import ReasonOption
 
 BACKBONES = "/v1/backbones"
 PAGE = 200
 COLUMNS = ("id", "org", "cluster", "scope", "endpoint", "ready", "reachable", "why")
 IdArgument = Annotated[str, typer.Argument(help="The backbone's id.")]
-ReasonOption = Annotated[str, typer.Option(help="Why: kept with the revision.")]
 WatchOption = Annotated[bool, typer.Option("--watch", "-w", help="Go on until it is as declared (or gone), and tell what happens.")]
 AbandonOption = Annotated[bool, typer.Option("--abandon", help="Forget one that is going and can't be taken away; what is left stays.")]
 ReplicasOption = Annotated[int | None, typer.Option(help="Servers: 1, 3 or 5.")]

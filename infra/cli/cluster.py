@@ -9,10 +9,10 @@ from infra.cli import output
 from infra.cli.backbone import every
 from infra.cli.config_requests import because, scope
 from infra.cli.connection import checked, connect
+from infra.cli.options import ReasonOption
 
 CLUSTERS = "/v1/clusters"
 OrgOption = Annotated[str | None, typer.Option(help="Another org's, for system admins.")]
-ReasonOption = Annotated[str, typer.Option(help="Why: kept with the revision.")]
 
 clusters = typer.Typer(no_args_is_help=True, help="Clusters: where backbones are deployed, and how they are got at.")
 

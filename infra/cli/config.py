@@ -9,13 +9,12 @@ import typer
 from infra.cli import config_backtest, config_check, config_edit, config_history, config_text, output
 from infra.cli.config_requests import ONLY_NEW, Headers, because, only_if, scope, url_of
 from infra.cli.connection import checked, connect
+from infra.cli.options import OrgOption, ReasonOption
 from shared.domain.errors import NotFound
 
 PathArgument = Annotated[str, typer.Argument(help="global, org, topics/<pattern> or subjects/<pattern>. Quote it.")]
-OrgOption = Annotated[str | None, typer.Option(help="Another org, for system admins.")]
 FileOption = Annotated[str | None, typer.Option("--file", "-f", help="YAML or JSON; - or nothing: standard input.")]
 DataOption = Annotated[str | None, typer.Option("--data", "-d", help="The same on the command line.")]
-ReasonOption = Annotated[str, typer.Option(help="Why: kept with the revision.")]
 MatchOption = Annotated[str | None, typer.Option(help="Only where the document still has this ETag, e.g. 42.")]
 
 config = typer.Typer(no_args_is_help=True, help="Config: read, write, try, explain and undo it.")

@@ -7,8 +7,8 @@ import typer
 from infra.cli import config_text, output
 from infra.cli.config_requests import because, scope
 from infra.cli.connection import checked, connect
+from infra.cli.options import OrgOption
 
-OrgOption = Annotated[str | None, typer.Option(help="Another org, for system admins.")]
 COLUMNS = ("revision", "time", "author", "action", "path", "reason")
 PAGE = 200
 

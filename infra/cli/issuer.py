@@ -8,10 +8,10 @@ import typer
 from infra.cli import config_text, output
 from infra.cli.config_requests import ONLY_NEW, because, only_if
 from infra.cli.connection import checked, connect
+from infra.cli.options import ReasonOption
 
 ISSUERS = "/v1/config/issuers"
 NameArgument = Annotated[str, typer.Argument(help="The name that config has for it: principals are <issuer>/<claim>.")]
-ReasonOption = Annotated[str, typer.Option(help="Why: kept with the revision.")]
 
 issuers = typer.Typer(no_args_is_help=True, help="Issuers of tokens: list them, set them, remove them. For system admins.")
 

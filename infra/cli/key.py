@@ -9,16 +9,12 @@ import httpx
 import typer
 
 from infra.cli import output
-from infra.cli.config_requests import ONLY_NEW, Headers, because
+from infra.cli.config_requests import ONLY_NEW, Headers, because, scope
 from infra.cli.connection import checked, connect
+from infra.cli.options import MadeOrgOption, OrgOption, ReasonOption
 from shared.domain.errors import Conflict, Fault, Malformed, NotFound
 
 PRINCIPALS = "/v1/config/principals"
-OrgOption = Annotated[str | None, typer.Option(help="Another org, for system admins.")]
-MadeOrgOption = Annotated[
-    str | None, typer.Option(help="Another org, for system admins. One that isn't there is made, with its first principal.")
-]
-ReasonOption = Annotated[str, typer.Option(help="Why: kept with the revision.")]
 
 keys = typer.Typer(no_args_is_help=True, help="API keys: make, list and revoke them.")
 
@@ -48,15 +44,15 @@ def create(
     """
     if replace and not grant:
         raise typer.BadParameter("--replace is about grants: give them with --grant")
-    scope = _scope(org)
+    org_meant = scope(org)
     try:
         grants = [one for text in grant or () for one in parse_grants(text)]
     except Malformed as error:
         raise typer.BadParameter(error.detail) from error
     with connect().client() as client:
         if grants:
-            _put_principal(client, name, scope, grants, because(reason) | ({} if replace else ONLY_NEW))
-        made = checked(client.post(f"{_path(name)}/keys", params=scope, headers=because(reason))).json()
+            _put_principal(client, name, org_meant, grants, because(reason) | ({} if replace else ONLY_NEW))
+        made = checked(client.post(f"{_path(name)}/keys", params=org_meant, headers=because(reason))).json()
     if format is output.Format.JSON:
         output.print_json(made)
     else:
@@ -74,7 +70,7 @@ def list_keys(
     Example: switchboard key ls shop
     """
     with connect().client() as client:
-        output.print_rows(list(_keys(client, name, _scope(org))), ("id", "principal", "created"), format)
+        output.print_rows(list(_keys(client, name, scope(org))), ("id", "principal", "created"), format)
 
 
 @keys.command("rm")
@@ -87,12 +83,12 @@ def remove(
 
     Example: switchboard key rm 5f0c --reason leaked
     """
-    scope = _scope(org)
+    org_meant = scope(org)
     with connect().client() as client:
-        owner = next((key["principal"] for key in _keys(client, None, scope) if key["id"] == id), None)
+        owner = next((key["principal"] for key in _keys(client, None, org_meant) if key["id"] == id), None)
         if owner is None:
             raise NotFound(f"no key {id}")
-        checked(client.delete(f"{_path(owner)}/keys/{quote(id, safe='')}", params=scope, headers=because(reason)))
+        checked(client.delete(f"{_path(owner)}/keys/{quote(id, safe='')}", params=org_meant, headers=because(reason)))
 
 
 def parse_grants(text: str) -> list[dict[str, object]]:
@@ -137,7 +133,3 @@ def _keys(client: httpx.Client, name: str | None, scope: dict[str, str]) -> Iter
 
 def _path(name: str) -> str:
     return f"{PRINCIPALS}/{quote(name, safe='')}"
-
-
-def _scope(org: str | None) -> dict[str, str]:
-    return {} if org is None else {"org": org}

@@ -8,10 +8,10 @@ import typer
 from infra.cli import output
 from infra.cli.config_requests import because
 from infra.cli.connection import checked, connect
+from infra.cli.options import ReasonOption
 
 ORGS = "/v1/config/orgs"
 OrgArgument = Annotated[str, typer.Argument(help="1 to 40 of a-z, 0-9 and '-'.")]
-ReasonOption = Annotated[str, typer.Option(help="Why: kept with the revision.")]
 
 orgs = typer.Typer(no_args_is_help=True, help="Orgs: list, make and end them. For system admins.")
 

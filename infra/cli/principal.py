@@ -8,16 +8,11 @@ import typer
 from infra.cli import output
 from infra.cli.config_requests import ONLY_NEW, because, scope
 from infra.cli.connection import checked, connect
-from infra.cli.key import parse_grants
+from infra.cli.key import PRINCIPALS, parse_grants
+from infra.cli.options import MadeOrgOption, OrgOption, ReasonOption
 from shared.domain.errors import Malformed
 
-PRINCIPALS = "/v1/config/principals"
 NameArgument = Annotated[str, typer.Argument(help="The principal's name.")]
-OrgOption = Annotated[str | None, typer.Option(help="Another org, for system admins.")]
-MadeOrgOption = Annotated[
-    str | None, typer.Option(help="Another org, for system admins. One that isn't there is made, with its first principal.")
-]
-ReasonOption = Annotated[str, typer.Option(help="Why: kept with the revision.")]
 
 principals = typer.Typer(no_args_is_help=True, help="Principals: list them, set their grants, remove them.")
 
