@@ -85,6 +85,8 @@ def _make(command: list[str]) -> int:
                 (Path(folder) / built.MODULE.name).replace(built.MODULE)
     except OSError as error:
         said = f"{error.filename or built.FOLDER}: {error.strerror}"
+    if said is None and not built.is_current(how):
+        said = f"{shlex.join(command)} left out of what source it is"
     if said is not None:
         _say(f"{built.FOLDER} could not be compiled: {ALONE}. Why:\n{said}")
     return 0
@@ -94,7 +96,9 @@ def _compile(command: list[str], how: bytes, folder: Path) -> str | None:
     """The source into `folder`, with its mark; None, or what was run and what the compiler said, where it failed."""
     mark = built.mark()  # first: what is edited meanwhile is another source, and compiled the next time
     mark_file = folder / "mark.c"
-    mark_file.write_bytes(b'__attribute__((used)) const char switchboard_mark[] = "%s";\n' % (mark + how))
+    # Seen from outside: a linker that leaves out what nobody asks for (lld, as some call it) would leave out the mark.
+    seen = b'__attribute__((used, visibility("default")))'
+    mark_file.write_bytes(b'%s const char switchboard_mark[] = "%s";\n' % (seen, mark + how))
     files = [str(path) for path in (*built.sources(), mark_file) if path.suffix == ".c"]
     asked = [*command, *files, "-o", str(folder / built.MODULE.name)]
     done = subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False)

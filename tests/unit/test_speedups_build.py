@@ -108,6 +108,15 @@ def test_module_is_compiled_and_loaded_when_there_is_a_compiler(tree: Tree) -> N
 
 
 @compiles
+@pytest.mark.skipif(sys.platform == "darwin", reason="its linker has another word for it")
+def test_module_is_loaded_when_its_linker_leaves_out_what_nobody_asks_for(tree: Tree) -> None:
+    """So does clang as zig brings it: the module was compiled, without a word of what source it is, and never loaded."""
+    done = tree.build(CC="cc -fdata-sections -Wl,--gc-sections")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert tree.loads() == str(tree.module)
+
+
+@compiles
 def test_nothing_is_compiled_again_when_nothing_changed(tree: Tree) -> None:
     tree.build()
     before = tree.module.stat()

@@ -48,6 +48,7 @@ def items(count: int, **changes: Any) -> list[Item]:
 
 
 def test_messages_go_under_their_own_revision_when_nothing_else_is_said() -> None:
+    compiled()  # without it there are no usual items, and this isn't asked
     messages = [message("acme", f"e-{number}", revision=number) for number in range(3)]
     made = usual_items(FirstTime(messages), MAX_PAYLOAD)
     assert made is not None
