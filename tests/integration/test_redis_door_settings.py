@@ -3,6 +3,8 @@
 import asyncio
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -64,17 +66,24 @@ def test_door_s_redis_that_lets_nobody_ask_is_judged_by_what_it_tells(own_redis:
     assert "doesn't say how it is set (appendonly, appendfsync; NOPERM)" in said
 
 
-def test_door_ends_and_says_why_when_its_redis_was_away_at_the_start_and_evicts(
-    tmp_path: Path, redis_url: str, own_redis: LocalServer, nats_url: str, database: str
-) -> None:
-    set_to(own_redis, "maxmemory-policy", "allkeys-lru")
+@contextmanager
+def door_whose_redis_was_away(settings: dict[str, str], tmp_path: Path, own_redis: LocalServer, database: str) -> Iterator[Service]:
+    """A door whose Redis comes once it has said that it is away."""
     asyncio.run(new_key(database, ORG, "admin"))
-    settings = environment(tmp_path, redis_url, nats_url, database) | {"SWITCHBOARD_REDIS_DOOR_URL": own_redis.url}
-    door = Service("redis_source", settings, tmp_path)
+    door = Service("redis_source", settings | {"SWITCHBOARD_REDIS_DOOR_URL": own_redis.url}, tmp_path)
     own_redis.pause()
     with serving(door):
         eventually_now(lambda: "redis-door" in door.degraded())
         own_redis.resume()
+        yield door
+
+
+def test_door_ends_and_says_why_when_its_redis_was_away_at_the_start_and_evicts(
+    tmp_path: Path, redis_url: str, own_redis: LocalServer, nats_url: str, database: str
+) -> None:
+    set_to(own_redis, "maxmemory-policy", "allkeys-lru")
+    settings = environment(tmp_path, redis_url, nats_url, database)
+    with door_whose_redis_was_away(settings, tmp_path, own_redis, database) as door:
         assert door.ended() == 0
     assert "misconfigured: the door's Redis (SWITCHBOARD_REDIS_DOOR_URL" in door.log.read_text()
     assert "died" not in door.log.read_text()
@@ -84,13 +93,8 @@ def test_door_serves_and_says_so_when_its_redis_was_away_at_the_start_and_a_cras
     tmp_path: Path, redis_url: str, own_redis: LocalServer, nats_url: str, database: str
 ) -> None:
     set_to(own_redis, "appendfsync", "everysec")
-    asyncio.run(new_key(database, ORG, "admin"))
-    settings = environment(tmp_path, redis_url, nats_url, database) | {"SWITCHBOARD_REDIS_DOOR_URL": own_redis.url}
-    door = Service("redis_source", settings, tmp_path)
-    own_redis.pause()
-    with serving(door):
-        eventually_now(lambda: "redis-door" in door.degraded())
-        own_redis.resume()
+    settings = environment(tmp_path, redis_url, nats_url, database)
+    with door_whose_redis_was_away(settings, tmp_path, own_redis, database) as door:
         eventually_now(lambda: "appendfsync=everysec" in door.log.read_text())
         eventually_now(lambda: "redis-door" not in door.degraded())
         assert door.stop() == 0
