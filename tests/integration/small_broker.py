@@ -23,6 +23,8 @@ from tests.waiting import eventually_now
 
 RETRIES = 8
 FIRST_PAUSE_S = 0.05
+AT_ONCE = 32  # deliveries: others wait here and not in httpx's pool, which looks at each of its connections for each that waits, whenever
+# one is done: with four hundred that was all that the core did, for minutes
 
 
 class SmallBroker:
@@ -39,6 +41,7 @@ class SmallBroker:
         self.refused: Counter[int] = Counter()  # statuses of answers that weren't good
         self._chance = random.Random(seed)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._room: asyncio.Semaphore
         self._client: httpx.AsyncClient
 
     @property
@@ -53,7 +56,8 @@ class SmallBroker:
 
     async def serve(self, server: uvicorn.Server) -> None:
         """Until the server is told to end; what is under way then is dropped."""
-        async with httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=64)) as self._client:
+        self._room = asyncio.Semaphore(AT_ONCE)
+        async with httpx.AsyncClient(timeout=60) as self._client:
             await server.serve()
             for task in tuple(self._tasks):
                 task.cancel()
@@ -90,7 +94,10 @@ class SmallBroker:
             await asyncio.sleep(pause)
             pause = FIRST_PAUSE_S * 2**attempt
             try:
-                response = await self._client.post(self.subscribers[event["type"]], headers={**headers, "prefer": "reply"}, content=body)
+                async with self._room:
+                    response = await self._client.post(
+                        self.subscribers[event["type"]], headers={**headers, "prefer": "reply"}, content=body
+                    )
             except httpx.TransportError:
                 continue
             outcome, reply = seen_by_broker(response)
