@@ -18,7 +18,9 @@ from shared.stages.tls import trusted
 log = logging.getLogger(__name__)
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for every call
 
-IN_FLIGHT = 64  # connections to one Service; a call waits for one within its deadline
+# Calls at once to one Service, a connection each. Others wait for their turn within their deadline, and not in httpx's pool: that looks at
+# each of its connections for each that waits, whenever one is done.
+IN_FLIGHT = 64
 KEPT_S = 15.0  # an idle connection: less than the 30 s after which our servers close theirs
 HEADERS = {"prefer": "return=minimal"}
 PASSING = (502, 503, 504)  # what a Service answers while its pods change
@@ -47,6 +49,7 @@ class Calls:
         self._client = httpx.AsyncClient(
             timeout=seconds, limits=limits, transport=transport, verify=trusting, trust_env=False, follow_redirects=False
         )
+        self._turn = asyncio.Semaphore(IN_FLIGHT)
         self._failing = False
 
     async def close(self) -> None:
@@ -62,7 +65,7 @@ class Calls:
             async with asyncio.timeout(self._seconds):
                 for pause in self._pauses:
                     try:
-                        response = await self._client.post(self._url, content=content, headers=headers)
+                        response = await self._send(content, headers)
                         if response.status_code not in PASSING:
                             return response
                     except httpx.TimeoutException:
@@ -70,9 +73,13 @@ class Calls:
                     except httpx.TransportError:
                         pass  # asked again; the last try says what is wrong
                     await asyncio.sleep(pause)
-                return await self._client.post(self._url, content=content, headers=headers)
+                return await self._send(content, headers)
         except (httpx.HTTPError, TimeoutError) as error:
             raise self.failed(f"{type(error).__name__}: {error}".rstrip(": ")) from None
+
+    async def _send(self, content: bytes, headers: Mapping[str, str]) -> httpx.Response:
+        async with self._turn:
+            return await self._client.post(self._url, content=content, headers=headers)
 
     def failed(self, why: str) -> Unavailable:
         """What to raise for a call that was no use; the first one in a row is logged."""

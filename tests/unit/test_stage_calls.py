@@ -1,5 +1,6 @@
 """Whoever calls a stage guesses nothing: an answer that is not whole, proven and to the very question is no answer."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 import httpx
@@ -14,7 +15,7 @@ from shared.domain.snapshot import Snapshot
 from shared.domain.verdict import Detailed, Shadow, Verdict, blocked_by, shadows_of
 from shared.edge.asgi import Receive, Scope, Send, answer
 from shared.stages import events as wire
-from shared.stages.calls import Calls, EventCalls
+from shared.stages.calls import IN_FLIGHT, Calls, EventCalls
 from shared.stages.check import RemoteCheck
 from shared.stages.route import RemoteBackbones
 from tests.events import message
@@ -162,3 +163,22 @@ async def test_only_the_message_that_json_can_t_carry_is_refused() -> None:
     published = await route.publish("local", "acme", group)
     assert [result.sequence for result in published.results] == [1, 0, 2]
     assert published.results[1].refused
+
+
+async def test_calls_wait_for_their_turn_outside_the_pool_when_there_are_many() -> None:
+    """The pool looks at each connection for each request that waits in it, whenever one is done."""
+    now = most = 0
+
+    async def slow(_: httpx.Request) -> httpx.Response:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        for _turn in range(5):
+            await asyncio.sleep(0)
+        now -= 1
+        return httpx.Response(202)
+
+    calls = Calls("route", "http://route", 30.0, transport=httpx.MockTransport(slow))
+    answers = await asyncio.gather(*(calls.post(b"", {}) for _ in range(3 * IN_FLIGHT)))
+    assert ({answer.status_code for answer in answers}, len(answers), most) == ({202}, 3 * IN_FLIGHT, IN_FLIGHT)
+    await calls.close()

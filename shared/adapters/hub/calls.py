@@ -14,7 +14,7 @@ from shared.stages.tls import trusted
 log = logging.getLogger(__name__)
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for every call
 
-IN_FLIGHT = 16  # connections; a call waits for one within its deadline
+IN_FLIGHT = 16  # calls at once, a connection each; others wait for their turn within their deadline (shared/stages/calls.py)
 KEPT_S = 15.0  # an idle connection: less than the 30 s after which our servers close theirs
 
 
@@ -29,6 +29,7 @@ class HubCalls:
         # No proxies from the environment, as between the stages; and no redirects, which would take the proof elsewhere.
         self._client = httpx.AsyncClient(limits=limits, transport=transport, verify=trusted(url), trust_env=False, follow_redirects=False)
         self._url, self._keys = url.rstrip("/"), keys
+        self._turn = asyncio.Semaphore(IN_FLIGHT)
         self._failing = False
 
     async def start(self) -> None:
@@ -61,7 +62,7 @@ class HubCalls:
     async def _call(self, method: str, target: str, body: bytes, seconds: float, headers: Mapping[str, str]) -> httpx.Response:
         proven = {**headers, HEADER: prove_request(self._keys[0], method, target, int(time.time()))}
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds), self._turn:
                 return await self._client.request(method, f"{self._url}{target}", content=body, headers=proven, timeout=seconds)
         except (httpx.HTTPError, TimeoutError, OSError) as error:
             raise self.failed(f"{type(error).__name__}: {error}".rstrip(": ")) from None
