@@ -43,8 +43,11 @@ class Supervisor:
         self._children: dict[str, Child] = {}
 
     def start(self, program: Program) -> None:
-        """Start a program that isn't running yet."""
-        self._children[program.name] = Child(program, self._spawn(program), time.monotonic())
+        """Start a program that isn't running yet. Raises Misconfigured, Unavailable where it can't be."""
+        try:
+            self._children[program.name] = Child(program, self._spawn(program), time.monotonic())
+        except OSError as error:
+            raise Unavailable(f"{program.name} can't be started: {error}") from error
 
     def pids(self, names: Iterable[str]) -> dict[str, int]:
         """The process of each child, by name."""
@@ -109,7 +112,11 @@ class Supervisor:
 
     def _spawn(self, program: Program) -> Popen[bytes]:
         process = child.spawn(program)
-        child.remember(self._run, program, process.pid)
+        try:
+            child.remember(self._run, program, process.pid)
+        except OSError:  # nobody would know of it after a crash, and start another on the same data
+            child.kill(process)
+            raise
         return process
 
     def _ended(self, each: Child, now: float) -> None:
@@ -126,7 +133,15 @@ class Supervisor:
         each.pause = min(each.pause * 2, LONGEST_PAUSE)
 
     def _restart(self, each: Child, now: float) -> None:
-        each.process = self._spawn(each.program)
+        """Start it again; where that can't be done now (a full disk, no memory) everything else goes on, and it is tried again."""
+        try:
+            each.process = self._spawn(each.program)
+        except (OSError, Misconfigured) as error:
+            each.failures += 1
+            each.restart_at = now + each.pause
+            self._say(f"{each.program.name} can't be started, and is tried again in {each.pause:.1f} s: {error}")
+            each.pause = min(each.pause * 2, LONGEST_PAUSE)
+            return
         each.started, each.restart_at = now, None
         self._changed()
 

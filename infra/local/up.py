@@ -24,6 +24,7 @@ from shared.settings import Settings
 SERVERS: Mapping[str, Callable[[State, Progress], Server]] = {"redis": valkey.prepare, "nats": nats.prepare, "database": postgres.prepare}
 SERVERS_START, PROCESSES_START = 120.0, 60.0  # seconds; recovery after a crash reads what was written
 ASK_EVERY = 0.1  # seconds between two looks at /readyz, which is a line in a log each
+WRITE_AGAIN = 1.0  # seconds
 BACKLOG = 2048
 
 FirstSteps = Callable[[str, Path], None]  # (database URL, key file): what the store needs before anything of ours runs
@@ -71,6 +72,7 @@ class Run:
         self._groups: list[list[str]] = []  # names of processes, by Process: those of one group stop together
         self._front: socket.socket | None = None
         self._ready = False
+        self._unwritten = False  # endpoints.json couldn't be
 
     def start(self) -> None:
         """Start everything, and write endpoints.json. Raises Stopped when a signal came first."""
@@ -88,10 +90,13 @@ class Run:
         """Look after the children until a signal asks to stop."""
         while not self.signals.stopping:
             self._supervisor.tick()
+            if self._unwritten:
+                self._write_endpoints()
             if changes is not None and (changed := changes.take()):
                 self._say(f"{changed} changed: restarting {', '.join(self._processes)}")
                 self._supervisor.reload(self._processes)
-            self.signals.wait(min(self._supervisor.next_look(), changes.next_look() if changes else 60.0))
+            looks = (self._supervisor.next_look(), changes.next_look() if changes else 60.0, WRITE_AGAIN if self._unwritten else 60.0)
+            self.signals.wait(min(looks))
 
     def stop(self) -> None:
         """End the processes, the last started first, then the servers. A second signal leaves them little time."""
@@ -180,7 +185,13 @@ class Run:
             "processes": self._supervisor.pids(self._processes),
             "servers": self._supervisor.pids(self._servers),
         }
-        write_private(self._endpoints, json.dumps(content, indent=2) + "\n")
+        try:
+            write_private(self._endpoints, json.dumps(content, indent=2) + "\n")
+            self._unwritten = False
+        except OSError as error:
+            if not self._unwritten:
+                self._say(f"{self._endpoints} can't be written, and is tried again: {error.strerror}")
+            self._unwritten = True
 
 
 def bind(settings: Settings) -> socket.socket:

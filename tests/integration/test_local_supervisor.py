@@ -1,6 +1,7 @@
 """What the supervisor does with children that end, that don't want to end, and that change."""
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -12,8 +13,11 @@ from infra.local import child
 from infra.local.child import Program, birth
 from infra.local.reload import watching
 from infra.local.signals import Signals, Stopped
+from infra.local.state import open_state
 from infra.local.supervisor import FAILURES, Supervisor
+from infra.local.up import Plan, Run, bind
 from shared.domain.errors import Misconfigured, Unavailable
+from shared.settings import Settings
 from tests.waiting import eventually_now
 
 
@@ -161,3 +165,58 @@ def test_a_change_is_taken_once_when_a_file_of_ours_is_written(tmp_path: Path, s
         (tmp_path / "functions/a.py").write_text("x = 1\n")
         assert eventually_now(changes.take) == tmp_path / "functions" / "a.py"
         assert changes.take() is None
+
+
+def test_a_child_is_started_later_when_it_cannot_be_written_down_now(tmp_path: Path) -> None:
+    """A full disk ended `up`, and everything with it, for good. The folder of pids is missing here: another OSError, also for root."""
+    run, gone = tmp_path / "run", tmp_path / "gone"
+    run.mkdir()
+    watched = Watched(tmp_path)
+    watched.supervisor = Supervisor(run, watched.said.append, watched._changed)
+    try:
+        first = watched.start(WAITS)
+        run.rename(gone)
+        os.kill(first, signal.SIGKILL)
+
+        def refused() -> bool:
+            watched.supervisor.tick()
+            return sum("it can't be started, and is tried again" in line for line in watched.said) >= 2
+
+        eventually_now(refused)
+        assert watched.changes == 0
+        gone.rename(run)
+        second = watched.tick_until_another(first)
+        assert json.loads((run / "it.json").read_text())["pid"] == second
+        assert watched.changes == 1
+    finally:
+        watched.supervisor.stop(["it"], hurry=lambda: True)
+
+
+def test_starting_fails_by_name_when_the_first_child_cannot_be_written_down(tmp_path: Path) -> None:
+    watched = Watched(tmp_path)
+    watched.supervisor = Supervisor(tmp_path / "missing", watched.said.append, watched._changed)
+    with pytest.raises(Unavailable, match="it can't be started"):
+        watched.start(WAITS)
+
+
+def test_endpoints_are_written_later_when_they_cannot_be_now(tmp_path: Path, signals: Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    state, gone = open_state(tmp_path / "state"), tmp_path / "gone"
+    said: list[str] = []
+    run = Run(Plan(Settings(state_dir=state.directory, port=0), (), lambda url, key_file: None), state, signals, said.append)
+    run._front, run._ready = bind(Settings(port=0)), True
+    try:
+        state.directory.rename(gone)
+        run._write_endpoints()
+        run._write_endpoints()
+        assert len(said) == 1
+        assert "can't be written, and is tried again" in said[0]
+        gone.rename(state.directory)
+
+        def one_turn(seconds: float) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+        monkeypatch.setattr(signals, "wait", one_turn)
+        run.watch(None)
+        assert json.loads((state.directory / "endpoints.json").read_text())["pid"] == os.getpid()
+    finally:
+        run._front.close()
