@@ -27,6 +27,12 @@ class LogQueueConformance:
         places = [(entry.flush, entry.index) for entry in entries]
         assert places == sorted(set(places))
 
+    async def test_entries_are_those_that_publish_was_given_when_a_call_takes_several_flushes(self, queue: LogQueue) -> None:
+        given: list[Entry] = []
+        entries = await queue.append([accepted(f"e{number}", source=f"/shop-{number % 7}") for number in range(1_100)], given.extend)
+        assert len(given) == 1_100
+        assert {id(entry) for entry in entries} == {id(entry) for entry in given}, "receipts are found by them"
+
     async def test_second_copy_is_a_duplicate_when_inside_the_window(self, queue: LogQueue) -> None:
         (first,) = await queue.append([accepted("e1", revision=7, targets=("local", "eu"))])
         (second,) = await queue.append([accepted("e1", revision=9, targets=("us",))])
