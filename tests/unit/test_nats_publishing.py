@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from shared.adapters.nats.frames import Item, apart, content, encode
-from shared.adapters.nats.publishing import BATCH_FROM, MOST_BYTES, Results, Step, plan, publish_step
-from shared.adapters.nats.replies import NO_RESPONDERS, Acks, ApiError
+from shared.adapters.nats.publishing import BATCH_FROM, IN_PROCESS, MOST_BYTES, Results, Step, plan, publish_step
+from shared.adapters.nats.replies import NO_RESPONDERS, Acks, ApiError, PubAck
 from shared.adapters.nats.streams import Stream
 from tests.conformance.backbones import outgoing
 
@@ -74,6 +74,28 @@ async def test_batch_is_stored_when_there_is_room_for_all_of_it_before_the_last_
     await publish_step(connection, Stream("sb-acme", "", ""), Step(items(256), True, 0), results, deadline)
     assert (results.in_a_row and results.in_a_row.sequences) == (first and range(first, first + 256))
     assert first or all(result is not None and result.lost == "no PubAck in time" for result in results), "asked for one by one"
+
+
+class Leaving:
+    """A connection to a server whose stream is just being stored to, and gone when it is asked again."""
+
+    gone = None
+
+    def __init__(self, stored: int) -> None:
+        self.stored = stored  # the place of the message that is
+
+    async def ask(self, acks: Acks, encode: object, deadline: float) -> None:
+        acks.answers = [NO_RESPONDERS] * len(acks.answers)
+        if len(acks.answers) > 1:
+            acks.answers[self.stored] = PubAck(error=ApiError(IN_PROCESS))
+
+
+async def test_messages_that_nobody_took_are_in_order_when_one_was_sent_twice() -> None:
+    """They go once more, as a batch: its sequences are theirs in the order of the group."""
+    connection: Any = Leaving(2)
+    step, deadline = Step(items(5), False, 0), asyncio.get_running_loop().time() + 60
+    nobody = await publish_step(connection, Stream("sb-acme", "", ""), step, Results([None] * 5), deadline)
+    assert [item.place for item in nobody] == [0, 1, 2, 3, 4]
 
 
 def test_pub_ack_does_not_count_when_it_is_another_streams() -> None:

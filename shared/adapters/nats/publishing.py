@@ -90,7 +90,7 @@ def _cut(items: Sequence[Item], batch_from: int = MOST_MESSAGES + 1) -> Iterator
 
 
 async def publish_step(connection: Connection, stream: Stream, step: Step, results: Results, deadline: float) -> list[Item]:
-    """Send a step and note each message's result under its place. Returns the items that nobody was there to take: no stream.
+    """Send a step and note each message's result under its place. Returns the items that nobody was there to take, in order: no stream.
 
     Raises Lost when nothing can be sent.
     """
@@ -101,7 +101,8 @@ async def publish_step(connection: Connection, stream: Stream, step: Step, resul
         for sequence, item in enumerate(step.items, first):
             results[item.place] = Published(sequence)
         return []
-    return await _one_by_one(connection, stream, step.items, results, deadline)
+    nobody = await _one_by_one(connection, stream, step.items, results, deadline)
+    return sorted(nobody, key=lambda item: item.place)  # one that was sent twice is found later
 
 
 async def _as_batch(connection: Connection, stream: Stream, items: list[Item], deadline: float) -> int:
