@@ -185,7 +185,7 @@ async def test_messages_are_sent_again_when_their_ids_are_being_stored_right_now
         answered.append(headers["Nats-Msg-Id"])
         size = int(headers.get("Nats-Batch-Sequence", "1"))
         conflict = {"error": {"code": 409, "err_code": 10158, "description": "duplicate message id is in process"}, "stream": f"sb-{org}"}
-        taken = {"stream": f"sb-{org}", "domain": "local", "seq": 7 + len(answered), "count": size}
+        taken = {"stream": f"sb-{org}", "domain": "local", "seq": 1_000 + len(answered), "count": size}
         await client.publish(request.reply, json.dumps(taken if seen else conflict).encode())
 
     await client.subscribe(f"sb.{org}.>", cb=answer)
