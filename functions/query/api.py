@@ -1,5 +1,6 @@
 """The REST face of query: `/v1/messages` (contracts.md, "Query")."""
 
+import asyncio
 import re
 import time
 from collections.abc import Sequence
@@ -47,11 +48,12 @@ Caller = Annotated[Principal, Depends(caller)]
 def api(resources: Resources) -> FastAPI:
     """The app; `resources` gives it the store, the keys that sign cursors, and who is asking."""
     app = rest_app("query", resources.snapshots, resources.cookies, resources.tokens)
+    turn = asyncio.Lock()  # of filters
 
     @app.get("/v1/messages", summary="Search messages, newest first", openapi_extra=_documented(FILTERS | PAGING | ORG))
     async def search_messages(request: Request, caller: Caller) -> Response:
         asked = _asked(request, FILTERS | PAGING | ORG)
-        return await _search(resources, caller, asked)
+        return await _search(resources, caller, asked, turn)
 
     @app.get("/v1/messages/{id}", summary="One message by its id", openapi_extra=_documented(RAW | ORG))
     async def read_message(id: str, request: Request, caller: Caller) -> Response:
@@ -80,7 +82,7 @@ async def _judged_by(resources: Resources, found: handler.Found) -> dict[Judged,
         return {}
 
 
-async def _search(resources: Resources, caller: Principal, asked: dict[str, str]) -> Response:
+async def _search(resources: Resources, caller: Principal, asked: dict[str, str], turn: asyncio.Lock) -> Response:
     org, readable = handler.reach(caller, asked.get("org"))
     filters = {name: value for name, value in asked.items() if name in FILTERS}
     keys = resources.settings.secret_keys()
@@ -90,7 +92,7 @@ async def _search(resources: Resources, caller: Principal, asked: dict[str, str]
     filter = compiled(filters["filter"]) if "filter" in filters else None
     rows: Sequence[StoredMessage]
     if filter is not None:
-        sifted = await sift(await resources.store(), wanted, filter)
+        sifted = await sift(await resources.store(), wanted, filter, turn)
         rows, end = sifted.rows, sifted.end
     else:
         page = await handler.search(await resources.store(), wanted)

@@ -1,5 +1,6 @@
 """Lists of messages: filters, pages, cursors (contracts.md, "Query"); on stores in memory."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from functions.query.main import build
 from shared.adapters.memory.config_store import MemoryConfigStore
 from shared.adapters.memory.message_store import MemoryMessageStore
 from shared.domain.principal import Grant
-from shared.domain.stored import Search
+from shared.domain.stored import Search, StoredMessage
 from tests.rest import Api, problem, serving
 from tests.stored import NOON, accepted, attempt, stored
 
@@ -93,11 +94,38 @@ async def test_request_ends_when_its_time_is_spent(api: Api) -> None:
     await stored(api, *(accepted(str(number), received_at=NOON + number) for number in range(50)))
     seconds = iter(range(1_000))
     sifted = await filtered.sift(
-        api.store, Search(org="acme", readable=(Grant("read"),)), filtered.compiled("false"), lambda: next(seconds) * 0.5
+        api.store, Search(org="acme", readable=(Grant("read"),)), filtered.compiled("false"), asyncio.Lock(), lambda: next(seconds) * 0.5
     )
     assert sifted.rows == []
     assert sifted.end is not None
     assert 0 < sifted.end[0] - NOON < 49
+
+
+async def test_filters_are_asked_in_turns_when_there_are_many_at_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four that took 100 ms of a message had a publish of somebody else wait for two seconds, and twenty would have for ten."""
+    monkeypatch.setattr(filtered, "LONGEST_PAUSE", 0.001)
+    await stored(api, *(accepted(str(number), received_at=NOON + number) for number in range(3)))
+    turns, now, asked = 0, 0.0, []
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    class Slow:
+        def matches(self, row: StoredMessage) -> bool:
+            nonlocal now
+            now += 0.1
+            asked.append(turns)
+            return False
+
+    turn, wanted = asyncio.Lock(), Search(org="acme", readable=(Grant("read"),))
+    going = asyncio.create_task(others())
+    sifted = await asyncio.gather(*(filtered.sift(api.store, wanted, Slow(), turn, lambda: now) for _ in range(8)))  # type: ignore[arg-type]
+    going.cancel()
+    assert all(one.end is None for one in sifted)
+    assert len(asked) == len(set(asked)) == 24
 
 
 async def test_cursor_is_refused_when_another_org_or_query_shows_it(api: Api) -> None:
