@@ -144,7 +144,7 @@ ODD: list[tuple[Any, ...]] = [
 ]
 
 
-@pytest.mark.parametrize("odd", ODD, ids=lambda odd: str(odd)[:60])
+@pytest.mark.parametrize("odd", ODD, ids=("none", "bool", "text", "bytearray", "extensions", "topic", "place", "iterator", "number"))
 def test_messages_are_left_to_python_when_one_is_odd(odd: tuple[Any, ...]) -> None:
     messages, revision = odd
     known = {("acme", "orders.created", None): ways.Way(100, ("local",), None)}
