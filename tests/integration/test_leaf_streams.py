@@ -95,13 +95,17 @@ async def heard(servers: Joined, stream: str = "sbg-acme") -> list[str]:
     """The ids of what is on a stream of the leaf's, in order."""
     async with client(servers.leaf.url) as connection:
         jetstream = connection.jetstream()
-        count = (await jetstream.stream_info(stream)).state.messages
-        if not count:
+        if not (await jetstream.stream_info(stream)).state.messages:
             return []
         subscription = await jetstream.subscribe(
             ">", stream=stream, ordered_consumer=True, config=ConsumerConfig(deliver_policy=DeliverPolicy.ALL)
         )
-        return [((await subscription.next_msg(timeout=WITHIN)).headers or {})["Nats-Msg-Id"] for _ in range(count)]
+        ids: list[str] = []
+        while True:  # not so many as there were: of a stream that is full the oldest go while it is read
+            message = await subscription.next_msg(timeout=WITHIN)
+            ids.append((message.headers or {})["Nats-Msg-Id"])
+            if not message.metadata.num_pending:
+                return ids
 
 
 async def has(servers: Joined, ids: Sequence[str]) -> bool:
