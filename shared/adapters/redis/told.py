@@ -96,8 +96,11 @@ class Told:
             entries = [entry for entry in entries if entry.epoch == self._epoch]
         known = [entry for entry in entries if entry.outcome == "duplicate"]
         own = [entry for entry in entries if entry.outcome != "duplicate"] if known else entries
-        for flush in dict.fromkeys(entry.flush for entry in own):
-            self._complete(backbone, flush, [[entry.index for entry in own if entry.flush == flush]])
+        found: dict[int, list[int]] = {}
+        for entry in own:
+            found.setdefault(entry.flush, []).append(entry.index)
+        for flush, places in found.items():
+            self._complete(backbone, flush, [places])
         for entry in known:  # logged by another flush, maybe another door's
             self._part.setdefault((backbone, entry.flush), []).append(entry.index)
 
