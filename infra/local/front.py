@@ -4,10 +4,12 @@ Listens on the inherited socket of SWITCHBOARD_FRONT_FD, which several fronts ma
 in its backlog), else on SWITCHBOARD_BIND and the port of the settings.
 """
 
+import asyncio
 import json
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from functools import cached_property
 from importlib import import_module
 from importlib import resources as files
 
@@ -26,7 +28,7 @@ from shared.edge.server import run
 from shared.resources import Resources
 from shared.routes import FUNCTIONS, function_of, methods_of
 
-HTML = (b"content-type", b"text/html; charset=utf-8")
+OWN = {"/openapi.json": JSON, "/docs": (b"content-type", b"text/html; charset=utf-8")}
 
 
 class Front:
@@ -34,8 +36,6 @@ class Front:
 
     def __init__(self, apps: dict[str, ASGIApp]) -> None:
         self._apps = apps
-        document = openapi.merged(_described(apps))
-        self._own = {"/openapi.json": (json_bytes(document), JSON), "/docs": (openapi.page(document), HTML)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let the function answer."""
@@ -43,9 +43,9 @@ class Front:
             await self._lifespan(receive, send)
             return
         path, method = scope["path"], scope.get("method", "GET")
-        own = self._own.get(path)
-        if own is not None and method in ("GET", "HEAD"):
-            await answer(send, 200, own[0], (own[1],))
+        if path in OWN and method in ("GET", "HEAD"):
+            documents = await asyncio.to_thread(lambda: self._documents)  # others are answered meanwhile
+            await answer(send, 200, documents[path], (OWN[path],))
             return
         name = function_of(method, path)
         if name is not None:
@@ -55,6 +55,12 @@ class Front:
             await answer_problem(send, NotAllowed(f"{method} is not for {path}"), [allow])
         else:
             raise NotFound(f"nothing is at {path}")
+
+    @cached_property
+    def _documents(self) -> dict[str, bytes]:
+        """What the front answers itself. Made when it is first asked for: it is a tenth of a start, and hardly any process is asked."""
+        document = openapi.merged(_described(self._apps))
+        return {"/openapi.json": json_bytes(document), "/docs": openapi.page(document)}
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         """Start every function, and stop them in the reverse order."""
