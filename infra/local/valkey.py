@@ -8,6 +8,9 @@ from infra.local.child import Program
 from infra.local.server import SILENT, Progress, Server, quoted
 from infra.local.state import State, write_private
 
+# rdbcompression, auto-aof-rewrite-min-size: the append-only file begins with a copy of what is held, in RDB's form, and is written anew
+# once it has grown to twice that copy. The feed (256 MiB) makes it up. Compressed, it is so small that it is written again and again, and
+# all of it is compressed each time; a file below the feed's size isn't worth it at all. It costs a few hundred megabytes of disk.
 CONFIGURATION = """\
 bind 127.0.0.1
 port {port}
@@ -18,6 +21,8 @@ databases 64
 appendonly yes
 appendfsync always
 save ""
+rdbcompression no
+auto-aof-rewrite-min-size 256mb
 maxmemory 0
 maxmemory-policy noeviction
 """

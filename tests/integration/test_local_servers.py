@@ -36,6 +36,12 @@ def test_redis_syncs_every_write_when_it_answers(redis_url: str) -> None:
         assert client.execute_command("WAITAOF", 1, 0, 60_000) == [1, 0]
 
 
+def test_redis_has_a_plain_copy_in_its_file_when_it_is_written_anew(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        settings = client.config_get("rdbcompression", "auto-aof-rewrite-min-size")
+        assert settings == {"rdbcompression": "no", "auto-aof-rewrite-min-size": str(256 * 1024 * 1024)}
+
+
 def test_redis_refuses_when_the_password_is_missing(redis_url: str) -> None:
     with redis.Redis.from_url(without_credentials(redis_url)) as client, pytest.raises(redis.AuthenticationError):
         client.ping()
