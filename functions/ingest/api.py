@@ -40,6 +40,7 @@ SLOW = 1.0  # seconds; a slower answer gets a log line
 UNREAD_BYTES = 64 * 1024  # a refused body up to this is read away behind the answer, and the connection goes on
 TOO_SLOW = 408  # the rest of the body is not waited for
 CLIENT_GONE = 499  # counted only: nobody is there to get an answer
+UNDONE = ((b"content-encoding", b"identity"), (b"transfer-encoding", b"chunked"))  # llhttp takes `gzip, chunked`, and undoes the chunks
 ONCE = frozenset((b"authorization", b"content-type", b"content-encoding", b"content-length", b"prefer"))
 
 
@@ -49,10 +50,10 @@ def _check_head(fields: dict[bytes, bytes], headers: Sequence[Header], limit: in
         _refuse_repeated(headers)
     if b"upgrade" in fields:  # shared/edge/server.py says why: this request's body may be lost already
         raise Malformed("send the event without an Upgrade header", faults=[Fault("upgrade", "not on a POST")])
-    encoding = fields.get(b"content-encoding")
-    if encoding is not None and encoding.lower() != b"identity":
-        fault = Fault("content-encoding", "only identity is taken")
-        raise Malformed("send the event uncompressed: Content-Encoding is not taken here", faults=[fault], status=415)
+    for name, coding in UNDONE:
+        if fields.get(name, coding).lower() != coding:
+            fault = Fault(name.decode(), f"only {coding.decode()} is taken")
+            raise Malformed(f"send the event uncompressed: of {name.decode()} only {coding.decode()} is taken", faults=[fault], status=415)
     length = fields.get(b"content-length")
     if length is not None and int(length) > limit:
         raise too_large(limit)

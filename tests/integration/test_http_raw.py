@@ -117,6 +117,15 @@ def test_answer_is_413_when_the_body_is_too_large(front: FrontProcess, lines: tu
     assert front.ready()
 
 
+@pytest.mark.parametrize("coding", [b"gzip, chunked", b"deflate,chunked"])
+def test_answer_is_415_when_the_body_is_compressed_under_its_chunks(front: FrontProcess, coding: bytes) -> None:
+    """It was taken, and what was stored as the body was the compressed bytes."""
+    answer = front.raw(head(front, b"transfer-encoding: " + coding, id="coded") + b"\r\n2\r\n{}\r\n0\r\n\r\n", answers=1)
+    assert (status(answer), body(answer)["status"]) == (415, 415)
+    assert body(answer)["errors"] == [{"pointer": "transfer-encoding", "detail": "only chunked is taken"}]
+    assert front.ready()
+
+
 def test_bytes_that_are_no_http_are_refused_when_a_client_speaks_tls(front: FrontProcess) -> None:
     assert status(front.raw(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")) == 400
     assert front.ready()
