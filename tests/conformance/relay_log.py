@@ -204,6 +204,21 @@ class RelayLogConformance:
             await eventually(partial(_count, logged, number))
         assert await relay.marks() == [Marked("acme", mark(10, third), mark(9, first))]
 
+    async def test_a_group_around_the_highest_sequence_makes_a_doubt(self, queue: LogQueue, relay: RelayLog, logged: Logged) -> None:
+        first, second, third = await queue.append([accepted("e1"), accepted("e2"), accepted("e3")])
+        queue.delivered([first], delivered([first], 9))
+        await eventually(partial(_count, logged, 1))
+        queue.delivered([second, third], delivered([second, third], 8, 10))
+        await eventually(partial(_count, logged, 2))
+        assert await relay.marks() == [Marked("acme", mark(10, third), mark(9, first))]
+
+    async def test_the_first_of_several_doubts_is_the_one_to_look_at(self, queue: LogQueue, relay: RelayLog, logged: Logged) -> None:
+        entries = first, _, third, _ = await queue.append([accepted(f"e{number}") for number in range(4)])
+        for number, (entry, sequence) in enumerate(zip(entries, (9, 8, 10, 7), strict=True), 1):
+            queue.delivered([entry], delivered([entry], sequence))
+            await eventually(partial(_count, logged, number))
+        assert await relay.marks() == [Marked("acme", mark(10, third), mark(9, first))]
+
     async def test_another_stream_makes_a_doubt_and_is_remembered(self, queue: LogQueue, relay: RelayLog, logged: Logged) -> None:
         first, second = await queue.append([accepted("e1"), accepted("e2")])
         for number, (entry, sequence, created) in enumerate(((first, 9, BEFORE), (second, 1, LATER)), 1):

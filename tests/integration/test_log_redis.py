@@ -33,10 +33,13 @@ def age(server: Any, seconds: int) -> None:
             server.hset(f"{PREFIX}ids:{then // 60}", identity, value[:36] + struct.pack(">I", then) + value[40:])
 
 
-@pytest.mark.parametrize(("seconds", "outcome"), [(1, "duplicate"), (119, "duplicate"), (121, "new"), (181, "new")])
+@pytest.mark.parametrize(
+    ("seconds", "outcome"), [(1, "duplicate"), (119, "duplicate"), (121, "new"), (181, "new"), (-60, "duplicate"), (-180, "new")]
+)
 async def test_second_copy_is_judged_by_the_window_when_it_comes_after(
     queue: RedisLogQueue, server: Any, seconds: int, outcome: str
 ) -> None:
+    """Less than nothing: the clock went back since, which up to a minute costs nothing."""
     await queue.append([accepted("e1")])
     age(server, seconds)
     (entry,) = await queue.append([accepted("e1")])
