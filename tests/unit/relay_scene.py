@@ -23,6 +23,8 @@ class Store:
         self.meanwhile: Callable[[], Awaitable[None]] | None = None  # what happens while it answers
 
     async def bodies(self, wanted: Sequence[tuple[bytes, int | None]]) -> dict[tuple[bytes, int | None], Message]:
+        if self.down:
+            raise Unavailable("the store is down")
         return {}
 
     async def recorded(
@@ -34,9 +36,10 @@ class Store:
         if self.down:
             raise Unavailable("the store is down")
         self.asked.append(len(wanted))
-        if self.meanwhile is not None:
+        found = self.taken & set(wanted)
+        if self.meanwhile is not None:  # what happens then the answer doesn't know
             await self.meanwhile()
-        return self.taken & set(wanted)
+        return found
 
 
 async def watched(relay: Relay, log: MemoryRelayLog, worker: str = "one") -> None:

@@ -162,3 +162,21 @@ async def test_it_ends_when_a_cancellation_would_be_lost_while_it_beats(monkeypa
     answered.set()
     async with asyncio.timeout(30):
         await running
+
+
+async def test_worker_goes_on_saying_that_it_lives_when_the_store_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else another takes over what it holds, and gives it to the store as well."""
+    monkeypatch.setattr(handler, "BEAT_S", 0.005)
+    queue, rows = MemoryLogQueue(), Rows()
+    rows.down = True
+    await fill(queue, 1)
+    reader = MemoryLogReader(queue)
+    beats: list[bool] = []
+
+    async def beat() -> None:
+        beats.append(logger.behind)
+
+    monkeypatch.setattr(reader, "beat", beat)
+    logger = Logger(0, reader, rows.write)
+    async with running(logger):
+        await eventually(lambda: beats.count(True) >= 10)

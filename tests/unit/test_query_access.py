@@ -12,7 +12,7 @@ from shared.adapters.memory.message_store import MemoryMessageStore
 from shared.domain.principal import Grant
 from shared.domain.stored import Search, StoredMessage
 from tests.rest import Api, problem, serving
-from tests.stored import accepted, stored, text
+from tests.stored import accepted, attempt, stored, text
 
 
 @pytest_asyncio.fixture
@@ -59,6 +59,15 @@ async def test_rows_outside_the_grants_are_not_there(api: Api) -> None:
     for hidden in (other_topic, other_subject):
         problem(await api.ask(key, f"/v1/messages/{text(hidden.message.id)}"), 404)
         problem(await api.ask(key, f"/v1/messages/{text(hidden.message.id)}/why"), 404)
+
+
+async def test_refusals_outside_the_grants_are_not_counted(api: Api) -> None:
+    """An event may be sent again under another topic: its id is the same."""
+    await stored(api, attempt("1"), attempt("1", topic="pay.a"), attempt("1", topic="pay.a"))
+    path = f"/v1/messages/{text(accepted('1').message.id)}"
+    key = await api.key("agent", "acme", Grant("read", ("orders.>",)))
+    assert (await api.ask(key, path)).json()["attempts"] == 1
+    assert (await api.ask(await api.key(), path)).json()["attempts"] == 3
 
 
 async def test_answer_says_nothing_of_a_fault_of_ours_and_comes_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from functions.logger.relay import Relay
 from shared.adapters.memory.backbones import MemoryBackbones
 from shared.adapters.memory.relay_log import MemoryRelayLog
 from shared.domain.errors import Conflict
-from shared.domain.publishing import Outgoing, PublishedGroup
+from shared.domain.publishing import Outgoing, Published, PublishedGroup
 from shared.domain.record import Deliveries
 from tests.events import accepted
 from tests.unit.relay_scene import Scene, watched
@@ -91,6 +91,38 @@ async def test_old_entries_are_published_when_the_store_cannot_be_asked(scene: S
     scene.now += 121
     await scene.work()
     assert scene.stored() == ["e1"]
+
+
+async def test_entries_are_looked_up_when_the_clock_went_back_since_they_were_logged(scene: Scene) -> None:
+    """Nobody knows how old they are."""
+    (first, _) = await scene.queue.append([accepted("delivered"), accepted("missing")])
+    scene.store.taken.add((first.message.id, first.message.digest))
+    await scene.log.lease()
+    assert (await scene.log.turn(await scene.log.gate(), "held"))[0]
+    scene.now -= 3_600
+    await scene.work()
+    assert scene.stored() == ["missing"]
+
+
+async def test_a_single_message_is_tried_when_the_backbone_did_not_answer_the_last_time(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backbone that can't keep up is not given a thousand messages each time."""
+    await scene.queue.append([accepted(f"e{number}") for number in range(5)])
+    scene.now += 6
+    groups: list[int] = []
+
+    async def no_answer(backbone: str, org: str, group: Sequence[Outgoing]) -> PublishedGroup:
+        groups.append(len(group))
+        return PublishedGroup("local", "sb-acme", "", ("",) * len(group), [Published(lost="no answer")] * len(group))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(scene.backbones, "publish", no_answer)
+        for _ in range(4):
+            await scene.step()
+    assert groups == [5, 1, 1, 1]
+    await scene.work()
+    assert (scene.stored(), scene.state) == ([f"e{number}" for number in range(5)], "open")
 
 
 async def test_the_gate_is_held_again_when_a_relay_stopped_while_it_was_closing(scene: Scene) -> None:

@@ -1,10 +1,12 @@
 """The relay: what it tries again, how often and for how long, and what is a dead letter then. A step is one look at the gate."""
 
+import msgspec
 import pytest
 
 from functions.logger.outcome import Schedule
 from functions.logger.relay import Relay
 from shared.domain.record import DeadLetter, Deliveries
+from shared.domain.relaying import Retry
 from tests.events import accepted
 from tests.unit.relay_scene import Scene
 
@@ -74,6 +76,29 @@ async def test_a_retry_is_not_counted_when_the_backbone_is_unreachable(scene: Sc
     scene.now += 60
     await scene.step()
     assert [retry.attempts for retry in scene.relays.schedule] == [1]
+
+
+async def test_retries_whose_bodies_are_at_hand_go_on_when_the_store_is_away(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    await scene.queue.append([accepted("gone"), accepted("there")])
+    scene.backbones.refuse.update(gone="no", there="no")
+    scene.now += 6
+    await scene.work()
+    scene.backbones.refuse.clear()
+    scene.now += 1
+    retries = scene.log.retries
+
+    async def one_without_its_body(limit: int) -> list[Retry]:
+        return [
+            msgspec.structs.replace(retry, message=None) if retry.id == accepted("gone").message.id else retry
+            for retry in await retries(limit)
+        ]
+
+    monkeypatch.setattr(scene.log, "retries", one_without_its_body)
+    scene.store.down = True
+    await scene.step()
+    assert scene.stored() == ["there"]
+    assert [retry.id for retry in scene.relays.schedule] == [accepted("gone").message.id], "it waits for the store, and isn't buried"
+    assert scene.records(DeadLetter) == []
 
 
 async def test_entries_are_dead_letters_when_the_backbone_was_gone_for_a_day(scene: Scene) -> None:

@@ -143,6 +143,17 @@ async def test_what_was_lost_is_there_again_when_new_messages_took_its_sequences
     assert len(scene.stored()) == 20 + new
 
 
+async def test_what_was_lost_is_there_again_when_it_took_longer_than_a_step_backwards_goes(scene: Scene) -> None:
+    """The last message is found at once, and all that is recorded near it is lost as well."""
+    for number in range(20):
+        scene.now += 30
+        await scene.deliver(f"e{number}")
+    await scene.work()
+    scene.stream().lose(3)
+    await scene.again()
+    assert scene.stored() == ["e0", "e1", *(f"+e{number}" for number in range(2, 20))]
+
+
 @pytest.mark.parametrize("since", [30, 100, 1_000], ids=["half a minute", "more than one", "a quarter of an hour"])
 async def test_what_was_lost_is_there_again_when_other_shards_published_since(since: int) -> None:
     """What they published is there, and is older than the first step backwards goes."""
@@ -254,6 +265,35 @@ async def test_nothing_is_published_while_the_store_lacks_what_was_logged(scene:
     assert (scene.stored(), scene.state) == (["e1"], "held")
     scene.relays.written = None
     await scene.write()
+    await scene.work()
+    assert scene.stored() == ["e1", "+e2", "new"]
+
+
+async def test_repair_begins_when_the_store_has_what_was_logged_before_the_loss_was_noticed(scene: Scene) -> None:
+    """What is logged since is no reason to wait: doors never stop logging."""
+    await scene.deliver("e1", "e2")
+    await scene.work()
+    scene.stream().lose(2)
+    await scene.queue.append([accepted("new")])
+    noticed, scene.relays.written = len(scene.queue.flushes), 1
+    scene.backbones.connections += 1
+    await scene.watched()
+    assert await scene.relay.step() == 0.0  # held
+    with pytest.raises(Unavailable):
+        await scene.relay.step()
+    await scene.queue.append([accepted("since")])
+    scene.relays.written = noticed
+    await scene.relay.step()
+    assert scene.stored() == ["e1", "+e2"]
+
+
+async def test_a_loss_is_noticed_on_the_same_connection_when_the_backbone_is_held(scene: Scene) -> None:
+    """A server may lose something behind a connection that stays, as behind a proxy; then PubAcks were missing."""
+    await scene.deliver("e1", "e2")
+    await scene.work()
+    scene.stream().lose(2)
+    await scene.queue.append([accepted("new")])
+    scene.queue.held["local"] = "no PubAck"
     await scene.work()
     assert scene.stored() == ["e1", "+e2", "new"]
 
