@@ -12,17 +12,17 @@ from shared.domain.verdict import Outcome, Refusal
 class Submit(Protocol):
     """The pipeline: judges, writes down, delivers. One outcome a message, in order."""
 
-    async def __call__(self, messages: Sequence[Message], principal: Principal) -> list[Outcome]: ...
+    async def __call__(self, messages: Sequence[Message], principal: Principal) -> Sequence[Outcome]: ...
 
 
-async def handle(items: Sequence[Message | Malformed], principal: Principal, submit: Submit) -> list[Outcome]:
+async def handle(items: Sequence[Message | Malformed], principal: Principal, submit: Submit) -> Sequence[Outcome]:
     """The outcome of each item, in the order given. An item that could not be read is refused, and harms none of its neighbours.
 
     Where the pipeline as a whole can't answer (Unavailable, Overloaded), that is the outcome of every message in it. Raises nothing for
     an event.
     """
     messages = [item for item in items if isinstance(item, Message)]
-    outcomes: list[Outcome] = []
+    outcomes: Sequence[Outcome] = []
     if messages:
         try:
             outcomes = await submit(messages, principal)

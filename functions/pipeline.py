@@ -13,6 +13,7 @@ from functions.route.handler import Route, State, first_retry
 from functions.ways import Ways
 from shared.compiling import Compiling
 from shared.domain.errors import SwitchboardError, Unavailable
+from shared.domain.in_a_row import ReceiptsInARow, StoredInARow
 from shared.domain.in_flight import InFlight
 from shared.domain.logged import Entry, Fresh
 from shared.domain.message import Message
@@ -65,7 +66,7 @@ class GiveBack(Protocol):
 class Sending(Protocol):
     """Entries on their way to their backbones."""
 
-    async def deliveries(self) -> list[tuple[Delivery, ...]]: ...
+    async def deliveries(self) -> Sequence[tuple[Delivery, ...]]: ...
 
 
 class Send(Protocol):
@@ -113,7 +114,7 @@ class Pipeline(msgspec.Struct, frozen=True):
             ways = Ways()
         return cls(check, log, lanes(log, backbones, state).handle, state, store, give_back, ways)
 
-    async def submit(self, messages: Sequence[Message], principal: Principal) -> list[Outcome]:
+    async def submit(self, messages: Sequence[Message], principal: Principal) -> Sequence[Outcome]:
         """Judge, write down, deliver: an outcome for each message of one principal, in order.
 
         Returns when every message is durable or refused. One whose outcome is unknown is refused as Unavailable: retry with the same id.
@@ -138,7 +139,7 @@ class Pipeline(msgspec.Struct, frozen=True):
         finally:
             self.in_flight.leave(messages, entered, snapshot)
 
-    async def _judge(self, messages: Sequence[Message], principal: Principal, snapshot: Snapshot) -> list[Outcome]:
+    async def _judge(self, messages: Sequence[Message], principal: Principal, snapshot: Snapshot) -> Sequence[Outcome]:
         verdicts = await self.check(messages, principal, snapshot)
         records = [
             _accepted(message, verdict, principal, snapshot)
@@ -146,8 +147,10 @@ class Pipeline(msgspec.Struct, frozen=True):
             if verdict is None or blocked_by(verdict) is None
         ]
         accepted = await self._accept(records) if records else []
-        if repeated := [one.message for one in accepted if type(one) is Receipt and one.duplicate]:
-            self.give_back(repeated, principal, snapshot)
+        if not isinstance(accepted, ReceiptsInARow):
+            repeated = [one.message for one in accepted if type(one) is Receipt and one.duplicate]
+            if repeated:
+                self.give_back(repeated, principal, snapshot)
         if len(accepted) == len(messages):
             return accepted
         errors = list(map(blocked_by, verdicts))
@@ -160,7 +163,7 @@ class Pipeline(msgspec.Struct, frozen=True):
         answers = iter(accepted)
         return [next(answers) if error is None else next(refused) for error in errors]
 
-    async def _accept(self, records: Sequence[Accepted]) -> list[Outcome]:
+    async def _accept(self, records: Sequence[Accepted]) -> Sequence[Outcome]:
         """Write accepted messages down; the log hands them to their lanes as soon as they are there: published is a part of logged."""
         sent: list[tuple[Sequence[Entry], Sending]] = []
 
@@ -237,8 +240,10 @@ def lanes(log: LogQueue, backbones: Backbones, state: State) -> Route:
     return Route(backbones, log, partial(first_retry, state))
 
 
-def _receipts(entries: Sequence[Entry], deliveries: Sequence[tuple[Delivery, ...]]) -> list[Outcome]:
+def _receipts(entries: Sequence[Entry], deliveries: Sequence[tuple[Delivery, ...]]) -> Sequence[Outcome]:
     if isinstance(entries, Fresh):
+        if isinstance(deliveries, StoredInARow):
+            return ReceiptsInARow(entries.messages, deliveries)
         return [Receipt(message, message.revision, some) for message, some in zip(entries.messages, deliveries, strict=True)]
     return [
         Receipt(entry.message, entry.revision, some, entry.outcome == "duplicate") for entry, some in zip(entries, deliveries, strict=True)

@@ -51,12 +51,12 @@ def submit_of(resources: Resources, open_way: Callable[[Resources], Awaitable[Su
     """The process's way in, as a door calls it. The door opens before that is there: until then it raises Unavailable."""
     way: Submit | None = None
 
-    async def first(messages: Sequence[Message], principal: Principal) -> list[Outcome]:
+    async def first(messages: Sequence[Message], principal: Principal) -> Sequence[Outcome]:
         nonlocal way
         way = await open_way(resources)
         return await way(messages, principal)
 
-    def submit(messages: Sequence[Message], principal: Principal) -> Awaitable[list[Outcome]]:
+    def submit(messages: Sequence[Message], principal: Principal) -> Awaitable[Sequence[Outcome]]:
         return first(messages, principal) if way is None else way(messages, principal)
 
     return submit  # type: ignore[return-value]  # an awaitable of ours is a coroutine

@@ -18,6 +18,7 @@ from shared.codec import (
     trace_of,
 )
 from shared.domain.errors import Fault, Malformed, SwitchboardError
+from shared.domain.in_a_row import ReceiptsInARow
 from shared.domain.principal import Principal
 from shared.domain.verdict import Outcome, Receipt, Refusal
 from shared.edge.app import internal
@@ -242,7 +243,8 @@ def _one_answer(outcome: Outcome) -> Answer:
 
 def _batch_answer(outcomes: Sequence[Outcome]) -> Answer:
     """202 when all were accepted, 429 or 503 when that is what all were told, else 207."""
-    refused = [outcome.error for outcome in outcomes if isinstance(outcome, Refusal)]
+    all_stored = isinstance(outcomes, ReceiptsInARow)
+    refused = [] if all_stored else [outcome.error for outcome in outcomes if isinstance(outcome, Refusal)]
     headers = [JSON]
     status = 207 if refused else 202
     if refused and len(refused) == len(outcomes) and len({error.status for error in refused}) == 1 and refused[0].status in RETRIED:

@@ -79,7 +79,7 @@ async def answer(some: Sequence[Read], submit: Submit) -> list[Outcome]:
     Where the pipeline as a whole can't answer (Unavailable, Overloaded), that is the outcome of every message in it.
     """
 
-    async def outcomes(messages: Sequence[Message], principal: Principal) -> list[Outcome]:
+    async def outcomes(messages: Sequence[Message], principal: Principal) -> Sequence[Outcome]:
         try:
             return await submit(messages, principal)
         except SwitchboardError as error:
@@ -93,7 +93,7 @@ Result = TypeVar("Result")
 
 async def _by_principal(
     some: Sequence[Read],
-    submit: Callable[[Sequence[Message], Principal], Awaitable[list[Result]]],
+    submit: Callable[[Sequence[Message], Principal], Awaitable[Sequence[Result]]],
     refuse: Callable[[SwitchboardError], Result],
 ) -> list[Result]:
     """What `submit` says of each principal's messages, begun in the order of their first ones, and `refuse` of what is none."""

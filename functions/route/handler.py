@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from functions.route.lane import FIRST_RETRY_MS, FirstRetry, Lane
+from functions.route.lane import FIRST_RETRY_MS, FirstRetry, Lane, Told
 from shared.domain.logged import Entry, Fresh
 from shared.domain.message import Message
 from shared.domain.snapshot import Snapshot
@@ -70,25 +70,23 @@ class Sending:
 
     __slots__ = ("_answers", "_entries", "_placed")
 
-    def __init__(
-        self, entries: Sequence[Entry], placed: Sequence[Sequence[int]], answers: Sequence[asyncio.Future[list[Delivery]]]
-    ) -> None:
+    def __init__(self, entries: Sequence[Entry], placed: Sequence[Sequence[int]], answers: Sequence[asyncio.Future[Told]]) -> None:
         self._entries = entries
         self._placed = placed
         self._answers = answers
 
-    async def deliveries(self) -> list[tuple[Delivery, ...]]:
+    async def deliveries(self) -> Sequence[tuple[Delivery, ...]]:
         """The deliveries of each entry, in order, once every lane has answered.
 
         A message without targets has one that says why; what could not be published now is `pending`.
         """
         if not self._placed and self._answers:
-            return [(delivery,) for delivery in await self._answers[0]]
-        made: list[list[Delivery]] = [[] if entry.targets else [undeliverable(entry)] for entry in self._entries]
+            return await self._answers[0]
+        made: list[tuple[Delivery, ...]] = [() if entry.targets else (undeliverable(entry),) for entry in self._entries]
         for places, deliveries in zip(self._placed, await asyncio.gather(*self._answers), strict=True):
-            for place, delivery in zip(places, deliveries, strict=True):
-                made[place].append(delivery)
-        return [tuple(deliveries) for deliveries in made]
+            for place, of_entry in zip(places, deliveries, strict=True):
+                made[place] += of_entry
+        return made
 
 
 def undeliverable(entry: Entry) -> Delivery:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
+from shared.domain.in_a_row import StoredInARow
 from shared.domain.logged import Entry, Fresh, joined
 from shared.domain.message import Message
 from shared.domain.publishing import FirstTime, InARow, Outgoing, Published, PublishedGroup
@@ -16,6 +17,7 @@ log = logging.getLogger(__name__)
 MAX_GROUP = 1_000  # messages: what one atomic batch may have
 FIRST_RETRY_MS = 100  # where config says nothing
 
+Told = Sequence[tuple[Delivery, ...]]  # of each entry the one delivery that a lane knows of
 FirstRetry = Callable[[Message], int]  # after how many ms a refused message is tried again
 
 
@@ -28,14 +30,14 @@ class Lane:
         self._backbone = backbone
         self._org = org
         self._first_retry = first_retry
-        self._pending = Delivery(backbone, status="pending")
-        self._waiting: list[tuple[Sequence[Entry], asyncio.Future[list[Delivery]]]] = []
+        self._pending = (Delivery(backbone, status="pending"),)
+        self._waiting: list[tuple[Sequence[Entry], asyncio.Future[Told]]] = []
         self._task: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()  # kept: asking for it is a system call
 
-    def publish(self, entries: Sequence[Entry]) -> asyncio.Future[list[Delivery]]:
+    def publish(self, entries: Sequence[Entry]) -> asyncio.Future[Told]:
         """A delivery for each entry, once the stream has answered or the relay has taken over. The future never fails."""
-        answer: asyncio.Future[list[Delivery]] = self._loop.create_future()
+        answer: asyncio.Future[Told] = self._loop.create_future()
         self._waiting.append((entries, answer))
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"lane-{self._backbone}-{self._org}")
@@ -63,13 +65,13 @@ class Lane:
         finally:
             self._task = None
 
-    def _give_up(self, entries: Sequence[Entry]) -> list[Delivery]:
+    def _give_up(self, entries: Sequence[Entry]) -> Told:
         """Nobody knows what became of these: the relay delivers them."""
         for shard in _shards(entries):
             self._log.hold(shard, self._backbone, "publishing failed")
         return [self._pending] * len(entries)
 
-    def _next_group(self) -> list[tuple[Sequence[Entry], asyncio.Future[list[Delivery]]]]:
+    def _next_group(self) -> list[tuple[Sequence[Entry], asyncio.Future[Told]]]:
         """The entries at the front of the lane, as many as one group takes."""
         count = taken = 0
         for some, _ in self._waiting:
@@ -80,7 +82,7 @@ class Lane:
         group, self._waiting = self._waiting[:taken], self._waiting[taken:]
         return group
 
-    async def _deliver(self, entries: Sequence[Entry]) -> list[Delivery]:
+    async def _deliver(self, entries: Sequence[Entry]) -> Told:
         """Publish what the gate lets through; the rest is pending, and the relay's."""
         if isinstance(entries, Fresh) and all(self._log.may_publish(run, self._backbone) for run in entries.runs):  # nearly always
             return await self._publish(entries, FirstTime(entries.messages))
@@ -100,13 +102,13 @@ class Lane:
         answers = iter(made)
         return [next(answers) if open_flushes[entry.shard, entry.flush] else self._pending for entry in entries]
 
-    async def _publish(self, entries: Sequence[Entry], outgoing: Sequence[Outgoing]) -> list[Delivery]:
+    async def _publish(self, entries: Sequence[Entry], outgoing: Sequence[Outgoing]) -> Told:
         published = await self._backbones.publish(self._backbone, self._org, outgoing)
         self._note(entries, published)
         backbone, stream, results = self._backbone, published.stream, published.results
         if isinstance(results, InARow):
-            return [Delivery(backbone, stream, sequence) for sequence in results.sequences]
-        return [Delivery(backbone, stream, result.sequence) if result.sequence else self._pending for result in results]
+            return StoredInARow(backbone, stream, results.sequences)
+        return [(Delivery(backbone, stream, result.sequence),) if result.sequence else self._pending for result in results]
 
     def _note(self, entries: Sequence[Entry], published: PublishedGroup) -> None:
         """Tell the log what became of a group: taken, refused, or lost, which holds the backbone."""

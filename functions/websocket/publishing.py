@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -232,10 +232,10 @@ class _Connection:
         except SwitchboardError as error:
             return _Taken(frame, [], Refusal(error, refusal_of(error)))
 
-    async def _answer(self, taken: list[_Taken], outcomes: list[Outcome]) -> None:
+    async def _answer(self, taken: list[_Taken], outcomes: Sequence[Outcome]) -> None:
         answers, place = [], 0
         for one in taken:
-            own: list[Outcome] = outcomes[place : place + len(one.items)] if one.refused is None else [one.refused]
+            own: Sequence[Outcome] = outcomes[place : place + len(one.items)] if one.refused is None else [one.refused]
             place += len(one.items)
             self._door.counters.count(own)
             answers.append(self._subprotocol.answer(one.frame, one.items, own))

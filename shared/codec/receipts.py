@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from shared.domain.errors import Fault, Malformed, SwitchboardError, Unavailable
+from shared.domain.in_a_row import ReceiptsInARow
 from shared.domain.message import Message, uuid_text
 from shared.domain.verdict import Delivery, Outcome, Receipt, Refusal
 from shared.speedups import core
@@ -64,7 +65,12 @@ def encode_receipt(outcome: Outcome) -> bytes:
 
 def encode_receipts(outcomes: Sequence[Outcome]) -> bytes:
     """The JSON of a batch's answer, in the order given."""
-    made: bytes | None = None if core is None else core.receipts(outcomes)
+    made: bytes | None = None
+    if core is not None and isinstance(outcomes, ReceiptsInARow):
+        stored = outcomes.stored
+        made = core.stored_receipts(outcomes.messages, stored.backbone, stored.stream, stored.sequences.start)
+    elif core is not None:
+        made = core.receipts(outcomes)
     if made is not None:
         return made
     return _encode(_Receipts([_item(outcome) for outcome in outcomes]))

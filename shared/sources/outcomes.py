@@ -47,7 +47,7 @@ class Rejected(msgspec.Struct, frozen=True):
 Settled = Done | Retry | Rejected
 
 
-Submit = Callable[[Sequence[Message], Principal], Awaitable[list[Outcome]]]  # the pipeline, as functions.door has it
+Submit = Callable[[Sequence[Message], Principal], Awaitable[Sequence[Outcome]]]  # the pipeline, as functions.door has it
 
 
 class Way(Protocol):

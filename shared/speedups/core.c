@@ -15,6 +15,7 @@ static PyMethodDef methods[] = {
     {"frames", (PyCFunction)(void (*)(void))frames, METH_FASTCALL, NULL},
     {"receipt", receipt, METH_O, NULL},
     {"receipts", receipts, METH_O, NULL},
+    {"stored_receipts", (PyCFunction)(void (*)(void))stored_receipts, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -27,5 +27,6 @@ PyObject *accepted(PyObject *module, PyObject *const *arguments, Py_ssize_t coun
 PyObject *bind_receipts(PyObject *module, PyObject *arguments);
 PyObject *receipt(PyObject *module, PyObject *outcome);
 PyObject *receipts(PyObject *module, PyObject *outcomes);
+PyObject *stored_receipts(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 
 #endif

@@ -1,9 +1,10 @@
-/* receipt() and receipts(): receipts.py, encode_receipt() and encode_receipts(). */
+/* receipt(), receipts() and stored_receipts(): receipts.py, encode_receipt() and encode_receipts(). */
 #include "fields.h"
 #include "objects.h"
 #include "texts.h"
 #include "writer.h"
 
+#include <limits.h>
 #include <string.h>
 
 enum { R_MESSAGE, R_REVISION, R_DELIVERIES, R_DUPLICATE, R_STATUS, R_FIELDS };
@@ -51,30 +52,24 @@ put_delivery(Writer *writer, PyObject *delivery)
     return 1;
 }
 
-/* One receipt. 0 where it is for Python: refusals are. */
+/* The beginning of a receipt. 0 where it is for Python. */
 static int
-put_receipt(Writer *writer, PyObject *outcome)
+put_id(Writer *writer, PyObject *id)
 {
-    PyObject *of[R_FIELDS], *message[M_FIELDS];
     char uuid[UUID_LENGTH];
-    long long revision;
-    if (!fields(&receipt_shape, outcome, of, R_FIELDS) || !fields(&message_shape, of[R_MESSAGE], message, M_FIELDS))
+    if (!PyBytes_CheckExact(id) || PyBytes_GET_SIZE(id) != 16)
         return 0;
-    if (!PyBytes_CheckExact(message[M_ID]) || PyBytes_GET_SIZE(message[M_ID]) != 16 || !PyBool_Check(of[R_DUPLICATE]))
-        return 0;
-    if (!number_of(of[R_REVISION], &revision) || !PyTuple_CheckExact(of[R_DELIVERIES]))
-        return 0;
-    write_uuid(uuid, PyBytes_AS_STRING(message[M_ID]));
+    write_uuid(uuid, PyBytes_AS_STRING(id));
     PUT(writer, "{\"id\":\"");
     put(writer, uuid, UUID_LENGTH);
     PUT(writer, "\",\"status\":");
-    if (!put_text(writer, of[R_STATUS]))
-        return 0;
-    PUT(writer, ",\"duplicate\":");
-    if (of[R_DUPLICATE] == Py_True)
-        PUT(writer, "true");
-    else
-        PUT(writer, "false");
+    return 1;
+}
+
+/* What is between its verdict and its deliveries. 0 where it is for Python. */
+static int
+put_place(Writer *writer, PyObject *const *message, long long revision)
+{
     PUT(writer, ",\"org\":");
     if (!put_text(writer, message[M_ORG]))
         return 0;
@@ -89,6 +84,28 @@ put_receipt(Writer *writer, PyObject *outcome)
     PUT(writer, ",\"config_revision\":");
     put_number(writer, revision);
     PUT(writer, ",\"deliveries\":[");
+    return 1;
+}
+
+/* One receipt. 0 where it is for Python: refusals are. */
+static int
+put_receipt(Writer *writer, PyObject *outcome)
+{
+    PyObject *of[R_FIELDS], *message[M_FIELDS];
+    long long revision;
+    if (!fields(&receipt_shape, outcome, of, R_FIELDS) || !fields(&message_shape, of[R_MESSAGE], message, M_FIELDS))
+        return 0;
+    if (!PyBool_Check(of[R_DUPLICATE]) || !number_of(of[R_REVISION], &revision) || !PyTuple_CheckExact(of[R_DELIVERIES]))
+        return 0;
+    if (!put_id(writer, message[M_ID]) || !put_text(writer, of[R_STATUS]))
+        return 0;
+    PUT(writer, ",\"duplicate\":");
+    if (of[R_DUPLICATE] == Py_True)
+        PUT(writer, "true");
+    else
+        PUT(writer, "false");
+    if (!put_place(writer, message, revision))
+        return 0;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(of[R_DELIVERIES]); i++) {
         if (i)
             PUT(writer, ",");
@@ -131,6 +148,61 @@ receipts(PyObject *Py_UNUSED(module), PyObject *outcomes)
     }
     PUT(&writer, "]}");
     return writer_end(&writer);
+}
+
+/* The receipt of a message that a stream stored. 0 where it is for Python. */
+static int
+put_stored(Writer *writer, PyObject *message, const Writer *place, long long sequence)
+{
+    PyObject *of[M_FIELDS];
+    long long revision;
+    if (!fields(&message_shape, message, of, M_FIELDS) || !number_of(of[M_REVISION], &revision))
+        return 0;
+    if (!put_id(writer, of[M_ID]))
+        return 0;
+    PUT(writer, "\"accepted\",\"duplicate\":false");
+    if (!put_place(writer, of, revision))
+        return 0;
+    put(writer, PyBytes_AS_STRING(place->bytes), place->used);
+    put_number(writer, sequence);
+    PUT(writer, "}]}");
+    return 1;
+}
+
+/* stored_receipts(messages, backbone, stream, first): bytes | None, as receipts() of new ones that have the sequences from `first` on. */
+PyObject *
+stored_receipts(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
+{
+    Writer writer = {NULL, 0}, place;
+    long long sequence;
+    if (count != 4 || receipt_shape.type == NULL) {
+        PyErr_SetString(PyExc_TypeError, "messages, two texts and a number, after bind_receipts()");
+        return NULL;
+    }
+    PyObject *messages = arguments[0];
+    if (!PyList_CheckExact(messages) || !number_of(arguments[3], &sequence) || sequence > LLONG_MAX - PyList_GET_SIZE(messages))
+        return Py_NewRef(Py_None);
+    writer_begin(&place, 128);
+    PUT(&place, "{\"backbone\":");
+    int usual = put_text(&place, arguments[1]);
+    PUT(&place, ",\"stream\":");
+    usual = usual && put_text(&place, arguments[2]);
+    PUT(&place, ",\"sequence\":");
+    usual = usual && place.bytes != NULL;
+    if (usual)
+        writer_begin(&writer, 512 * (PyList_GET_SIZE(messages) + 1));
+    PUT(&writer, "{\"receipts\":[");
+    for (Py_ssize_t i = 0; usual && i < PyList_GET_SIZE(messages); i++) { /* no code but this runs meanwhile */
+        if (i)
+            PUT(&writer, ",");
+        usual = put_stored(&writer, PyList_GET_ITEM(messages, i), &place, sequence + i);
+    }
+    writer_drop(&place);
+    PUT(&writer, "]}");
+    if (usual)
+        return writer_end(&writer);
+    writer_drop(&writer);
+    return left_to_python();
 }
 
 PyObject *

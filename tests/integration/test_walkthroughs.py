@@ -46,7 +46,7 @@ class Flood:
         self._pipeline, self._sender = pipeline, sender
 
     async def until(self, stop: asyncio.Event) -> None:
-        flying: deque[asyncio.Task[list[Outcome]]] = deque()
+        flying: deque[asyncio.Task[Sequence[Outcome]]] = deque()
         for number in count():
             for source, ids in self.sent.items():
                 event = message(f"{number:06}", org=self._sender.org, source=source)

@@ -121,7 +121,7 @@ def record(id: str, source: str, org: str, targets: tuple[str, ...], body: bytes
 
 
 async def outcomes_of(pipeline: Pipeline, records: list[Accepted]) -> list[Any]:
-    made: list[Outcome] = await pipeline._accept(records)
+    made: Sequence[Outcome] = await pipeline._accept(records)
     return [
         (one.message.event_id, one.revision, one.duplicate, one.deliveries) if isinstance(one, Receipt) else str(one.error) for one in made
     ]

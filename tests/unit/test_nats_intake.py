@@ -278,5 +278,5 @@ async def test_a_requests_outcome_is_the_sinks_when_there_is_one(taken: Settled,
     async def sink(messages: Sequence[Message], principal: Principal) -> list[Settled]:
         return [taken] * len(messages)
 
-    outcomes: list[Outcome] = await through(sink)([message("1")], Principal("nats:acme", "acme", ()))
+    outcomes: Sequence[Outcome] = await through(sink)([message("1")], Principal("nats:acme", "acme", ()))
     assert [one.status if isinstance(one, Receipt) else one.error.status for one in outcomes] == [status]

@@ -62,7 +62,7 @@ class Product:
         self.pipeline = Pipeline.inline(self.log, self.stream, State(), Store())  # type: ignore[arg-type]
 
     async def submit(self, *messages: Message, principal: Principal = ADMIN) -> list[Outcome]:
-        return await self.pipeline.submit(messages, principal)
+        return list(await self.pipeline.submit(messages, principal))
 
     def logged(self) -> list[Message]:
         return [record.message for flush in self.log.flushes for _, record in flush.new() if isinstance(record, Accepted)]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from shared.codec import encode_receipt, encode_receipts
 from shared.domain.errors import Fault, Malformed, NotProcessable, Unavailable
+from shared.domain.in_a_row import ReceiptsInARow, StoredInARow
 from shared.domain.verdict import Delivery, Outcome, Receipt, Refusal, dead_letter
 from tests.compiled import TEXTS, alike, came_to, compiled
 from tests.events import message
@@ -98,6 +99,62 @@ def test_every_character_is_written_the_same_when_a_text_of_a_receipt_has_it(pla
 )
 def test_answer_is_the_same_when_outcomes_are_any(outcomes: list[Outcome]) -> None:
     told(outcomes)
+
+
+def in_a_row(messages: list[Any], backbone: Any = "local", stream: Any = "sb-acme", first: int = 1) -> ReceiptsInARow:
+    return ReceiptsInARow(messages, StoredInARow(backbone, stream, range(first, first + len(messages))))
+
+
+def told_in_a_row(outcomes: ReceiptsInARow) -> Any:
+    """What the C makes of them: None, or what it makes of the same receipts one by one. Python's answer is the same either way."""
+    stored = outcomes.stored
+    made = came_to(compiled().stored_receipts, outcomes.messages, stored.backbone, stored.stream, stored.sequences.start)
+    assert made is None or made == came_to(compiled().receipts, list(outcomes))
+    assert alike(encode_receipts, outcomes) == alike(encode_receipts, list(outcomes))
+    return made
+
+
+@pytest.mark.parametrize("first", [1, 2**31, 2**62 - 3])
+def test_answer_is_written_in_c_when_a_stream_stored_all_of_it_in_a_row(first: int) -> None:
+    texts = [
+        ("orders.created", None, 0),
+        ("orders.created", "agent-7", 42),
+        ("caf\u00e9", "\U0001f600", 2**63 - 1),
+        ("x" * 300, "y" * 900, 1),
+    ]
+    messages = [message(f"e{at}", topic=topic, subject=subject, revision=rev) for at, (topic, subject, rev) in enumerate(texts)]
+    for some in ([], messages, messages[:1], messages * 250):
+        assert told_in_a_row(in_a_row(some, first=first)) is not None
+    assert told_in_a_row(in_a_row(messages, backbone="eu/caf\u00e9", stream="")) is not None
+
+
+@MANY
+@given(
+    st.lists(st.tuples(TEXTS, st.one_of(st.none(), TEXTS), NUMBERS), max_size=4),
+    TEXTS,
+    TEXTS,
+    st.sampled_from((0, -1, 2**62, 2**63 - 3, 2**63)),
+)
+def test_answer_in_a_row_is_the_same_when_texts_and_numbers_are_any(
+    parts: list[tuple[str, str | None, int]], backbone: str, stream: str, first: int
+) -> None:
+    messages = [msgspec.structs.replace(message(), topic=topic, subject=subject, revision=revision) for topic, subject, revision in parts]
+    told_in_a_row(in_a_row(messages, backbone, stream, first))
+
+
+def test_answer_in_a_row_is_left_to_python_when_anything_is_odd() -> None:
+    usual, odd = message(), msgspec.structs.replace
+    for messages in ([None], [usual, odd(usual, id=b"short")], [odd(usual, revision=None)], [odd(usual, topic='a"b'), usual]):
+        assert came_to(compiled().stored_receipts, messages, "local", "sb-acme", 1) is None
+    others: list[tuple[Any, ...]] = [
+        ((usual,), "local", "sb-acme", 1),
+        ([usual], "lo\\cal", "sb-acme", 1),
+        ([usual], "local", None, 1),
+        ([usual], "local", "sb-acme", "1"),
+        ([usual], "local", "sb-acme", 2**63 - 1),
+    ]
+    for messages, backbone, stream, first in others:
+        assert came_to(compiled().stored_receipts, messages, backbone, stream, first) is None
 
 
 def test_whole_answer_is_python_s_when_one_of_it_is_refused() -> None:
