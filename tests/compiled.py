@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 from functions import ways
-from shared.adapters.nats import frames
+from shared.adapters.nats import framed, frames
 from shared.adapters.redis import batch
 from shared.codec import receipts, usual
 from shared.domain.errors import SwitchboardError
@@ -33,7 +33,7 @@ def compiled() -> ModuleType:
 def in_python() -> Iterator[None]:
     """As where nothing was built."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (usual, receipts, frames, batch, ways):
+        for module in (usual, receipts, framed, frames, batch, ways):
             patch.setattr(module, "core", None)
         yield
 

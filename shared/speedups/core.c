@@ -13,6 +13,7 @@ static PyMethodDef methods[] = {
     {"messages", (PyCFunction)(void (*)(void))messages, METH_FASTCALL, NULL},
     {"items", (PyCFunction)(void (*)(void))items, METH_FASTCALL, NULL},
     {"frames", (PyCFunction)(void (*)(void))frames, METH_FASTCALL, NULL},
+    {"first_batch", (PyCFunction)(void (*)(void))first_batch, METH_FASTCALL, NULL},
     {"receipt", receipt, METH_O, NULL},
     {"receipts", receipts, METH_O, NULL},
     {"stored_receipts", (PyCFunction)(void (*)(void))stored_receipts, METH_FASTCALL, NULL},

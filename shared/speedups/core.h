@@ -17,6 +17,7 @@ PyObject *messages(PyObject *module, PyObject *const *arguments, Py_ssize_t coun
 PyObject *bind_frames(PyObject *module, PyObject *arguments);
 PyObject *items(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 PyObject *frames(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
+PyObject *first_batch(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 
 PyObject *bind_batch(PyObject *module, PyObject *arguments);
 PyObject *add(PyObject *module, PyObject *const *arguments, Py_ssize_t count);

@@ -1,13 +1,14 @@
-/* frames(): frames.py, single_frames() and batch_frames(). */
+/* frames(): frames.py, single_frames() and batch_frames(). first_batch(): framed.py. */
 #include "fields.h"
+#include "headers.h"
 #include "objects.h"
-#include "texts.h"
 #include "writer.h"
 
 #include <string.h>
 
 #define MOST_BYTES (1 << 28) /* of one message: beyond it numbers are Python's to add */
 #define ROOM_FOR_COMMAND 320 /* a usual command's line, the batch's headers: one allocation */
+#define ROOM_FOR_MESSAGE 800 /* those, and the message's own headers */
 
 typedef struct {
     const char *batch_id; /* NULL: each on its own */
@@ -38,6 +39,45 @@ put_utf8(Writer *writer, PyObject *text)
     return 1;
 }
 
+/* What an atomic batch adds to the headers of its message of that number, in bytes. */
+static Py_ssize_t
+batch_headers_length(const Group *group, int digits, int last)
+{
+    return LENGTH(BATCH_ID) + group->batch_id_length + LENGTH(BATCH_SEQUENCE) + digits + (last ? LENGTH(BATCH_COMMIT) : 0) + 2;
+}
+
+static void
+put_batch_headers(Writer *writer, const Group *group, const char *number, int digits, int last)
+{
+    PUT(writer, BATCH_ID);
+    put(writer, group->batch_id, group->batch_id_length);
+    PUT(writer, BATCH_SEQUENCE);
+    put(writer, number, digits);
+    if (last)
+        PUT(writer, BATCH_COMMIT);
+    PUT(writer, "\r\n");
+}
+
+/* The end of a command's line. `size`: of headers and body, in bytes. */
+static void
+put_sizes(Writer *writer, Py_ssize_t headers, long long size)
+{
+    put_number(writer, headers);
+    PUT(writer, " ");
+    put_number(writer, size);
+    PUT(writer, "\r\n");
+}
+
+/* The end of the headers, and the body. */
+static void
+put_body(Writer *writer, PyObject *body)
+{
+    PUT(writer, "\r\n");
+    if (body != Py_None)
+        put(writer, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body));
+    PUT(writer, "\r\n");
+}
+
 /* One HPUB. 0 where it is for Python. */
 static int
 put_item(Writer *writer, PyObject *item, const Group *group, Py_ssize_t index)
@@ -52,9 +92,7 @@ put_item(Writer *writer, PyObject *item, const Group *group, Py_ssize_t index)
     const char *headers = ascii(of[I_HEADERS], &headers_length);
     if (headers == NULL)
         return 0;
-    Py_ssize_t added = 2;
-    if (group->batch_id != NULL)
-        added += LENGTH(BATCH_ID) + group->batch_id_length + LENGTH(BATCH_SEQUENCE) + digits + (last ? LENGTH(BATCH_COMMIT) : 0) + 2;
+    Py_ssize_t added = 2 + (group->batch_id != NULL ? batch_headers_length(group, digits, last) : 0);
     PUT(writer, "HPUB ");
     if (!put_utf8(writer, of[I_SUBJECT]))
         return 0;
@@ -65,23 +103,11 @@ put_item(Writer *writer, PyObject *item, const Group *group, Py_ssize_t index)
         put_number(writer, group->batch_id == NULL ? index : 0);
         PUT(writer, " ");
     }
-    put_number(writer, headers_length + added);
-    PUT(writer, " ");
-    put_number(writer, size + added);
-    PUT(writer, "\r\n");
+    put_sizes(writer, headers_length + added, size + added);
     put(writer, headers, headers_length);
-    if (group->batch_id != NULL) {
-        PUT(writer, BATCH_ID);
-        put(writer, group->batch_id, group->batch_id_length);
-        PUT(writer, BATCH_SEQUENCE);
-        put(writer, number, digits);
-        if (last)
-            PUT(writer, BATCH_COMMIT);
-        PUT(writer, "\r\n");
-    }
-    PUT(writer, "\r\n");
-    put(writer, PyBytes_AS_STRING(of[I_BODY]), PyBytes_GET_SIZE(of[I_BODY]));
-    PUT(writer, "\r\n");
+    if (group->batch_id != NULL)
+        put_batch_headers(writer, group, number, digits, last);
+    put_body(writer, of[I_BODY]);
     return 1;
 }
 
@@ -122,4 +148,79 @@ frames(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count
             return left_to_python();
         }
     return writer_end(&writer);
+}
+
+/* One HPUB of a batch, of a message for the first time, and its subject into `subjects`. Where the reply goes, which the last one alone has,
+ * `after` goes on. 0 where it is for Python, with or without an exception. */
+static int
+put_first_time(Writer *before, Writer *after, PyObject *subjects, PyObject *message, const Group *group, long long max_payload)
+{
+    PyObject *of[M_FIELDS];
+    char number[MOST_DIGITS];
+    Headers headers;
+    long long revision;
+    Py_ssize_t index = PyList_GET_SIZE(subjects);
+    int digits = write_number(number, index + 1), last = index == group->count - 1;
+    if (!fields(&message_shape, message, of, M_FIELDS) || !number_of(of[M_REVISION], &revision))
+        return 0;
+    if (of[M_BODY] != Py_None && !PyBytes_CheckExact(of[M_BODY]))
+        return 0;
+    int usual = headers_begin(&headers, of, revision);
+    long long size = usual ? headers.length + (of[M_BODY] == Py_None ? 0 : PyBytes_GET_SIZE(of[M_BODY])) : 0;
+    if (usual && size + ROOM_FOR_BATCH <= max_payload && size <= MOST_BYTES && PyList_Append(subjects, headers.subject) == 0) {
+        Py_ssize_t added = 2 + batch_headers_length(group, digits, last);
+        PUT(before, "HPUB ");
+        usual = put_utf8(before, headers.subject);
+        PUT(before, " ");
+        Writer *writer = last ? after : before;
+        if (last)
+            PUT(writer, ".0 ");
+        put_sizes(writer, headers.length + added, size + added);
+        for (int i = 0; i < HEADER_PIECES; i++)
+            put(writer, headers.pieces[i].at, headers.pieces[i].length);
+        put_batch_headers(writer, group, number, digits, last);
+        put_body(writer, of[M_BODY]);
+    } else
+        usual = 0;
+    headers_end(&headers);
+    return usual;
+}
+
+/* first_batch(messages, batch_id, max_payload): (list of subjects, bytes, bytes) | None. batch_frames() of the items of messages for the
+ * first time: the reply's subject goes between the two. */
+PyObject *
+first_batch(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
+{
+    Group group = {0};
+    Writer before = {NULL, 0}, after = {NULL, 0};
+    long long max_payload;
+    if (count != 3 || item_shape.type == NULL) {
+        PyErr_SetString(PyExc_TypeError, "a sequence, an id and a number of bytes, after bind_frames()");
+        return NULL;
+    }
+    group.batch_id = ascii(arguments[1], &group.batch_id_length);
+    if (group.batch_id == NULL || group.batch_id_length > 64 || !number_of(arguments[2], &max_payload))
+        return Py_NewRef(Py_None);
+    PyObject *messages = held(arguments[0]), *made = NULL;
+    PyObject *subjects = messages == NULL || PyTuple_GET_SIZE(messages) == 0 ? NULL : PyList_New(0);
+    if (subjects != NULL) {
+        group.count = PyTuple_GET_SIZE(messages);
+        Py_ssize_t expected = 0;
+        for (Py_ssize_t i = 0; i < group.count; i++) {
+            PyObject *body = field(&message_shape, PyTuple_GET_ITEM(messages, i), M_BODY);
+            expected += ROOM_FOR_MESSAGE + (body != NULL && PyBytes_CheckExact(body) ? PyBytes_GET_SIZE(body) : 0);
+        }
+        writer_begin(&before, expected);
+        writer_begin(&after, ROOM_FOR_MESSAGE);
+    }
+    int usual = subjects != NULL;
+    for (Py_ssize_t i = 0; usual && i < group.count; i++)
+        usual = put_first_time(&before, &after, subjects, PyTuple_GET_ITEM(messages, i), &group, max_payload);
+    if (usual && writer_end(&before) != NULL && writer_end(&after) != NULL)
+        made = PyTuple_Pack(3, subjects, before.bytes, after.bytes);
+    writer_drop(&before);
+    writer_drop(&after);
+    Py_XDECREF(subjects);
+    Py_XDECREF(messages);
+    return made != NULL ? made : left_to_python();
 }

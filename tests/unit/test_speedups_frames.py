@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.adapters.nats.binding import extension_lines, shared_lines
+from shared.adapters.nats.framed import Framed
+from shared.adapters.nats.framed import framed as framed_group
 from shared.adapters.nats.frames import ROOM_FOR_BATCH, Item, batch_frames, encode, encode_group, single_frames, usual_items
 from shared.domain.message import Message
 from shared.domain.names import nats_subject
@@ -39,6 +41,18 @@ def framed(items: list[Item], batch_id: Any = BATCH, reply: Any = REPLY) -> tupl
     alike(single_frames, items, reply)
     alike(batch_frames, items, batch_id, reply)
     return single, batch
+
+
+def at_once(messages: Any, max_payload: Any = MAX_PAYLOAD) -> Any:
+    """What the C makes of messages for the first time, subjects and frames; it is what it makes of their items."""
+    made = came_to(compiled().first_batch, messages, BATCH, max_payload)
+    if made is None or isinstance(made, type):
+        return made
+    subjects, before, after = made
+    items = encode_group(FirstTime(messages), max_payload)
+    assert subjects == [item.subject for item in items if isinstance(item, Item)]
+    assert before + REPLY.encode() + after == alike(batch_frames, items, BATCH, REPLY)
+    return made
 
 
 def items(count: int, **changes: Any) -> list[Item]:
@@ -220,6 +234,69 @@ def test_headers_are_made_in_c_just_when_they_are_within_their_limit() -> None:
 )
 def test_frames_are_the_same_when_items_and_names_are_any(made: list[Item], batch_id: str, reply: str) -> None:
     framed(made, batch_id, reply)
+
+
+@pytest.mark.parametrize("count", [1, 2, 999, 1000])
+def test_batch_is_written_at_once_when_messages_go_for_the_first_time(count: int) -> None:
+    kinds: list[dict[str, Any]] = [
+        {}, {"subject": None}, {"body": None, "datacontenttype": None}, {"time": None}, {"dataschema": "https://a/b"},
+        {"extensions": {"traceparent": TRACE, "n": 1}}, {"body": b"x" * 100_000}, {"subject": "caf\u00e9 *"}, {"source": "/s%20p"},
+    ]  # fmt: skip
+    messages = [message("acme", f"e-{number}", revision=number, **kinds[number % len(kinds)]) for number in range(count)]
+    assert at_once(messages) is not None
+    assert at_once(tuple(messages)) is not None
+    group = framed_group(FirstTime(messages), MAX_PAYLOAD)
+    assert isinstance(group, Framed)
+    assert (len(group), list(group), group[0].place, group[-1]) == (
+        count,
+        encode_group(FirstTime(messages), MAX_PAYLOAD),
+        0,
+        list(group)[-1],
+    )
+    assert [item.place for item in group[1:3]] == [1, 2][: count - 1]
+    assert group.size == len(b"".join(group.frames("")))
+
+
+@MANY
+@given(st.lists(st.tuples(TEXTS, TEXTS, st.one_of(st.none(), TEXTS), st.one_of(st.none(), TEXTS), NUMBERS), max_size=3))
+def test_batch_at_once_is_the_same_when_texts_and_numbers_are_any(parts: list[tuple[Any, ...]]) -> None:
+    at_once([
+        msgspec.structs.replace(message("acme", "e-1"), event_id=event_id, topic=topic, subject=subject, time=time, revision=revision)
+        for event_id, topic, subject, time, revision in parts
+    ])  # fmt: skip
+
+
+def test_batch_is_not_written_at_once_when_a_message_is_at_a_limit_or_odd() -> None:
+    usual, odd = message("acme", "e-1"), msgspec.structs.replace
+    (item,) = items(1, body=b"x" * 1000)
+    limit = item.size + ROOM_FOR_BATCH
+    large = message("acme", "e-0", body=b"x" * 1000, revision=42)
+    assert at_once([usual, large], limit - 1) is None
+    assert at_once([usual, large], limit) is not None
+    for messages in ([], [usual, None], [odd(usual, body="text")], [odd(usual, id=b"short")], [odd(usual, extensions={"x": "y" * 70_000})]):
+        assert came_to(compiled().first_batch, messages, BATCH, MAX_PAYLOAD) is None
+    others: list[Any] = [(iter([usual]), BATCH, 1), ([usual], None, 1), ([usual], "b" * 65, MAX_PAYLOAD), ([usual], BATCH, 2**70)]
+    for sequence, batch_id, payload in others:
+        assert came_to(compiled().first_batch, sequence, batch_id, payload) is None
+    assert framed_group([Outgoing(usual, 1)], MAX_PAYLOAD) is None
+
+
+def test_messages_of_a_batch_stay_when_a_look_up_lets_go_of_them() -> None:
+    messages = [message("acme", f"e-{number}", b"%d" % number * 50, extensions={"n": number}) for number in range(5)]
+    reference = at_once(list(messages))
+
+    def cruel(*of: Any) -> str:
+        messages.clear()
+        gc.collect()
+        return nats_subject(*of)
+
+    compiled().bind_frames(Message, Item, Outgoing, cruel, shared_lines, extension_lines)
+    try:
+        made = compiled().first_batch(messages, BATCH, MAX_PAYLOAD)
+    finally:
+        compiled().bind_frames(Message, Item, Outgoing, nats_subject, shared_lines, extension_lines)
+    assert messages == []
+    assert made == reference
 
 
 def test_other_objects_are_left_to_python_when_they_are_given() -> None:

@@ -7,6 +7,7 @@ import msgspec
 
 from shared.adapters.nats.connection import Connection
 from shared.adapters.nats.endpoint import Endpoint
+from shared.adapters.nats.framed import framed
 from shared.adapters.nats.frames import Item, encode_group, usual_items
 from shared.adapters.nats.link import Link
 from shared.adapters.nats.looking import look
@@ -109,24 +110,31 @@ class NatsBackbones:
             return _lost(backbone, org, group, AGAIN_CONNECTED)
         connection = link.connection
         results = Results([None] * len(group))
-        items = usual_items(group, connection.max_payload)
-        if items is not None:
-            subjects = [item.subject for item in items]
-        else:
-            items, subjects = [], [""] * len(group)
-            for place, item in enumerate(encode_group(group, connection.max_payload)):
-                if isinstance(item, str):
-                    results[place] = Published(refused=item)
-                else:
-                    items.append(item)
-                    subjects[place] = item.subject
+        items, subjects = self._items(group, connection.max_payload, results)
         stream, reason = await self._publish(link, connection, org, items, results)
         unsent = Published(lost=reason)
         became = results.in_a_row or tuple(result or unsent for result in results)
         return PublishedGroup(backbone, stream_name(org), stream.created if stream else "", tuple(subjects), became)
 
+    def _items(self, group: Sequence[Outgoing], max_payload: int, results: Results) -> tuple[Sequence[Item], list[str]]:
+        """What can be sent of a group, and the subject of each message; the results say why the others can't."""
+        batch = framed(group, max_payload) if len(group) >= self._batch_from else None
+        if batch is not None:
+            return batch, batch.subjects
+        usual = usual_items(group, max_payload)
+        if usual is not None:
+            return usual, [item.subject for item in usual]
+        items, subjects = [], [""] * len(group)
+        for place, item in enumerate(encode_group(group, max_payload)):
+            if isinstance(item, str):
+                results[place] = Published(refused=item)
+            else:
+                items.append(item)
+                subjects[place] = item.subject
+        return items, subjects
+
     async def _publish(
-        self, link: Link, connection: Connection, org: str, items: list[Item], results: Results
+        self, link: Link, connection: Connection, org: str, items: Sequence[Item], results: Results
     ) -> tuple[Stream | None, str]:
         """Fill in the results; those left out are lost for the reason returned. The stream is None where there is none.
 

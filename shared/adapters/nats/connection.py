@@ -84,8 +84,8 @@ class Connection(Client):
         """The JetStream domain of the server, empty where it has none."""
         return str(self._server_info.get("domain", ""))
 
-    async def ask(self, waiter: Waiter, frames: Callable[[str], bytes], deadline: float) -> None:
-        """Send the frames that `frames` makes for a reply subject, and wait for the answers until `deadline` (loop time).
+    async def ask(self, waiter: Waiter, frames: Callable[[str], bytes | tuple[bytes, ...]], deadline: float) -> None:
+        """Send what `frames` makes for a reply subject, in pieces or whole, and wait for the answers until `deadline` (loop time).
 
         Returns early when the connection ends. Raises Lost when nothing can be sent.
         """
@@ -93,14 +93,15 @@ class Connection(Client):
             raise Lost("not connected")
         await self._inbox.ask(waiter, lambda reply: self.send(frames(reply)), deadline)
 
-    def send(self, frames: bytes) -> None:
-        """Write whole protocol frames in one go, behind what nats-py has pending. Raises Lost when they can't be."""
+    def send(self, frames: bytes | tuple[bytes, ...]) -> None:
+        """Write whole protocol frames, or the pieces of such, in one go, behind what nats-py has pending. Raises Lost."""
         if not self.live or self._transport is None:
             raise Lost(self.gone or "the connection is closing")
-        if self._buffered() + len(frames) > MAX_BUFFERED:
+        pieces = (frames,) if isinstance(frames, bytes) else frames
+        if self._buffered() + sum(map(len, pieces)) > MAX_BUFFERED:
             raise Lost("the backbone takes nothing: the connection's buffer is full")
         pending, self._pending, self._pending_data_size = self._pending, [], 0  # what can't be written now must not be, later
-        pending.append(frames)
+        pending.extend(pieces)
         try:
             self._transport.writelines(pending)
         except (RuntimeError, OSError) as error:  # uvloop's transport is closed before nats-py has noticed
