@@ -22,7 +22,7 @@ def add(
     records: Sequence[Accepted],
     places: dict[bytes, int],
     kept: list[Accepted],
-    metas: list[bytes],
+    metas: bytearray,
     orgs: dict[str, int],
     targets: dict[tuple[str, ...], int],
 ) -> tuple[list[int], int, int, bool] | None: ...

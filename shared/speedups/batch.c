@@ -24,7 +24,7 @@ typedef struct {
 } Sum;
 
 typedef struct {
-    PyObject *places, *kept, *metas, *orgs, *targets; /* dict, list, list, dict, dict: what the flush has so far */
+    PyObject *places, *kept, *metas, *orgs, *targets; /* dict, list, bytearray, dict, dict: what the flush has so far */
 } Batch;
 
 /* What add() needs of a record. 0 where it is for Python. */
@@ -70,17 +70,21 @@ number_in(PyObject *dict, PyObject *key)
     return number;
 }
 
-static PyObject *
-meta_of(const Entry *entry, Py_ssize_t org, Py_ssize_t targets)
+/* What the flush script reads of one, behind that of those before it. -1 with an exception. */
+static int
+add_meta(PyObject *metas, const Entry *entry, Py_ssize_t org, Py_ssize_t targets)
 {
-    char packed[META], *to = packed;
+    Py_ssize_t used = PyByteArray_GET_SIZE(metas);
+    if (PyByteArray_Resize(metas, used + META) < 0)
+        return -1;
+    char *to = PyByteArray_AS_STRING(metas) + used;
     memcpy(to, PyBytes_AS_STRING(entry->id), 16);
     memcpy(to + 16, PyBytes_AS_STRING(entry->digest), 32);
     to = put_big_endian(to + 48, (uint32_t)org, 2);
     to = put_big_endian(to, (uint32_t)targets, 2);
     to = put_big_endian(to, (uint32_t)entry->length, 4);
     put_big_endian(to, (uint32_t)entry->revision, 4);
-    return PyBytes_FromStringAndSize(packed, META);
+    return 0;
 }
 
 /* The place of one record in the flush, noted there; minus one minus that of its twin. NULL with an exception. */
@@ -88,7 +92,7 @@ static PyObject *
 place_of(const Batch *batch, PyObject *record, const Entry *entry, Sum *sum)
 {
     Py_ssize_t place = PyList_GET_SIZE(batch->kept);
-    PyObject *own = PyLong_FromSsize_t(place), *meta = NULL;
+    PyObject *own = PyLong_FromSsize_t(place);
     PyObject *first = own == NULL ? NULL : PyDict_SetDefault(batch->places, entry->id, own);
     if (first == NULL)
         goto failed;
@@ -98,10 +102,8 @@ place_of(const Batch *batch, PyObject *record, const Entry *entry, Sum *sum)
         return number == -1 && PyErr_Occurred() ? NULL : PyLong_FromSsize_t(-1 - number);
     }
     Py_ssize_t org = number_in(batch->orgs, entry->org), targets = org < 0 ? -1 : number_in(batch->targets, entry->targets);
-    meta = targets < 0 ? NULL : meta_of(entry, org, targets);
-    if (meta == NULL || PyList_Append(batch->metas, meta) < 0 || PyList_Append(batch->kept, record) < 0)
+    if (targets < 0 || add_meta(batch->metas, entry, org, targets) < 0 || PyList_Append(batch->kept, record) < 0)
         goto failed;
-    Py_DECREF(meta);
     if (sum->org < 0) {
         sum->org = org;
         sum->targets = targets;
@@ -111,7 +113,6 @@ place_of(const Batch *batch, PyObject *record, const Entry *entry, Sum *sum)
     sum->longest = entry->length > sum->longest ? entry->length : sum->longest;
     return own;
 failed:
-    Py_XDECREF(meta);
     Py_XDECREF(own);
     return NULL;
 }
@@ -121,8 +122,8 @@ PyObject *
 add(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {
     if (count != 6 || accepted_shape.type == NULL || !PyDict_CheckExact(arguments[1]) || !PyList_CheckExact(arguments[2]) ||
-        !PyList_CheckExact(arguments[3]) || !PyDict_CheckExact(arguments[4]) || !PyDict_CheckExact(arguments[5])) {
-        PyErr_SetString(PyExc_TypeError, "records, a dict, two lists and two dicts, after bind_batch()");
+        !PyByteArray_CheckExact(arguments[3]) || !PyDict_CheckExact(arguments[4]) || !PyDict_CheckExact(arguments[5])) {
+        PyErr_SetString(PyExc_TypeError, "records, a dict, a list, a bytearray and two dicts, after bind_batch()");
         return NULL;
     }
     const Batch batch = {arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]};

@@ -64,7 +64,7 @@ def alike(groups: list[Any]) -> tuple[Any, ...]:
 @given(st.lists(st.lists(RECORDS, max_size=6), max_size=4))
 def test_flush_is_the_same_in_c_when_records_are_usual(groups: list[list[Accepted]]) -> None:
     alike(groups)
-    assert all(compiled().add(group, {}, [], [], {}, {}) is not None for group in groups)
+    assert all(compiled().add(group, {}, [], bytearray(), {}, {}) is not None for group in groups)
 
 
 def test_equal_identities_share_a_place_when_c_adds_them() -> None:
@@ -82,23 +82,31 @@ def test_records_are_not_alike_when_org_or_backbones_differ(other: Accepted) -> 
 @pytest.mark.parametrize("odd", ODD, ids=[str(odd) for odd in ODD])
 def test_nothing_is_noted_in_c_when_one_of_the_records_is_odd(odd: dict[str, Any]) -> None:
     group = [accepted("e1"), changed(accepted("e2"), **odd), accepted("e3")]
-    made: tuple[Any, ...] = ({}, [], [], {}, {})
+    made: tuple[Any, ...] = ({}, [], bytearray(), {}, {})
     assert compiled().add(group, *made) is None
-    assert made == ({}, [], [], {}, {})
+    assert made == ({}, [], bytearray(), {}, {})
     with in_python():
         reference = noted([group])
     assert same(noted([group])[0], reference[0])
 
 
 def test_orgs_are_left_to_python_when_their_numbers_could_run_out() -> None:
-    assert compiled().add([accepted("e1")], {}, [], [], dict.fromkeys(map(str, range(65_535)), 0), {}) is None
-    assert compiled().add([accepted("e1")], {}, [], [], {}, dict.fromkeys(range(65_535), 0)) is None
+    assert compiled().add([accepted("e1")], {}, [], bytearray(), dict.fromkeys(map(str, range(65_535)), 0), {}) is None
+    assert compiled().add([accepted("e1")], {}, [], bytearray(), {}, dict.fromkeys(range(65_535), 0)) is None
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ([], {}, [], [], {}), ([], {}, (), [], {}, {}), ([], [], [], [], {}, {}), ([], {}, [], [], {}, None)]
+    "arguments",
+    [
+        (),
+        ([], {}, [], bytearray(), {}),
+        ([], {}, (), bytearray(), {}, {}),
+        ([], {}, [], [], {}, {}),
+        ([], [], [], bytearray(), {}, {}),
+        ([], {}, [], bytearray(), {}, None),
+    ],
 )
 def test_add_says_what_it_wants_when_it_is_given_something_else(arguments: tuple[Any, ...]) -> None:
     with pytest.raises(TypeError, match="records, a dict"):
         compiled().add(*arguments)
-    assert compiled().add(5, {}, [], [], {}, {}) is None
+    assert compiled().add(5, {}, [], bytearray(), {}, {}) is None

@@ -87,6 +87,20 @@ OUTCOMES: tuple[Any, ...] = (
     (msgspec.structs.replace(TAKEN, deliveries=TAKEN.deliveries * 50),),  # the bytes grow
     5,
 )
+STORED: tuple[Any, ...] = (
+    ([TAKEN.message, TAKEN.message], "local", "sb-acme", 2**40),
+    ([TAKEN.message, None], "local", "sb-acme", 1),
+    ([TAKEN.message], '"', "sb-acme", 1),
+    ([TAKEN.message], "local", "\ud800", 1),
+    (5, "local", "sb-acme", 1),
+)
+FIRST_BATCHES: tuple[Any, ...] = (
+    ([_sent().message, _sent("e-2", extensions={"n": 1}).message], "b" * 32, 2**20),
+    ([TAKEN.message, None], "b" * 32, 2**20),
+    ([TAKEN.message], "b" * 32, 10),
+    ([_sent(topic=["a"]).message], "b" * 32, 2**20),  # a look-up raises
+    (5, "b" * 32, 2**20),
+)
 ACCEPTED = Accepted(_sent().message, ("local",))
 ADDED: tuple[Any, ...] = (
     [ACCEPTED, Accepted(_sent("e-2").message, ("eu", "local")), ACCEPTED],
@@ -110,7 +124,9 @@ CALLS: dict[str, tuple[tuple[Any, ...], Callable[[Any], Any]]] = {
     "frames": (FRAMES, lambda of: compiled().frames(*of)),
     "receipts": (OUTCOMES, lambda of: compiled().receipts(of)),
     "receipt": (tuple(of[-1] if isinstance(of, tuple) else of for of in OUTCOMES), lambda of: compiled().receipt(of)),
-    "add": (ADDED, lambda of: compiled().add(of, {}, [], [], {}, {})),
+    "stored_receipts": (STORED, lambda of: compiled().stored_receipts(*of)),
+    "first_batch": (FIRST_BATCHES, lambda of: compiled().first_batch(*of)),
+    "add": (ADDED, lambda of: compiled().add(of, {}, [], bytearray(), {}, {})),
     "accepted": (ON_WAYS, lambda of: compiled().accepted(of, WAYS, ACCEPTED.message.revision)),
     "bind_messages": (
         ((WholeEnvelope, Message, address, sender), (WholeEnvelope, int, address, sender), (5, Message, address, sender), (5,)),
@@ -130,6 +146,8 @@ def shared_objects() -> list[Any]:
         *FRAMES,
         *OUTCOMES,
         *ADDED,
+        *STORED,
+        *FIRST_BATCHES,
         *ON_WAYS,
         WAYS,
         *WAYS.values(),

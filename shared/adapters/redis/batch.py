@@ -33,7 +33,7 @@ class Batch:
         self.size = 0
         self.waiters: list[Part | LookUps] = []
         self._places: dict[bytes, int] = {}
-        self._meta: list[bytes] = []
+        self._meta = bytearray()
         self._lookups: list[bytes] = []
         self._orgs: dict[str, int] = {}
         self._targets: dict[tuple[str, ...], int] = {}
@@ -79,7 +79,7 @@ class Batch:
             if length > FEED_BODY:
                 self._cut = True
             kind = orgs.setdefault(message.org, len(orgs)), targets.setdefault(record.targets, len(targets))
-            metas.append(_meta(message.id, message.digest, *kind, length, message.revision))
+            metas += _meta(message.id, message.digest, *kind, length, message.revision)
             kinds.add(kind)
             kept.append(record)
             size += length
@@ -97,7 +97,7 @@ class Batch:
         records: list[Record] = [*self.records, *extra]
         packed = pack_records(records) if records else b""
         return (
-            b"".join(self._meta) + b"".join(self._lookups),
+            b"".join((self._meta, *self._lookups)),
             len(self.records),
             len(self._lookups),
             "".join(f"{org}\n" for org in self._orgs),
