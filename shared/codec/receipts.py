@@ -66,7 +66,7 @@ def encode_receipt(outcome: Outcome) -> bytes:
 def encode_receipts(outcomes: Sequence[Outcome]) -> bytes:
     """The JSON of a batch's answer, in the order given."""
     made: bytes | None = None
-    if core is not None and isinstance(outcomes, ReceiptsInARow):
+    if core is not None and isinstance(outcomes, ReceiptsInARow) and outcomes.stored.sequences.step == 1:
         stored = outcomes.stored
         made = core.stored_receipts(outcomes.messages, stored.backbone, stored.stream, stored.sequences.start)
     elif core is not None:

@@ -183,37 +183,46 @@ put_first_time(Writer *before, Writer *after, PyObject *subjects, PyObject *mess
     } else
         usual = 0;
     headers_end(&headers);
-    return usual;
+    return usual && before->bytes != NULL && after->bytes != NULL; /* nothing is looked up after an exception */
 }
 
-/* first_batch(messages, batch_id, max_payload): (list of subjects, bytes, bytes) | None. batch_frames() of the items of messages for the
- * first time: the reply's subject goes between the two. */
+/* The bytes of all bodies. */
+static long long
+bodies_of(PyObject *messages, Py_ssize_t count)
+{
+    long long bytes = 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *body = field(&message_shape, PyTuple_GET_ITEM(messages, i), M_BODY);
+        bytes += body != NULL && PyBytes_CheckExact(body) ? PyBytes_GET_SIZE(body) : 0;
+    }
+    return bytes;
+}
+
+/* first_batch(messages, batch_id, max_payload, max_bytes): (list of subjects, bytes, bytes) | None. batch_frames() of the items of messages
+ * for the first time: the reply's subject goes between the two. None where their bodies alone are over max_bytes. */
 PyObject *
 first_batch(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {
     Group group = {0};
     Writer before = {NULL, 0}, after = {NULL, 0};
-    long long max_payload;
-    if (count != 3 || item_shape.type == NULL) {
-        PyErr_SetString(PyExc_TypeError, "a sequence, an id and a number of bytes, after bind_frames()");
+    long long max_payload, max_bytes;
+    if (count != 4 || item_shape.type == NULL) {
+        PyErr_SetString(PyExc_TypeError, "a sequence, an id and two numbers of bytes, after bind_frames()");
         return NULL;
     }
     group.batch_id = ascii(arguments[1], &group.batch_id_length);
-    if (group.batch_id == NULL || group.batch_id_length > 64 || !number_of(arguments[2], &max_payload))
+    if (group.batch_id == NULL || group.batch_id_length > 64 || !number_of(arguments[2], &max_payload) ||
+        !number_of(arguments[3], &max_bytes))
         return Py_NewRef(Py_None);
     PyObject *messages = held(arguments[0]), *made = NULL;
-    PyObject *subjects = messages == NULL || PyTuple_GET_SIZE(messages) == 0 ? NULL : PyList_New(0);
+    group.count = messages == NULL ? 0 : PyTuple_GET_SIZE(messages);
+    long long bodies = bodies_of(messages, group.count);
+    PyObject *subjects = group.count == 0 || bodies > max_bytes ? NULL : PyList_New(0);
     if (subjects != NULL) {
-        group.count = PyTuple_GET_SIZE(messages);
-        Py_ssize_t expected = 0;
-        for (Py_ssize_t i = 0; i < group.count; i++) {
-            PyObject *body = field(&message_shape, PyTuple_GET_ITEM(messages, i), M_BODY);
-            expected += ROOM_FOR_MESSAGE + (body != NULL && PyBytes_CheckExact(body) ? PyBytes_GET_SIZE(body) : 0);
-        }
-        writer_begin(&before, expected);
+        writer_begin(&before, (Py_ssize_t)bodies + ROOM_FOR_MESSAGE * group.count);
         writer_begin(&after, ROOM_FOR_MESSAGE);
     }
-    int usual = subjects != NULL;
+    int usual = before.bytes != NULL && after.bytes != NULL;
     for (Py_ssize_t i = 0; usual && i < group.count; i++)
         usual = put_first_time(&before, &after, subjects, PyTuple_GET_ITEM(messages, i), &group, max_payload);
     if (usual && writer_end(&before) != NULL && writer_end(&after) != NULL)

@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from shared.adapters.nats.framed import MOST_BYTES
 from shared.adapters.nats.frames import Item, apart, content, encode
-from shared.adapters.nats.publishing import BATCH_FROM, IN_PROCESS, MOST_BYTES, Results, Step, plan, publish_step
+from shared.adapters.nats.publishing import BATCH_FROM, IN_PROCESS, Results, Step, plan, publish_step
 from shared.adapters.nats.replies import NO_RESPONDERS, Acks, ApiError, PubAck
 from shared.adapters.nats.streams import Stream
 from tests.conformance.backbones import outgoing

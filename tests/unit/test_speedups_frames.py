@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.adapters.nats.binding import extension_lines, shared_lines
-from shared.adapters.nats.framed import Framed
+from shared.adapters.nats.framed import MOST_BYTES, Framed
 from shared.adapters.nats.framed import framed as framed_group
 from shared.adapters.nats.frames import ROOM_FOR_BATCH, Item, batch_frames, encode, encode_group, single_frames, usual_items
 from shared.domain.message import Message
@@ -45,7 +45,7 @@ def framed(items: list[Item], batch_id: Any = BATCH, reply: Any = REPLY) -> tupl
 
 def at_once(messages: Any, max_payload: Any = MAX_PAYLOAD) -> Any:
     """What the C makes of messages for the first time, subjects and frames; it is what it makes of their items."""
-    made = came_to(compiled().first_batch, messages, BATCH, max_payload)
+    made = came_to(compiled().first_batch, messages, BATCH, max_payload, MOST_BYTES)
     if made is None or isinstance(made, type):
         return made
     subjects, before, after = made
@@ -240,7 +240,7 @@ def test_frames_are_the_same_when_items_and_names_are_any(made: list[Item], batc
 def test_batch_is_written_at_once_when_messages_go_for_the_first_time(count: int) -> None:
     kinds: list[dict[str, Any]] = [
         {}, {"subject": None}, {"body": None, "datacontenttype": None}, {"time": None}, {"dataschema": "https://a/b"},
-        {"extensions": {"traceparent": TRACE, "n": 1}}, {"body": b"x" * 100_000}, {"subject": "caf\u00e9 *"}, {"source": "/s%20p"},
+        {"extensions": {"traceparent": TRACE, "n": 1}}, {"body": b"x" * 10_000}, {"subject": "caf\u00e9 *"}, {"source": "/s%20p"},
     ]  # fmt: skip
     messages = [message("acme", f"e-{number}", revision=number, **kinds[number % len(kinds)]) for number in range(count)]
     assert at_once(messages) is not None
@@ -255,6 +255,8 @@ def test_batch_is_written_at_once_when_messages_go_for_the_first_time(count: int
     )
     assert [item.place for item in group[1:3]] == [1, 2][: count - 1]
     assert group.size == len(b"".join(group.frames("")))
+    with pytest.raises(AssertionError, match="sent once"):
+        group.frames("")
 
 
 @MANY
@@ -274,11 +276,19 @@ def test_batch_is_not_written_at_once_when_a_message_is_at_a_limit_or_odd() -> N
     assert at_once([usual, large], limit - 1) is None
     assert at_once([usual, large], limit) is not None
     for messages in ([], [usual, None], [odd(usual, body="text")], [odd(usual, id=b"short")], [odd(usual, extensions={"x": "y" * 70_000})]):
-        assert came_to(compiled().first_batch, messages, BATCH, MAX_PAYLOAD) is None
+        assert came_to(compiled().first_batch, messages, BATCH, MAX_PAYLOAD, MOST_BYTES) is None
     others: list[Any] = [(iter([usual]), BATCH, 1), ([usual], None, 1), ([usual], "b" * 65, MAX_PAYLOAD), ([usual], BATCH, 2**70)]
     for sequence, batch_id, payload in others:
-        assert came_to(compiled().first_batch, sequence, batch_id, payload) is None
+        assert came_to(compiled().first_batch, sequence, batch_id, payload, MOST_BYTES) is None
     assert framed_group([Outgoing(usual, 1)], MAX_PAYLOAD) is None
+
+
+def test_batch_is_not_written_at_once_when_the_group_is_more_than_one() -> None:
+    half = message("acme", "e-1", b"x" * (MOST_BYTES // 4))
+    assert framed_group(FirstTime([half] * 4), 2 * MOST_BYTES) is not None
+    assert framed_group(FirstTime([half] * 4 + [message("acme", "e-2", b"x")]), 2 * MOST_BYTES) is None
+    assert framed_group(FirstTime([message("acme", "e-1")] * 1000), MAX_PAYLOAD) is not None
+    assert framed_group(FirstTime([message("acme", "e-1")] * 1001), MAX_PAYLOAD) is None
 
 
 def test_messages_of_a_batch_stay_when_a_look_up_lets_go_of_them() -> None:
@@ -292,7 +302,7 @@ def test_messages_of_a_batch_stay_when_a_look_up_lets_go_of_them() -> None:
 
     compiled().bind_frames(Message, Item, Outgoing, cruel, shared_lines, extension_lines)
     try:
-        made = compiled().first_batch(messages, BATCH, MAX_PAYLOAD)
+        made = compiled().first_batch(messages, BATCH, MAX_PAYLOAD, MOST_BYTES)
     finally:
         compiled().bind_frames(Message, Item, Outgoing, nats_subject, shared_lines, extension_lines)
     assert messages == []

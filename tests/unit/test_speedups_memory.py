@@ -95,11 +95,11 @@ STORED: tuple[Any, ...] = (
     (5, "local", "sb-acme", 1),
 )
 FIRST_BATCHES: tuple[Any, ...] = (
-    ([_sent().message, _sent("e-2", extensions={"n": 1}).message], "b" * 32, 2**20),
-    ([TAKEN.message, None], "b" * 32, 2**20),
-    ([TAKEN.message], "b" * 32, 10),
-    ([_sent(topic=["a"]).message], "b" * 32, 2**20),  # a look-up raises
-    (5, "b" * 32, 2**20),
+    ([_sent().message, _sent("e-2", extensions={"n": 1}).message], "b" * 32, 2**20, 2**20),
+    ([TAKEN.message, None], "b" * 32, 2**20, 2**20),
+    ([TAKEN.message], "b" * 32, 10, 2**20),
+    ([_sent(topic=["a"]).message], "b" * 32, 2**20, 2**20),  # a look-up raises
+    (5, "b" * 32, 2**20, 2**20),
 )
 ACCEPTED = Accepted(_sent().message, ("local",))
 ADDED: tuple[Any, ...] = (

@@ -9,6 +9,9 @@ from shared.adapters.nats.frames import Item, usual_items
 from shared.domain.publishing import FirstTime, Outgoing
 from shared.speedups import core
 
+MOST_MESSAGES = 1000  # in a step: a server's limit for a batch (ADR-50)
+MOST_BYTES = 8 * 1024 * 1024  # in a step: a server keeps a batch in memory until its commit
+
 
 class Framed(Sequence[Item]):
     """The items of a group, and the frames of all of them as one batch. `size` is theirs in bytes."""
@@ -23,8 +26,12 @@ class Framed(Sequence[Item]):
         self._items: list[Item] | None = None
 
     def frames(self, reply: str) -> tuple[bytes, ...]:
-        """The frames in pieces, acknowledged on `<reply>.0`. To be sent once: the batch has its own id."""
-        return self._before, reply.encode(), self._after
+        """The frames in pieces, acknowledged on `<reply>.0`. They are to be had once: the batch has an id of its own."""
+        if not self._before:
+            raise AssertionError("a batch is sent once")
+        pieces = self._before, reply.encode(), self._after
+        self._before = self._after = b""  # what is sent isn't kept until it is acknowledged
+        return pieces
 
     def __len__(self) -> int:
         return len(self.subjects)
@@ -48,8 +55,8 @@ class Framed(Sequence[Item]):
 
 
 def framed(group: Sequence[Outgoing], max_payload: int) -> Framed | None:
-    """The group as one batch; None where it isn't of messages for the first time, or anything about it is unusual."""
-    if core is None or not isinstance(group, FirstTime):
+    """The group as one batch; None where it is more than one, or isn't of messages for the first time, or anything about it is unusual."""
+    if core is None or not isinstance(group, FirstTime) or len(group) > MOST_MESSAGES:
         return None
-    made = core.first_batch(group.messages, uuid4().hex, max_payload)
+    made = core.first_batch(group.messages, uuid4().hex, max_payload, MOST_BYTES)
     return None if made is None else Framed(group, max_payload, *made)

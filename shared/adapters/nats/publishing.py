@@ -12,7 +12,7 @@ import msgspec
 
 from shared.adapters.nats.connection import Connection
 from shared.adapters.nats.duplicates import UNREAD, other_messages
-from shared.adapters.nats.framed import Framed
+from shared.adapters.nats.framed import MOST_BYTES, MOST_MESSAGES, Framed
 from shared.adapters.nats.frames import Item, apart, batch_frames, single_frames
 from shared.adapters.nats.replies import NO_RESPONDERS, Acks, PubAck
 from shared.adapters.nats.streams import Stream
@@ -22,8 +22,6 @@ from shared.domain.publishing import InARow, Published
 # server twice the CPU of singles (about 3 fsyncs and 30 other file operations a batch, 2.15.1), us nothing less, and the door a third
 # of its throughput. At 256 a batch halves our CPU a message.
 BATCH_FROM = 256
-MOST_MESSAGES = 1000  # in a step: a server's limit for a batch (ADR-50)
-MOST_BYTES = 8 * 1024 * 1024  # in a step: a server keeps a batch in memory until its commit
 BATCH_SHARE = 0.5  # of the time left is waited for a batch; the rest is for its messages one by one
 
 BYTES_A_SECOND = 8 * 1024 * 1024  # at least: a step is given that much more time for its bytes
