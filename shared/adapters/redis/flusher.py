@@ -14,7 +14,7 @@ from shared.adapters.redis.keys import prefix
 from shared.adapters.redis.link import Link
 from shared.adapters.redis.resp import Refused
 from shared.adapters.redis.scripts import script
-from shared.adapters.redis.told import Carried, Told, packable
+from shared.adapters.redis.told import NOTHING, Carried, Seen, Told, packable
 from shared.domain.errors import Misconfigured, Unavailable
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,8 @@ class Flusher:
         self._idle: asyncio.TimerHandle | None = None
         self._closing = False
         self._failed = False
+        self._seen: Seen = NOTHING  # the last flush that was answered
+        self._seen_on: object = None  # the connection that it was answered on
 
     async def start(self) -> None:
         """Check the server and start. Raises Misconfigured; an unreachable server is not an error yet."""
@@ -165,10 +167,11 @@ class Flusher:
 
     async def _flush(self, batch: Batch, carried: Carried) -> None:
         """One script, one WAITAOF, on one connection and never in MULTI. Raises Unavailable when the outcome is unknown."""
-        await self._link.connect()  # which also asks for the time
+        connection = await self._link.connect()  # which also asks for the time
         if abs(self._link.skew) > SKEW_US:
             batch.shift_clock(self.now())
-        arguments = batch.arguments(carried.records, self._limit, carried.packed(), secrets.token_hex(8))
+        seen = NOTHING if connection is self._seen_on else self._seen  # a new connection may be to an older copy of the log
+        arguments = batch.arguments(carried.records, self._limit, carried.packed(seen), secrets.token_hex(8))
         durable = bool(batch.waiters) and self._fsync
         then: Sequence[Any] = (b"WAITAOF", 1, self._replicas, self._wait_ms) if durable else ()
         replies = await self._link.run(script("flush"), self._prefix, *arguments, then=then)
@@ -177,6 +180,9 @@ class Flusher:
         number, seconds, microseconds, mask, hits, gates, epoch = replies[0]
         batch.answered(number, epoch, time.monotonic(), mask, hits)
         self.told.of_epoch(epoch)
+        if number:
+            self._seen = number, seconds, microseconds
+        self._seen_on = connection
         for backbone in self.gates.told({gates[at].decode(): gates[at + 1].decode() for at in range(0, len(gates), 2)}):
             self.told.hand_over(backbone)  # another process held it
         if batch.records:

@@ -10,6 +10,9 @@ from shared.adapters.redis.marks import told_by
 from shared.domain.logged import Entry, Fresh
 from shared.domain.record import Deliveries, Record, pack_records
 
+Seen = tuple[int, int, int]  # a flush: its number, and when it was logged by Redis TIME, seconds and microseconds
+NOTHING: Seen = (0, 0, 0)
+
 _encode = msgspec.msgpack.Encoder().encode
 log = logging.getLogger(__name__)
 
@@ -28,11 +31,12 @@ class Carried(msgspec.Struct):
     def anything(self) -> bool:
         return bool(self.records or self.whole or self.part or self.retry or self.hold)
 
-    def packed(self) -> bytes:
-        """As flush.lua reads it."""
+    def packed(self, seen: Seen = NOTHING) -> bytes:
+        """As flush.lua reads it. `seen`: a flush that the log must have, if it is the one that the numbers are of."""
         return _encode(
             {
                 "epoch": self.epoch.decode(),
+                "seen": seen,
                 "whole": [[backbone, *map(str, numbers)] for backbone, numbers in self.whole.items()],
                 "part": [[backbone, str(number), indexes] for (backbone, number), indexes in self.part.items()],
                 "retry": self.retry,
@@ -70,7 +74,7 @@ class Told:
         self._records: list[Record] = []
 
     def of_epoch(self, epoch: bytes) -> None:
-        """The log's epoch, as it said last. After another one the log was lost: its numbers mean other flushes now."""
+        """The log's epoch, as it said last. After another one the log was lost, or went back: its numbers mean other flushes now."""
         if epoch != self._epoch:
             self._epoch = epoch
             self._left, self._done, self._whole, self._part, self._retry = {}, {}, {}, {}, []

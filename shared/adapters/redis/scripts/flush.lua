@@ -5,8 +5,8 @@
 -- ARGV[4] orgs, ARGV[5] sets of targets (backbones with commas between): each by lines
 -- ARGV[6] the packed records; ARGV[7] the same cut for the feed, or "" where nothing was cut
 -- ARGV[8] the limit of the shard in bytes; ARGV[9] bytes of the records that have no identity (deliveries), 0 for none
--- ARGV[10] MessagePack: {epoch = the one that the numbers are of, whole = {{backbone, number, ...}, ...}, part = {{backbone, number, {index, ...}}, ...}, retry = {{backbone, member, ms}, ...}, hold = {backbone, ...}, marks = as marks.lua has them}
--- ARGV[11] an epoch, in case the shard is new
+-- ARGV[10] MessagePack: {epoch = the one that the numbers are of, seen = {number, seconds, microseconds} of a flush in it, {0, 0, 0} for none, whole = {{backbone, number, ...}, ...}, part = {{backbone, number, {index, ...}}, ...}, retry = {{backbone, member, ms}, ...}, hold = {backbone, ...}, marks = as marks.lua has them}
+-- ARGV[11] an epoch, in case the shard is new or went back
 -- Answers {number, seconds, microseconds, mask, hits, gates, epoch}: a hit for each record of the mask that is no 'n' or 'f', in order.
 local prefix, meta = KEYS[1], ARGV[1]
 local messages, lookups = tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -85,7 +85,8 @@ mask = table.concat(mask)
 
 -- What this door was told by the backbones, and which of them it can't reach.
 local told = cmsgpack.unpack(ARGV[10])
-if told.epoch ~= (redis.call('GET', prefix .. 'epoch') or '') then  -- numbers of a log that was lost: here they are other flushes
+if told.epoch ~= epoch_now(prefix, told.epoch, told.seen[1], told.seen[2], told.seen[3], ARGV[11]) then
+  -- Numbers of a log that was lost, or that went back: here they are other flushes.
   told.whole, told.part, told.retry = {}, {}, {}
 end
 for _, entry in ipairs(told.whole) do
