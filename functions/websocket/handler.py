@@ -205,6 +205,8 @@ class Watch:
     async def _gap(self, shard: int) -> str:
         """The frame that tells what is missing, by time; the client goes on with the oldest that is left."""
         span, oldest = await self._feed.reader.page(shard, 0, 1)
+        if oldest and oldest[0].number <= span.lost:  # an older copy of the log: what it shares with the log before is no news
+            span, oldest = await self._feed.reader.page(shard, span.lost + 1, 1)
         number, until = (oldest[0].number, Slot(oldest[0]).time) if oldest else (span.next, 0)
         self._move(shard, Position(span.epoch, number))
         self._page = []

@@ -1,6 +1,7 @@
 """The feed's reader on Redis: one blocking XREAD over all shards, and XRANGE pages for who is far behind (docs/internals.md)."""
 
 import asyncio
+import secrets
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -23,6 +24,7 @@ class RedisFeedReader:
         self._tail = Link(url)
         self._pages = Link(url)
         self._turn = asyncio.Lock()
+        self._followed: list[FeedSpan] = []  # what follow() found last
 
     async def spans(self) -> list[FeedSpan]:
         """What each shard's feed holds now, by shard."""
@@ -37,7 +39,23 @@ class RedisFeedReader:
         replies = await self._tail.call(read, *_span_commands(range(self.shards)), deadline=wait_ms / 1000 + 5)
         found = dict(_checked(replies[0]) or ())
         entries = [_entries(shard, found.get(key.encode(), ())) for shard, key in enumerate(keys)]
-        return _spans(replies[1:]), list(chain.from_iterable(entries))
+        spans = _spans(replies[1:])
+        if await self._went_back(spans):
+            return await self.follow(places, wait_ms)
+        self._followed = spans
+        return spans, list(chain.from_iterable(entries))
+
+    async def _went_back(self, spans: Sequence[FeedSpan]) -> bool:
+        """Whether a shard has fewer numbers than it had: an older copy of the log is there, and has another epoch from now on. Doors say so
+        as well, of what they logged themselves; the one that logged last may be gone."""
+        back = False
+        for shard, (before, now) in enumerate(zip(self._followed, spans, strict=False)):
+            if before.epoch == now.epoch and before.next > now.next:
+                seen = now.epoch, before.next - 1, secrets.token_hex(8)
+                await self._tail.run(script("feed_back"), prefix(shard), *seen)
+                back = True
+        self._followed = []
+        return back
 
     async def page(self, shard: int, start: int, limit: int) -> tuple[FeedSpan, list[FeedEntry]]:
         """At most `limit` entries from number `start` on. Callers take turns: so few pages are in memory at a time."""
@@ -83,7 +101,12 @@ def _span(info: Any, epoch: bytes | None) -> FeedSpan:
             return FeedSpan(name)
         raise Unavailable(f"the log's Redis refused XINFO: {info}")
     fields = dict(zip(info[::2], info[1::2], strict=True))
-    return FeedSpan(name, _lost(fields), _number(fields[b"last-generated-id"]) + 1)
+    return FeedSpan(name, max(_lost(fields), _behind(name)), _number(fields[b"last-generated-id"]) + 1)
+
+
+def _behind(epoch: str) -> int:
+    """The number that an epoch begins behind: one that an older copy of a log began says so (feed.lua)."""
+    return int(epoch.partition(".")[2] or 0)
 
 
 def _lost(fields: dict[bytes, Any]) -> int:
