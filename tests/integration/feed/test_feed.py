@@ -185,6 +185,19 @@ async def test_other_orgs_and_what_no_grant_reads_are_never_sent(start: Start, l
         assert [one["id"] for one in client.deliveries] == client.ids
 
 
+async def test_each_sees_what_its_own_grants_read_when_two_of_an_org_watch_the_same(
+    start: Start, log: Log, snapshots: FixedSnapshots, org: str
+) -> None:
+    """Views are shared by those for whom they are the same, which these aren't."""
+    first, second = (snapshots.add(org, (Grant("read", (f"{topic}.>",)),)) for topic in ("orders", "pay"))
+    both = accepted(message(org, "ordered", topic="orders.new"), message(org, "paid", topic="pay.new"))
+    async with start() as feed, reading(feed, first) as one, reading(feed, second) as other:
+        await log.write(both)
+        assert (await one.until(1), await other.until(1)) == (["ordered"], ["paid"])
+        await log.write(both, mask=b"nn")
+        assert (await one.until(2), await other.until(2)) == (["ordered"] * 2, ["paid"] * 2)
+
+
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
