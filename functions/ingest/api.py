@@ -42,7 +42,7 @@ UNREAD_BYTES = 64 * 1024  # a refused body up to this is read away behind the an
 TOO_SLOW = 408  # the rest of the body is not waited for
 CLIENT_GONE = 499  # counted only: nobody is there to get an answer
 UNDONE = ((b"content-encoding", b"identity"), (b"transfer-encoding", b"chunked"))  # llhttp takes `gzip, chunked`, and undoes the chunks
-ONCE = frozenset((b"authorization", b"content-type", b"content-encoding", b"content-length", b"prefer"))
+ONCE = frozenset((b"authorization", b"content-type", b"content-encoding", b"content-length", b"prefer", b"transfer-encoding"))
 
 
 def _check_head(fields: dict[bytes, bytes], headers: Sequence[Header], limit: int) -> None:

@@ -126,6 +126,15 @@ def test_answer_is_415_when_the_body_is_compressed_under_its_chunks(front: Front
     assert front.ready()
 
 
+def test_answer_is_400_when_codings_are_named_in_several_headers(front: FrontProcess) -> None:
+    """Of which one alone would be looked at."""
+    answer = front.raw(
+        head(front, b"transfer-encoding: gzip", b"transfer-encoding: chunked", id="coded") + b"\r\n2\r\n{}\r\n0\r\n\r\n", answers=1
+    )
+    assert (status(answer), body(answer)["errors"]) == (400, [{"pointer": "transfer-encoding", "detail": "more than once"}])
+    assert front.ready()
+
+
 def test_bytes_that_are_no_http_are_refused_when_a_client_speaks_tls(front: FrontProcess) -> None:
     assert status(front.raw(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")) == 400
     assert front.ready()
