@@ -194,7 +194,7 @@ class Install:
 
     def kill(self, name: str) -> str:
         """End a pod of that name as a crash would: a second, then SIGKILL. The pod's own name."""
-        pod: str = eventually_now(lambda: self.ready_pods(name), within=60, step=LOOK)[0]["metadata"]["name"]
+        pod: str = eventually_now(lambda: self.ready_pods(name), within=180, step=LOOK)[0]["metadata"]["name"]
         self.cluster.kubectl("delete", "pod", pod, "--grace-period=1", "--wait=false")
         return pod
 

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 PAUSE = 0.25  # seconds before the same event is sent again
-TRIES = 240  # of an event; a minute at least
+TRIES = 720  # of an event; three minutes at least
 EVERY = 0.5  # seconds between two lines
 ANSWER = 20.0  # seconds an answer may take
 RETRIED = (429, 503)
