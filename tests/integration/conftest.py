@@ -5,13 +5,17 @@ import string
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import nats
 import pytest
 import redis
+from nats.aio.client import Client
 
+from shared.adapters.nats.backbones import NatsBackbones
 from shared.adapters.postgres import PostgresMessageStore
 from shared.adapters.redis.log_queue import RedisLogQueue
 from tests.integration.fronts import FrontProcess, environment, fronting
 from tests.integration.installs import Install, installed
+from tests.nats_streams import connected
 from tests.servers import Databases, RedisDatabases
 
 LETTERS = string.ascii_lowercase + string.digits
@@ -40,6 +44,21 @@ def install(
         installed(directories, redis_databases.fresh(), nats_url, database) as running,
     ):
         yield running
+
+
+@pytest.fixture
+async def backbones(nats_url: str) -> AsyncIterator[NatsBackbones]:
+    """The home backbone, as a door has it."""
+    async with connected(nats_url) as found:
+        yield found
+
+
+@pytest.fixture
+async def client(nats_url: str) -> AsyncIterator[Client]:
+    """An operator's connection, not ours."""
+    client = await nats.connect(nats_url)
+    yield client
+    await client.close()
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """Publishing to NATS: batches, refusals, and streams that others meddle with."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
-import nats
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -17,20 +15,6 @@ from tests.conformance.backbones import BACKBONE, message, outgoing, sequences
 from tests.nats_streams import connected, read_stream
 
 MIB = 1024 * 1024
-
-
-@pytest.fixture
-async def backbones(nats_url: str) -> AsyncIterator[NatsBackbones]:
-    async with connected(nats_url) as found:
-        yield found
-
-
-@pytest.fixture
-async def client(nats_url: str) -> AsyncIterator[Client]:
-    """An operator's connection, not ours."""
-    client = await nats.connect(nats_url)
-    yield client
-    await client.close()
 
 
 async def jetstream(client: Client, method: str, **body: object) -> dict[str, Any]:

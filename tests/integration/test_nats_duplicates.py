@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
-import nats
 import pytest
 import redis
 from nats.aio.client import Client
@@ -24,25 +23,11 @@ from shared.domain.record import Deliveries, unpack_flush
 from shared.domain.verdict import Delivery
 from tests.conformance.backbones import BACKBONE, message, outgoing, sequences, two_of_one_identity
 from tests.events import accepted
-from tests.nats_streams import connected, read_stream
+from tests.nats_streams import read_stream
 from tests.relays import at_work
 from tests.waiting import eventually
 
 BODIES = [b'{"amount":1}', b'{"amount":2}']
-
-
-@pytest.fixture
-async def backbones(nats_url: str) -> AsyncIterator[NatsBackbones]:
-    async with connected(nats_url) as found:
-        yield found
-
-
-@pytest.fixture
-async def client(nats_url: str) -> AsyncIterator[Client]:
-    """An operator's connection, not ours."""
-    client = await nats.connect(nats_url)
-    yield client
-    await client.close()
 
 
 @asynccontextmanager

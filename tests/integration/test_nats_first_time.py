@@ -1,11 +1,8 @@
 """Groups that go to a stream for the first time, which are written as one batch at once: what the stream has is what it has of others."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
-import nats
-import pytest
 from nats.aio.client import Client
 
 from shared.adapters.nats.backbones import NatsBackbones
@@ -17,21 +14,7 @@ from shared.domain.publishing import FirstTime, InARow, Outgoing
 from tests.compiled import compiled
 from tests.conformance.backbones import BACKBONE, TRACE, message, sequences
 from tests.integration.test_nats_backbones import MIB, jetstream
-from tests.nats_streams import connected, read_stream
-
-
-@pytest.fixture
-async def backbones(nats_url: str) -> AsyncIterator[NatsBackbones]:
-    async with connected(nats_url) as found:
-        yield found
-
-
-@pytest.fixture
-async def client(nats_url: str) -> AsyncIterator[Client]:
-    """An operator's connection, not ours."""
-    client = await nats.connect(nats_url)
-    yield client
-    await client.close()
+from tests.nats_streams import read_stream
 
 
 def messages(org: str, count: int = BATCH_FROM, **changes: Any) -> list[Message]:

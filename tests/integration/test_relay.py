@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import nats
-import pytest
 
 from functions.logger.outcome import Schedule
 from functions.logger.relay import Relay
@@ -38,12 +37,6 @@ async def connected(url: str) -> AsyncIterator[NatsBackbones]:
         yield backbones
     finally:
         await backbones.stop()
-
-
-@pytest.fixture
-async def backbones(nats_url: str) -> AsyncIterator[NatsBackbones]:
-    async with connected(nats_url) as found:
-        yield found
 
 
 @asynccontextmanager

@@ -12,12 +12,10 @@ from shared.adapters.redis.log_reader import RedisLogReader
 from shared.domain.record import Deliveries, Flush
 from tests.conformance.backbones import BACKBONE
 from tests.events import accepted
-from tests.integration.test_nats_duplicates import BODIES, backbones, delivered, relaying, window_passes
+from tests.integration.test_nats_duplicates import BODIES, delivered, relaying, window_passes
 from tests.integration.test_relay import PREFIX, age, idle, noted
 from tests.nats_streams import read_stream
 from tests.waiting import eventually
-
-__all__ = ["backbones"]  # a fixture
 
 
 async def store_the_log(redis_url: str, store: PostgresMessageStore, limit_bytes: int = 1 << 30) -> None:

@@ -1,9 +1,6 @@
 """What a backbone waits for and the relay can't simply read: delivered from what is left of it, a dead letter, or put aside and counted."""
 
-from collections.abc import AsyncIterator
 from typing import Any
-
-import pytest
 
 from shared.adapters.nats.backbones import NatsBackbones
 from shared.adapters.postgres import PostgresMessageStore
@@ -13,16 +10,10 @@ from shared.domain.record import DeadLetter
 from shared.domain.relaying import Relayed, Retry
 from tests.events import accepted
 from tests.faults.ledger import streamed
-from tests.integration.test_relay import PREFIX, age, connected, gate, idle, noted, relaying
+from tests.integration.test_relay import PREFIX, age, gate, idle, noted, relaying
 from tests.waiting import eventually
 
 BIG = b'"' + b"x" * 20_000 + b'"'  # the feed cuts it
-
-
-@pytest.fixture
-async def backbones(nats_url: str) -> AsyncIterator[NatsBackbones]:
-    async with connected(nats_url) as found:
-        yield found
 
 
 def plain(stream: list[str]) -> list[str]:
