@@ -1,6 +1,7 @@
 """What every door ends in: decoded events in, one outcome for each out. Behind it is the pipeline, whatever the door."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Protocol
 
 from shared.domain.errors import Malformed, SwitchboardError
@@ -12,7 +13,50 @@ from shared.domain.verdict import Outcome, Refusal
 class Submit(Protocol):
     """The pipeline: judges, writes down, delivers. One outcome a message, in order."""
 
-    async def __call__(self, messages: Sequence[Message], principal: Principal) -> Sequence[Outcome]: ...
+    def __call__(self, messages: Sequence[Message], principal: Principal) -> Awaitable[Sequence[Outcome]]: ...
+
+
+Told = Sequence[Outcome] | Exception
+Tell = Callable[[Sequence[int], Told], None]  # what became of the messages at these places; called once for each of them, raises nothing
+
+
+class Each(Protocol):
+    """The pipeline, for messages of one principal that were sent one by one and came at once. Each is told of when its own outcome is
+    known: what they have in common is done once, and none waits for what only its neighbour waits for. Raises nothing."""
+
+    def __call__(self, messages: Sequence[Message], principal: Principal, tell: Tell) -> None: ...
+
+
+class OneByOne:
+    """Each message submitted by itself: for a way in that knows no better."""
+
+    def __init__(self, submit: Submit) -> None:
+        self._submit = submit
+        self._running: set[asyncio.Task[None]] = set()  # a loop keeps no task alive
+
+    def __call__(self, messages: Sequence[Message], principal: Principal, tell: Tell) -> None:
+        for place, message in enumerate(messages):
+            self.alone(place, message, principal, tell)
+
+    def alone(self, place: int, message: Message, principal: Principal, tell: Tell) -> None:
+        """Submit this one by itself."""
+        self.start(told((place,), handle((message,), principal, self._submit), tell))
+
+    def start(self, telling: Coroutine[None, None, None]) -> None:
+        """Let it run by itself."""
+        task = asyncio.create_task(telling)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+
+async def told(places: Sequence[int], outcomes: Awaitable[Sequence[Outcome]], tell: Tell) -> None:
+    """Wait for the outcomes of the messages at these places, and tell."""
+    said: Told
+    try:
+        said = await outcomes
+    except Exception as error:
+        said = error
+    tell(places, said)
 
 
 async def handle(items: Sequence[Message | Malformed], principal: Principal, submit: Submit) -> Sequence[Outcome]:

@@ -165,6 +165,20 @@ class Pipeline(msgspec.Struct, frozen=True):
 
     async def _accept(self, records: Sequence[Accepted]) -> Sequence[Outcome]:
         """Write accepted messages down; the log hands them to their lanes as soon as they are there: published is a part of logged."""
+        try:
+            entries, sent = await self.written(records)
+        except Unavailable as error:
+            return unavailable(error, records)
+        if len(sent) == 1 and len(sent[0][0]) == len(entries):  # nearly always
+            return await receipts_of(*sent[0])
+        receipts: dict[int, Outcome] = {}
+        for taken, sending in sent:
+            receipts.update(zip(map(id, taken), await receipts_of(taken, sending), strict=True))
+        return [receipts.get(id(entry)) or await self.not_taken(entry) for entry in entries]
+
+    async def written(self, records: Sequence[Accepted]) -> tuple[Sequence[Entry], list[tuple[Sequence[Entry], Sending]]]:
+        """The entries of accepted messages, in order; and those that are on their way now, as they were handed to their lanes. Raises
+        Unavailable."""
         sent: list[tuple[Sequence[Entry], Sending]] = []
 
         def publish(entries: Sequence[Entry]) -> None:
@@ -172,18 +186,9 @@ class Pipeline(msgspec.Struct, frozen=True):
             if taken:
                 sent.append((taken, self.route(taken)))
 
-        try:
-            entries = await self.log.append(records, publish)
-        except Unavailable as error:
-            return [Refusal(error, record.message.id, record.message.revision) for record in records]
-        if len(sent) == 1 and len(sent[0][0]) == len(entries):  # nearly always
-            return _receipts(entries, await sent[0][1].deliveries())
-        receipts: dict[int, Outcome] = {}
-        for taken, sending in sent:
-            receipts.update(zip(map(id, taken), _receipts(taken, await sending.deliveries()), strict=True))
-        return [receipts.get(id(entry)) or await self._not_taken(entry) for entry in entries]
+        return await self.log.append(records, publish), sent
 
-    async def _not_taken(self, entry: Entry) -> Outcome:
+    async def not_taken(self, entry: Entry) -> Outcome:
         """The outcome of a message that the log did not take as new, nor as a duplicate."""
         if entry.outcome == "conflict":
             return await self._settle_conflict(entry)
@@ -209,7 +214,7 @@ class Pipeline(msgspec.Struct, frozen=True):
 
     async def _again(self, entry: Entry) -> Outcome:
         """Publish a duplicate again: had its first sender crashed between log and publish, this heals it."""
-        return _receipts([entry], await self.route([entry]).deliveries())[0]
+        return (await receipts_of([entry], self.route([entry])))[0]
 
     async def _refuse(self, blocked: Sequence[tuple[Message, SwitchboardError, tuple[Shadow, ...]]], revision: int) -> list[Outcome]:
         """What check refuses is looked up first: a duplicate of an accepted message keeps the first verdict."""
@@ -238,6 +243,16 @@ def keep(messages: Sequence[Message], principal: Principal, snapshot: Snapshot) 
 def lanes(log: LogQueue, backbones: Backbones, state: State) -> Route:
     """The route stage as a direct call: a lane for each stream."""
     return Route(backbones, log, partial(first_retry, state))
+
+
+async def receipts_of(entries: Sequence[Entry], sending: Sending) -> Sequence[Outcome]:
+    """The receipts of entries that are on their way."""
+    return _receipts(entries, await sending.deliveries())
+
+
+def unavailable(error: Unavailable, records: Sequence[Accepted]) -> list[Outcome]:
+    """The outcomes of accepted messages where the log didn't answer."""
+    return [Refusal(error, record.message.id, record.message.revision) for record in records]
 
 
 def _receipts(entries: Sequence[Entry], deliveries: Sequence[tuple[Delivery, ...]]) -> Sequence[Outcome]:

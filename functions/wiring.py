@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
-from functions.door import Submit
+from functions.door import Each, OneByOne, Tell
 from functions.pipeline import Check, Pipeline
+from functions.singles import Singles
 from shared.bodies import Bodies
 from shared.domain.message import Message
 from shared.domain.principal import Principal
@@ -42,21 +44,29 @@ async def remote_route(resources: Resources) -> Backbones:
     return await open_route(resources)
 
 
-async def piped(resources: Resources) -> Submit:
-    """The process's pipeline. Raises Unavailable, Misconfigured."""
-    return (await pipeline_of(resources)).submit
+class Way(Protocol):
+    """What a door's messages go into: the pipeline, or what is in its place."""
+
+    async def submit(self, messages: Sequence[Message], principal: Principal) -> Sequence[Outcome]: ...
 
 
-def submit_of(resources: Resources, open_way: Callable[[Resources], Awaitable[Submit]] = piped) -> Submit:
-    """The process's way in, as a door calls it. The door opens before that is there: until then it raises Unavailable."""
-    way: Submit | None = None
+class WayIn:
+    """The process's way in, as a door calls it. The door opens before that is there: until then submitting raises Unavailable."""
 
-    async def first(messages: Sequence[Message], principal: Principal) -> Sequence[Outcome]:
-        nonlocal way
-        way = await open_way(resources)
-        return await way(messages, principal)
+    def __init__(self, resources: Resources, open_way: Callable[[Resources], Awaitable[Way]] = pipeline_of) -> None:
+        self._resources, self._open = resources, open_way
+        self._way: Way | None = None
+        self._each: Each = OneByOne(self)
 
-    def submit(messages: Sequence[Message], principal: Principal) -> Awaitable[Sequence[Outcome]]:
-        return first(messages, principal) if way is None else way(messages, principal)
+    def __call__(self, messages: Sequence[Message], principal: Principal) -> Awaitable[Sequence[Outcome]]:
+        return self._first(messages, principal) if self._way is None else self._way.submit(messages, principal)
 
-    return submit  # type: ignore[return-value]  # an awaitable of ours is a coroutine
+    def each(self, messages: Sequence[Message], principal: Principal, tell: Tell) -> None:
+        """See Each."""
+        self._each(messages, principal, tell)
+
+    async def _first(self, messages: Sequence[Message], principal: Principal) -> Sequence[Outcome]:
+        way = self._way = await self._open(self._resources)
+        if isinstance(way, Pipeline) and not isinstance(self._each, Singles):
+            self._each = Singles(way)
+        return await way.submit(messages, principal)

@@ -1,10 +1,12 @@
 """The events path as raw ASGI: authenticate, read, decode, hand over, answer. What it costs is on every message's bill."""
 
+import asyncio
 import logging
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from time import perf_counter, time_ns
 
-from functions.door import Submit, handle
+from functions.door import Each, OneByOne, Submit, Told, handle
+from functions.ingest.turn import Asked, Turn
 from functions.ingest.webhook import ALLOW, handshake
 from shared.codec import (
     MAX_BATCH_BYTES,
@@ -12,6 +14,7 @@ from shared.codec import (
     Context,
     Decoded,
     decode_http,
+    encode_each,
     encode_problem,
     encode_receipt,
     encode_receipts,
@@ -19,6 +22,7 @@ from shared.codec import (
 )
 from shared.domain.errors import Fault, Malformed, SwitchboardError
 from shared.domain.in_a_row import ReceiptsInARow
+from shared.domain.message import Message
 from shared.domain.principal import Principal
 from shared.domain.verdict import Outcome, Receipt, Refusal
 from shared.edge.app import internal
@@ -32,7 +36,7 @@ from shared.edge.principals import Principals
 from shared.edge.problems import RETRIED, NotAllowed, answer_problem, problem_headers, retry_after
 from shared.edge.vouched import BYTES as VOUCHED_BYTES
 from shared.edge.vouched import PROOF, Vouched
-from shared.edge.whole import Head, response
+from shared.edge.whole import Client, Head, response
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +77,7 @@ class Door:
         counters: Counters,
         flight: Flight,
         *,
+        each: Each | None = None,
         vouched: Vouched | None = None,
         cluster: str = "local",
         webhook_origins: Set[str] = frozenset(),
@@ -87,6 +92,8 @@ class Door:
         self._cluster = cluster
         self._webhook_origins = webhook_origins
         self._deadlines = deadlines or Deadlines()
+        self._turn = Turn(each or OneByOne(submit), self._told)
+        self._running: set[asyncio.Task[None]] = set()  # a loop keeps no task alive
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer POST, the WebHook handshake, and 405 to anything else."""
@@ -122,18 +129,58 @@ class Door:
         finally:
             self._note(scope, status, started)
 
-    async def whole(self, head: Head, body: bytes, client: tuple[str, int] | None) -> bytes:
-        """Take the events of one request that came whole; the whole response. Raises nothing."""
-        started, fields = perf_counter(), head.fields
+    def whole(self, head: Head, body: bytes, client: Client, answer: Callable[[bytes], None]) -> None:
+        """Take the events of one request that came whole; `answer` gets the whole response, now or later. Raises nothing."""
+        asked = Asked(head, client, answer, perf_counter(), len(body))
         try:
-            principal, _ = self._admit(fields, head.scope)
-            decoded, size = self._decode(fields, head.headers, principal, body), len(body)
-            del body  # the next request's is read into the same memory: it is still in the processor's cache
-            status, answer, back = await self._take(fields, decoded, size, principal)
+            principal, _ = self._admit(head.fields, head.scope)
+            decoded = self._decode(head.fields, head.headers, principal, body)
         except Exception as error:
-            status, answer, back = self._failed(error, head.scope)
-        self._note(head.scope, status, started, client)
-        return response(status, answer, _traced(back, fields))
+            self._answer(asked, self._failed(error, head.scope))
+            return
+        if decoded.single and b"prefer" not in head.fields:
+            (message,) = decoded.items
+            assert isinstance(message, Message)  # what can't be read was raised
+            self._flight.events += 1
+            self._flight.bytes += asked.size
+            self._turn.add(asked, message, principal)
+        else:
+            task = asyncio.create_task(self._alone(asked, decoded, principal))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    def _told(self, together: Sequence[Asked], places: Sequence[int], told: Told) -> None:
+        """Answer those of a turn's requests that are at these places."""
+        some = [together[place] for place in places]
+        self._flight.events -= len(some)
+        self._flight.bytes -= sum([asked.size for asked in some])
+        if isinstance(told, Exception):
+            for asked in some:
+                self._answer(asked, self._failed(told, asked.head.scope))
+            return
+        self._counters.count(told)
+        if isinstance(told, ReceiptsInARow):  # nearly always
+            for asked, body in zip(some, encode_each(told), strict=True):
+                self._answer(asked, (202, body, [JSON]))
+            return
+        for asked, outcome in zip(some, told, strict=True):
+            self._answer(asked, _one_answer(outcome))
+
+    async def _alone(self, asked: Asked, decoded: Decoded, principal: Principal) -> None:
+        """Answer a request that is not one event to be told a receipt of."""
+        try:
+            answered = await self._take(asked.head.fields, decoded, asked.size, principal)
+        except Exception as error:
+            answered = self._failed(error, asked.head.scope)
+        self._answer(asked, answered)
+
+    def _answer(self, asked: Asked, answer: Answer) -> None:
+        head, (status, body, back) = asked.head, answer
+        self._note(head.scope, status, asked.started, asked.client)
+        try:
+            asked.answer(response(status, body, _traced(back, head.fields)))
+        except Exception:  # its neighbours are told all the same
+            log.exception("a response could not be written")
 
     def _failed(self, error: Exception, scope: Scope) -> Answer:
         """What a request is answered with as a whole."""

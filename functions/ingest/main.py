@@ -18,9 +18,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from functions.door import Submit
 from functions.ingest.api import Door
-from functions.wiring import piped, submit_of
+from functions.wiring import Way, WayIn, pipeline_of
 from shared.domain.errors import NotFound, Unavailable
 from shared.edge.app import EVENTS_PATHS, Edge, WithEvents
 from shared.edge.asgi import ASGIApp, Receive, Scope, Send
@@ -38,14 +37,14 @@ if TYPE_CHECKING:
     from functions.ingest.receiving import Receiving
 
 
-async def way_in(resources: Resources) -> Submit:
+async def way_in(resources: Resources) -> Way:
     """What the door hands messages to: the pipeline or, with K_SINK, the log and the Broker. Raises Unavailable, Misconfigured.
 
     The front of `switchboard up` has no Broker: there K_SINK is for the sources.
     """
     if resources.settings.sink is None or resources.settings.front_fd is not None:
-        return await piped(resources)
-    return (await receiving_of(resources)).submit
+        return await pipeline_of(resources)
+    return await receiving_of(resources)
 
 
 async def receiving_of(resources: Resources) -> "Receiving":
@@ -62,12 +61,13 @@ async def receiving_of(resources: Resources) -> "Receiving":
 
 def door_of(resources: Resources) -> Door:
     """The door on a process's resources. It opens before the pipeline is there: until then the answer is Unavailable."""
-    settings = resources.settings
+    settings, way = resources.settings, WayIn(resources, way_in)
     return Door(
-        submit_of(resources, way_in),
+        way,
         Principals(resources.snapshots, resources.cookies, basic=True, tokens=resources.tokens),
         resources.counters,
         resources.flight,
+        each=way.each,
         vouched=Vouched(resources.snapshots, lambda: settings.secret_keys() if settings.secret_file else ()),
         cluster=settings.cluster,
         webhook_origins=frozenset(filter(None, settings.webhook_origins.split(","))),

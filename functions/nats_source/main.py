@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 
 from functions.nats_source.orgs import Org, Orgs
 from functions.nats_source.ways import Ways, through
-from functions.wiring import pipeline_of, submit_of
+from functions.wiring import WayIn, pipeline_of
 from shared.adapters.nats.connection import RETRY_EVERY, UNREACHABLE, Connection
 from shared.domain.errors import Unavailable
 from shared.domain.stored import FirstCopy
@@ -143,7 +143,7 @@ class Source:
     def _ways(self, org: str) -> Ways:
         sink, resources, counters = self._sink, self._resources, self._resources.counters
         store = Store(resources) if sink is None else None
-        submit = submit_of(resources) if sink is None else through(sink)
+        submit = WayIn(resources) if sink is None else through(sink)
         way: Way = inline(submit, counters) if sink is None else sink
         return Ways(org, lambda: resources.snapshots.current, self._principals.of, way, submit, store, counters.count)
 

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from starlette.applications import Starlette
 
 from functions.redis_source.source import Source
-from functions.wiring import pipeline_of, submit_of
+from functions.wiring import WayIn, pipeline_of
 from shared.adapters.redis.door_settings import check_door
 from shared.adapters.redis.submit_lists import RedisSubmitLists
 from shared.domain.errors import Misconfigured, Unavailable
@@ -89,7 +89,7 @@ class Pod:
             return self._sink
         with suppress(Unavailable):  # then the first events try again
             await pipeline_of(resources)
-        return inline(submit_of(resources), resources.counters)
+        return inline(WayIn(resources), resources.counters)
 
     async def _run(self, way: Way) -> None:
         lists = await self._resources.once("redis-door", self._open)

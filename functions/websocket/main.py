@@ -17,7 +17,7 @@ from functions.websocket.protocol import EVENTS, FEED, BoundedProtocol
 from functions.websocket.publishing import Bounds, EventsDoor
 from functions.websocket.session import Sessions
 from functions.websocket.socket import Limits, serve
-from functions.wiring import submit_of
+from functions.wiring import WayIn
 from shared.adapters.redis.feed import RedisFeedReader
 from shared.domain.errors import NotFound, SwitchboardError
 from shared.edge.app import Edge
@@ -35,7 +35,7 @@ def build(resources: Resources, limits: Limits | None = None, bounds: Bounds | N
     feed = Feed(RedisFeedReader(settings.required("redis_url"), settings.log_shards), settings.log_shards)
     resources.counters.gauges["feed_clients"] = lambda: float(len(feed.clients))
     resources.counters.gauges["feed_catching_up"] = lambda: float(len(feed.catching_up))
-    door = EventsDoor(submit_of(resources), snapshots, resources.counters, settings.cluster, bounds or Bounds())
+    door = EventsDoor(WayIn(resources), snapshots, resources.counters, settings.cluster, bounds or Bounds())
     resources.counters.gauges["events_clients"] = lambda: float(door.connections)
     principals, limits = Principals(snapshots, tokens=resources.tokens), limits or Limits()
     origins = frozenset(filter(None, settings.websocket_origins.lower().split(",")))

@@ -21,7 +21,7 @@ An event's size, as limits count it, is its body's; its attributes have their ow
 from shared.codec.batch import decode_event_or_array, decode_structured
 from shared.codec.event import MAX_BATCH_BYTES, MAX_EVENT_BYTES, MAX_EVENTS, Context, Decoded, check_event_bytes
 from shared.codec.http import decode_http
-from shared.codec.receipts import encode_problem, encode_receipt, encode_receipts
+from shared.codec.receipts import encode_each, encode_problem, encode_receipt, encode_receipts
 from shared.codec.sdk import from_cloudevent, to_binary_http, to_cloudevent, to_structured_http
 from shared.codec.structured import event_id_in
 from shared.codec.trace import trace_of
@@ -36,6 +36,7 @@ __all__ = [
     "decode_event_or_array",
     "decode_http",
     "decode_structured",
+    "encode_each",
     "encode_problem",
     "encode_receipt",
     "encode_receipts",

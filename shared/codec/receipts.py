@@ -76,6 +76,14 @@ def encode_receipts(outcomes: Sequence[Outcome]) -> bytes:
     return _encode(_Receipts([_item(outcome) for outcome in outcomes]))
 
 
+def encode_each(receipts: ReceiptsInARow) -> list[bytes]:
+    """encode_receipt() of each of them."""
+    stored, made = receipts.stored, None
+    if core is not None and stored.sequences.step == 1:
+        made = core.each_stored_receipt(receipts.messages, stored.backbone, stored.stream, stored.sequences.start)
+    return [encode_receipt(receipt) for receipt in receipts] if made is None else made
+
+
 def encode_problem(refusal: Refusal | SwitchboardError, instance: str | None = None) -> bytes:
     """A refusal or any other error as application/problem+json; the HTTP status is the error's.
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable
 from typing import cast
 
 from shared.edge.body import LINGER
@@ -37,7 +36,9 @@ class BoundedProtocol(HttpToolsProtocol):
     _fault = NOT_HTTP  # what the parser refuses next
     _inside = False  # llhttp is in the middle of a request
     _ended = False  # a request ended in the data that llhttp read last
-    _answering: asyncio.Task[None] | None = None  # a request that came whole
+    _answering = False  # a request that came whole is in hand
+    _owed: asyncio.Future[None] | None = None  # its connection is gone: the server that stops waits for this, which the answer ends
+    _drained: asyncio.Task[None] | None = None  # its answer waits for the client to read what came before
     _behind: bytes = b""  # what came while it was answered
     _last = False  # the server stops: the connection ends with the next answer
     _ending: RequestResponseCycle | None = None  # the ordinary request whose answer that is
@@ -55,7 +56,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused or (self._last and self.transport.is_closing()):
             return
-        if self._answering is not None:
+        if self._answering:
             self._behind += data
             self.transport.pause_reading()
             return
@@ -88,9 +89,10 @@ class BoundedProtocol(HttpToolsProtocol):
                 timer.cancel()
         if isinstance(self.transport, OneWrite):
             self.transport.gone()
-        if self._answering is not None:  # the server waits for it when it stops
-            self.tasks.add(self._answering)
-            self._answering.add_done_callback(self.tasks.discard)
+        if self._answering:
+            self._owed = self.loop.create_future()
+            self.tasks.add(cast("asyncio.Task[None]", self._owed))
+            self._owed.add_done_callback(self.tasks.discard)
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -133,7 +135,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._last:
             return
         self._last, cast(OneWrite, self.transport).linger = True, LINGER
-        if self._answering is None and self.cycle is not None and not self.cycle.response_complete:
+        if not self._answering and self.cycle is not None and not self.cycle.response_complete:
             self._end_with(self.pipeline[0][0] if self.pipeline else self.cycle)
         self._called = self.loop.call_later(LAST_CALL, self._last_call)
 
@@ -146,7 +148,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _last_call(self) -> None:
         """End it, unless something is being read or answered: that has bounds of its own."""
-        if self._answering is not None or self._inside or (self.cycle is not None and not self.cycle.response_complete):
+        if self._answering or self._inside or (self.cycle is not None and not self.cycle.response_complete):
             self._called = self.loop.call_later(LAST_CALL, self._last_call)
         elif not self.transport.is_closing():
             cast(OneWrite, self.transport).linger = LAST_CALL
@@ -164,14 +166,25 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._late is not None:
             self._late.cancel()
             self._late = None
-        self._answering = self.loop.create_task(self._answer(whole(head, data[end:], self.client)))
+        self._answering = True
+        whole(head, data[end:], self.client, self._answered)
         return True
 
-    async def _answer(self, whole: Awaitable[bytes]) -> None:
-        response = dated(await whole, self.server_state.default_headers)
+    def _answered(self, response: bytes) -> None:
         if self.flow.write_paused:
-            await self.flow.drain()
-        self._answering = None
+            self._drained = self.loop.create_task(self._write_drained(response))
+        else:
+            self._write(response)
+
+    async def _write_drained(self, response: bytes) -> None:
+        await self.flow.drain()
+        self._write(response)
+
+    def _write(self, response: bytes) -> None:
+        response = dated(response, self.server_state.default_headers)
+        self._answering = False
+        if self._owed is not None and not self._owed.done():
+            self._owed.set_result(None)
         self.server_state.total_requests += 1
         transport = cast(OneWrite, self.transport)
         if transport.is_closing():
@@ -192,7 +205,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _look_idle(self) -> None:
         """One timer a connection, and not one a request: it closes where nothing came since the last answer to a whole request."""
         self._idle = None
-        if self._answering is not None or self._inside or (self.cycle is not None and not self.cycle.response_complete):
+        if self._answering or self._inside or (self.cycle is not None and not self.cycle.response_complete):
             left = float(self.timeout_keep_alive)
         else:
             left = max(self._used + self.timeout_keep_alive - self.loop.time(), 0)

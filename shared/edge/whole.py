@@ -5,7 +5,7 @@ goes the ordinary way, good or bad, so a shortcut here may pass on too much and 
 read by llhttp here as well; the same bytes mean the same, so what it said of them is kept.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import lru_cache
 from http import HTTPStatus
 
@@ -31,7 +31,8 @@ class Head(msgspec.Struct, frozen=True, gc=False):
     scope: Scope  # what of ASGI's the rest of the edge looks at
 
 
-Whole = Callable[[Head, bytes, tuple[str, int] | None], Awaitable[bytes]]  # head, body, client: the whole response; raises nothing
+Client = tuple[str, int] | None  # address and port, where there are
+Whole = Callable[[Head, bytes, Client, Callable[[bytes], None]], None]  # head, body, client, what gets the whole response; raises nothing
 
 
 class _Reading:

@@ -17,6 +17,7 @@ static PyMethodDef methods[] = {
     {"receipt", receipt, METH_O, NULL},
     {"receipts", receipts, METH_O, NULL},
     {"stored_receipts", (PyCFunction)(void (*)(void))stored_receipts, METH_FASTCALL, NULL},
+    {"each_stored_receipt", (PyCFunction)(void (*)(void))each_stored_receipt, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -29,5 +29,6 @@ PyObject *bind_receipts(PyObject *module, PyObject *arguments);
 PyObject *receipt(PyObject *module, PyObject *outcome);
 PyObject *receipts(PyObject *module, PyObject *outcomes);
 PyObject *stored_receipts(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
+PyObject *each_stored_receipt(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 
 #endif

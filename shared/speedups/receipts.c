@@ -1,4 +1,4 @@
-/* receipt(), receipts() and stored_receipts(): receipts.py, encode_receipt() and encode_receipts(). */
+/* receipt(), receipts(), stored_receipts() and each_stored_receipt(): receipts.py. */
 #include "fields.h"
 #include "objects.h"
 #include "texts.h"
@@ -169,26 +169,44 @@ put_stored(Writer *writer, PyObject *message, const Writer *place, long long seq
     return 1;
 }
 
+/* What the deliveries of such receipts have in common: the bytes before the sequence. 0 where it is for Python. */
+static int
+put_stream(Writer *writer, PyObject *backbone, PyObject *stream)
+{
+    writer_begin(writer, 128);
+    PUT(writer, "{\"backbone\":");
+    if (!put_text(writer, backbone))
+        return 0;
+    PUT(writer, ",\"stream\":");
+    if (!put_text(writer, stream))
+        return 0;
+    PUT(writer, ",\"sequence\":");
+    return writer->bytes != NULL;
+}
+
+/* The arguments of the two that follow: 1 where all are usual, 0 where they are for Python, -1 with an exception. */
+static int
+stored_arguments(PyObject *const *arguments, Py_ssize_t count, long long *sequence)
+{
+    if (count != 4 || receipt_shape.type == NULL) {
+        PyErr_SetString(PyExc_TypeError, "messages, two texts and a number, after bind_receipts()");
+        return -1;
+    }
+    return PyList_CheckExact(arguments[0]) && number_of(arguments[3], sequence) &&
+           *sequence <= LLONG_MAX - PyList_GET_SIZE(arguments[0]);
+}
+
 /* stored_receipts(messages, backbone, stream, first): bytes | None, as receipts() of new ones that have the sequences from `first` on. */
 PyObject *
 stored_receipts(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {
     Writer writer = {NULL, 0}, place;
     long long sequence;
-    if (count != 4 || receipt_shape.type == NULL) {
-        PyErr_SetString(PyExc_TypeError, "messages, two texts and a number, after bind_receipts()");
-        return NULL;
-    }
+    int usual = stored_arguments(arguments, count, &sequence);
+    if (usual <= 0)
+        return usual < 0 ? NULL : Py_NewRef(Py_None);
     PyObject *messages = arguments[0];
-    if (!PyList_CheckExact(messages) || !number_of(arguments[3], &sequence) || sequence > LLONG_MAX - PyList_GET_SIZE(messages))
-        return Py_NewRef(Py_None);
-    writer_begin(&place, 128);
-    PUT(&place, "{\"backbone\":");
-    int usual = put_text(&place, arguments[1]);
-    PUT(&place, ",\"stream\":");
-    usual = usual && put_text(&place, arguments[2]);
-    PUT(&place, ",\"sequence\":");
-    usual = usual && place.bytes != NULL;
+    usual = put_stream(&place, arguments[1], arguments[2]);
     if (usual)
         writer_begin(&writer, 512 * (PyList_GET_SIZE(messages) + 1));
     PUT(&writer, "{\"receipts\":[");
@@ -202,6 +220,33 @@ stored_receipts(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssiz
     if (usual)
         return writer_end(&writer);
     writer_drop(&writer);
+    return left_to_python();
+}
+
+/* each_stored_receipt(the same): list[bytes] | None, receipt() of each of them. */
+PyObject *
+each_stored_receipt(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
+{
+    Writer place;
+    long long sequence;
+    int usual = stored_arguments(arguments, count, &sequence);
+    if (usual <= 0)
+        return usual < 0 ? NULL : Py_NewRef(Py_None);
+    PyObject *messages = arguments[0], *made = PyList_New(0);
+    usual = put_stream(&place, arguments[1], arguments[2]);
+    for (Py_ssize_t i = 0; usual && made != NULL && i < PyList_GET_SIZE(messages); i++) {
+        Writer writer;
+        writer_begin(&writer, 512);
+        usual = put_stored(&writer, PyList_GET_ITEM(messages, i), &place, sequence + i);
+        if (usual)
+            made = with(made, writer_end(&writer));
+        else
+            writer_drop(&writer);
+    }
+    writer_drop(&place);
+    if (usual && made != NULL)
+        return made;
+    Py_XDECREF(made);
     return left_to_python();
 }
 

@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import uvicorn
 
 from shared.edge import protocol, server
-from shared.edge.whole import Head
+from shared.edge.whole import Client, Head
 from tests.unit.doors import BATCH, BINARY, STRUCTURED, Doorway, event
 from tests.waiting import eventually
 
@@ -19,11 +19,11 @@ class Counted(Doorway):
     def __init__(self) -> None:
         super().__init__()
         self.whole = 0
-        answer = self.door.whole
+        take = self.door.whole
 
-        async def counting(head: Head, body: bytes, client: tuple[str, int] | None) -> bytes:
+        def counting(head: Head, body: bytes, client: Client, answer: Callable[[bytes], None]) -> None:
             self.whole += 1
-            return await answer(head, body, client)
+            take(head, body, client, answer)
 
         self.door.whole = counting  # type: ignore[method-assign]
 
