@@ -21,8 +21,10 @@ Tell = Callable[[Sequence[int], Told], None]  # what became of the messages at t
 
 
 class Each(Protocol):
-    """The pipeline, for messages of one principal that were sent one by one and came at once. Each is told of when its own outcome is
-    known: what they have in common is done once, and none waits for what only its neighbour waits for. Raises nothing."""
+    """The pipeline, for messages of one principal that were sent one by one and came at once: what they have in common is done once.
+
+    None waits for a verdict, a conflict or a backbone of its neighbour's. Raises nothing.
+    """
 
     def __call__(self, messages: Sequence[Message], principal: Principal, tell: Tell) -> None: ...
 

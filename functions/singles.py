@@ -24,8 +24,13 @@ class Singles(OneByOne):
         self._pipeline = pipeline
 
     def __call__(self, messages: Sequence[Message], principal: Principal, tell: Tell) -> None:
+        try:
+            records_or_none = self._records(messages, principal)
+        except Exception as error:
+            tell(range(len(messages)), error)
+            return
         usual: dict[tuple[str, ...], tuple[list[int], list[Accepted]]] = {}
-        for place, record in enumerate(self._records(messages, principal)):
+        for place, record in enumerate(records_or_none):
             if record is None:
                 self.alone(place, messages[place], principal, tell)
                 continue

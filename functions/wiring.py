@@ -44,8 +44,8 @@ async def remote_route(resources: Resources) -> Backbones:
     return await open_route(resources)
 
 
-class Way(Protocol):
-    """What a door's messages go into: the pipeline, or what is in its place."""
+class Submitting(Protocol):
+    """The pipeline, or what is in its place."""
 
     async def submit(self, messages: Sequence[Message], principal: Principal) -> Sequence[Outcome]: ...
 
@@ -53,9 +53,9 @@ class Way(Protocol):
 class WayIn:
     """The process's way in, as a door calls it. The door opens before that is there: until then submitting raises Unavailable."""
 
-    def __init__(self, resources: Resources, open_way: Callable[[Resources], Awaitable[Way]] = pipeline_of) -> None:
+    def __init__(self, resources: Resources, open_way: Callable[[Resources], Awaitable[Submitting]] = pipeline_of) -> None:
         self._resources, self._open = resources, open_way
-        self._way: Way | None = None
+        self._way: Submitting | None = None
         self._each: Each = OneByOne(self)
 
     def __call__(self, messages: Sequence[Message], principal: Principal) -> Awaitable[Sequence[Outcome]]:

@@ -19,7 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from functions.ingest.api import Door
-from functions.wiring import Way, WayIn, pipeline_of
+from functions.wiring import Submitting, WayIn, pipeline_of
 from shared.domain.errors import NotFound, Unavailable
 from shared.edge.app import EVENTS_PATHS, Edge, WithEvents
 from shared.edge.asgi import ASGIApp, Receive, Scope, Send
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from functions.ingest.receiving import Receiving
 
 
-async def way_in(resources: Resources) -> Way:
+async def way_in(resources: Resources) -> Submitting:
     """What the door hands messages to: the pipeline or, with K_SINK, the log and the Broker. Raises Unavailable, Misconfigured.
 
     The front of `switchboard up` has no Broker: there K_SINK is for the sources.
