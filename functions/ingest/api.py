@@ -138,11 +138,10 @@ class Door:
         except Exception as error:
             self._answer(asked, self._failed(error, head.scope))
             return
+        self._flight.enter(len(decoded.items), asked.size)  # here: whoever else comes in this turn finds it there
         if decoded.single and b"prefer" not in head.fields:
             (message,) = decoded.items
             assert isinstance(message, Message)  # what can't be read was raised
-            self._flight.events += 1
-            self._flight.bytes += asked.size
             self._turn.add(asked, message, principal)
         else:
             task = asyncio.create_task(self._alone(asked, decoded, principal))
@@ -152,8 +151,7 @@ class Door:
     def _told(self, together: Sequence[Asked], places: Sequence[int], told: Told) -> None:
         """Answer those of a turn's requests that are at these places."""
         some = [together[place] for place in places]
-        self._flight.events -= len(some)
-        self._flight.bytes -= sum([asked.size for asked in some])
+        self._flight.leave(len(some), sum([asked.size for asked in some]))
         if isinstance(told, Exception):
             for asked in some:
                 self._answer(asked, self._failed(told, asked.head.scope))
@@ -169,7 +167,7 @@ class Door:
     async def _alone(self, asked: Asked, decoded: Decoded, principal: Principal) -> None:
         """Answer a request that is not one event to be told a receipt of."""
         try:
-            answered = await self._take(asked.head.fields, decoded, asked.size, principal)
+            answered = await self._entered(asked.head.fields, decoded, asked.size, principal)
         except Exception as error:
             answered = self._failed(error, asked.head.scope)
         self._answer(asked, answered)
@@ -227,15 +225,15 @@ class Door:
 
     async def _take(self, fields: dict[bytes, bytes], decoded: Decoded, size: int, principal: Principal) -> Answer:
         """Submit what a body of so many bytes had."""
-        flight = self._flight
-        count = len(decoded.items)
-        flight.events += count
-        flight.bytes += size
+        self._flight.enter(len(decoded.items), size)
+        return await self._entered(fields, decoded, size, principal)
+
+    async def _entered(self, fields: dict[bytes, bytes], decoded: Decoded, size: int, principal: Principal) -> Answer:
+        """The same of what is counted as in flight; it is no more then."""
         try:
             outcomes = await handle(decoded.items, principal, self._submit)
         finally:
-            flight.events -= count
-            flight.bytes -= size
+            self._flight.leave(len(decoded.items), size)
         self._counters.count(outcomes)
         if b"prefer" in fields and wants_reply(fields[b"prefer"]):
             return self._reply(outcomes)

@@ -17,6 +17,16 @@ class Flight:
         self.events = 0
         self.bytes = 0
 
+    def enter(self, events: int, size: int) -> None:
+        """So much came."""
+        self.events += events
+        self.bytes += size
+
+    def leave(self, events: int, size: int) -> None:
+        """So much has its answer."""
+        self.events -= events
+        self.bytes -= size
+
     def overloaded(self) -> Overloaded:
         """What to refuse with when there is no room."""
         return Overloaded("too many events are in flight here; send the same again a little later", retry_after_ms=1_000)
