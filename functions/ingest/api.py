@@ -157,12 +157,17 @@ class Door:
                 self._answer(asked, self._failed(told, asked.head.scope))
             return
         self._counters.count(told)
-        if isinstance(told, ReceiptsInARow):  # nearly always
-            for asked, body in zip(some, encode_each(told), strict=True):
+        bodies = _bodies(told)
+        if bodies is not None:  # nearly always
+            for asked, body in zip(some, bodies, strict=True):
                 self._answer(asked, (202, body, [JSON]))
             return
         for asked, outcome in zip(some, told, strict=True):
-            self._answer(asked, _one_answer(outcome))
+            try:
+                answer = _one_answer(outcome)
+            except Exception as error:  # its neighbours are told all the same
+                answer = self._failed(error, asked.head.scope)
+            self._answer(asked, answer)
 
     async def _alone(self, asked: Asked, decoded: Decoded, principal: Principal) -> None:
         """Answer a request that is not one event to be told a receipt of."""
@@ -277,6 +282,14 @@ def _refuse_repeated(headers: Sequence[Header]) -> None:
             text = name.decode()
             raise Malformed(f"the header {text} is there more than once", faults=[Fault(text, "more than once")])
         seen.add(name)
+
+
+def _bodies(told: Sequence[Outcome]) -> list[bytes] | None:
+    """Those of the answers to messages that one stream stored in a row. None for others, and where one can't be written."""
+    try:
+        return encode_each(told) if isinstance(told, ReceiptsInARow) else None
+    except Exception:  # one's own: each is written by itself then
+        return None
 
 
 def _one_answer(outcome: Outcome) -> Answer:

@@ -1,14 +1,21 @@
 """What one turn of the loop may bring: bounds hold within it, and what fails for one request is that request's."""
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
+from functions.door import Tell
+from functions.ingest.turn import Turn
+from shared.domain.in_a_row import ReceiptsInARow, StoredInARow
+from shared.domain.message import Message
+from shared.domain.principal import Principal
 from shared.edge.flight import Flight
 from shared.edge.whole import head_of
-from tests.unit.doors import BATCH, STRUCTURED, Doorway, event
+from tests.unit.doors import BATCH, STRUCTURED, Doorway, accepted, event
 from tests.unit.served import request
 from tests.waiting import eventually
 
@@ -74,3 +81,31 @@ async def test_no_more_bytes_are_in_flight_than_may_be_when_they_come_in_one_tur
         connections.send(number, headers, content)
     await eventually(lambda: len(connections.answers) == 5)
     assert [status == 429 for status in connections.statuses()] == [False] * 3 + [True] * 2
+
+
+async def in_a_row(messages: Sequence[Message], principal: Principal, tell: Tell) -> None:
+    tell(range(len(messages)), ReceiptsInARow(messages, StoredInARow("local", "sb-acme", range(1, 1 + len(messages)))))
+
+
+async def mixed(messages: Sequence[Message], principal: Principal, tell: Tell) -> None:
+    tell(range(len(messages)), list(map(accepted, messages)))
+
+
+@pytest.mark.parametrize("telling", [in_a_row, mixed])
+async def test_neighbours_are_answered_when_what_one_is_told_can_not_be_written(telling: Callable[..., Coroutine[Any, Any, None]]) -> None:
+    """A text that is no UTF-8, say: no door lets one in."""
+    doorway = Doorway()
+    running: list[asyncio.Task[None]] = []
+
+    def each(messages: Sequence[Message], principal: Principal, tell: Tell) -> None:
+        spoilt = [msgspec.structs.replace(one, topic="\ud800") if one.event_id == "e1" else one for one in messages]
+        running.append(asyncio.create_task(telling(spoilt, principal, tell)))
+
+    doorway.door._turn = Turn(each, doorway.door._told)
+    connections = Connections(doorway)
+    for number in range(3):
+        connections.send(number, STRUCTURED, event(f"e{number}"))
+    await eventually(lambda: len(running) == 1)
+    await running[0]
+    assert connections.statuses() == [202, 500, 202]
+    assert doorway.flight.events == 0
