@@ -69,6 +69,9 @@ class Sending(Protocol):
     async def deliveries(self) -> Sequence[tuple[Delivery, ...]]: ...
 
 
+Sent = tuple[Sequence[Entry], Sending]  # entries, and their way
+
+
 class Send(Protocol):
     """The route stage: a direct call, or the route Service. Called in log order; what is called first is published first."""
 
@@ -165,8 +168,15 @@ class Pipeline(msgspec.Struct, frozen=True):
 
     async def _accept(self, records: Sequence[Accepted]) -> Sequence[Outcome]:
         """Write accepted messages down; the log hands them to their lanes as soon as they are there: published is a part of logged."""
+        sent: list[Sent] = []
+
+        def publish(entries: Sequence[Entry]) -> None:
+            some = self.publish(entries)
+            if some is not None:
+                sent.append(some)
+
         try:
-            entries, sent = await self.written(records)
+            entries = await self.log.append(records, publish)
         except Unavailable as error:
             return unavailable(error, records)
         if len(sent) == 1 and len(sent[0][0]) == len(entries):  # nearly always
@@ -176,17 +186,10 @@ class Pipeline(msgspec.Struct, frozen=True):
             receipts.update(zip(map(id, taken), await receipts_of(taken, sending), strict=True))
         return [receipts.get(id(entry)) or await self.not_taken(entry) for entry in entries]
 
-    async def written(self, records: Sequence[Accepted]) -> tuple[Sequence[Entry], list[tuple[Sequence[Entry], Sending]]]:
-        """The entries of accepted messages, in order; and those that are on their way now, as they were handed to their lanes. Raises
-        Unavailable."""
-        sent: list[tuple[Sequence[Entry], Sending]] = []
-
-        def publish(entries: Sequence[Entry]) -> None:
-            taken = entries if isinstance(entries, Fresh) else [entry for entry in entries if entry.outcome in TAKEN]
-            if taken:
-                sent.append((taken, self.route(taken)))
-
-        return await self.log.append(records, publish), sent
+    def publish(self, entries: Sequence[Entry]) -> Sent | None:
+        """Hand what the log took of these to its lanes. None where it took none."""
+        taken = entries if isinstance(entries, Fresh) else [entry for entry in entries if entry.outcome in TAKEN]
+        return (taken, self.route(taken)) if taken else None
 
     async def not_taken(self, entry: Entry) -> Outcome:
         """The outcome of a message that the log did not take as new, nor as a duplicate."""

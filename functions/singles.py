@@ -6,7 +6,7 @@ Measured: the way of a message by itself, through tasks and futures of its own, 
 from collections.abc import Sequence
 
 from functions.door import OneByOne, Tell, told
-from functions.pipeline import Pipeline, receipts_of, unavailable
+from functions.pipeline import Pipeline, Sent, receipts_of, unavailable
 from shared.domain.errors import Unavailable
 from shared.domain.logged import Entry
 from shared.domain.message import Message
@@ -52,21 +52,42 @@ class Singles(OneByOne):
         return [None if record is None else record[0] for record in found]
 
     async def _accept(self, places: Sequence[int], records: Sequence[Accepted], tell: Tell) -> None:
-        """Write down what has the same targets, and tell of each as it is known."""
+        """Write down what has the same targets, and tell of each as it is known: what lies in another flush, or another shard, is apart."""
+        whole: tuple[Sequence[Entry], Sent | None] | None = None
+        left: dict[int, int] | None = None  # by message, the places of those in flushes that aren't answered; None: it is one flush
+
+        def publish(entries: Sequence[Entry]) -> None:
+            nonlocal whole, left
+            sent = self._pipeline.publish(entries)
+            if len(entries) == len(records):  # nearly always
+                whole = entries, sent
+                return
+            if left is None:
+                left = {id(record.message): place for place, record in zip(places, records, strict=True)}
+            some = [left.pop(id(entry.message)) for entry in entries if id(entry.message) in left]
+            if some:
+                self.start(self._written(some, entries, sent, tell))
+
         try:
-            entries, sent = await self._pipeline.written(records)
-        except Unavailable as error:
-            tell(places, unavailable(error, records))
-            return
+            await self._pipeline.log.append(records, publish)
         except Exception as error:
-            tell(places, error)
+            rest = [at for at, record in enumerate(records) if left is None or id(record.message) in left]
+            left = {}  # flushes that are answered after this have nobody to tell
+            if rest:
+                refused = unavailable(error, [records[at] for at in rest]) if isinstance(error, Unavailable) else error
+                tell([places[at] for at in rest], refused)
             return
-        if len(sent) == 1 and len(sent[0][0]) == len(entries):  # nearly always
-            await told(places, receipts_of(*sent[0]), tell)
+        if whole is not None:
+            await self._written(places, *whole, tell)
+
+    async def _written(self, places: Sequence[int], entries: Sequence[Entry], sent: Sent | None, tell: Tell) -> None:
+        """Tell of what one flush had."""
+        if sent is not None and len(sent[0]) == len(entries):  # nearly always
+            await told(places, receipts_of(*sent), tell)
             return
         left = {id(entry): (place, entry) for place, entry in zip(places, entries, strict=True)}
-        for taken, sending in sent:
-            self.start(told([left.pop(id(entry))[0] for entry in taken], receipts_of(taken, sending), tell))
+        if sent is not None:
+            self.start(told([left.pop(id(entry))[0] for entry in sent[0]], receipts_of(*sent), tell))
         for place, entry in left.values():
             self.start(told((place,), self._not_taken(entry), tell))
 
