@@ -119,7 +119,7 @@ async def batches_of_50(state: Path, runs: int = 3, count: int = 400, document: 
 async def literal_stack(state: Path, runs: int = 3, count: int = 20_000, literal_count: int = 1_000) -> Figure:
     """P3: events a second through the door, over events a second through the literal stack. `x_asgi` is over its ASGI variant; `cpu_ratio`
     compares the CPU of the two processes a request: all else that works on these cores (servers, logger, load) is in neither. `x_echo` and
-    `cpu_ratio_echo` are the same of the bare ASGI echo, which stores nothing: no door on this machine can have more."""
+    `cpu_ratio_echo` are the same of the bare ASGI echo, which stores nothing."""
     ratios: list[float] = []
     notes: dict[str, list[float]] = {name: [] for name in P3_NOTES}
     with product(state) as endpoints:
@@ -128,6 +128,7 @@ async def literal_stack(state: Path, runs: int = 3, count: int = 20_000, literal
         with served(LITERAL, servers) as first, served(LITERAL_ASGI, servers) as second, served([*UVICORN, "tests.bench.echo:app"]) as echo:
             for other, _ in (first, second):
                 await send(other, traffic.single(other, key, 200), connections=LITERAL_IN_FLIGHT)
+            await send(url, traffic.single(url, key, 4_000), connections=IN_FLIGHT)
             for _ in range(runs):
                 dear, slow = await _cost(*first, traffic.single(first[0], key, literal_count), LITERAL_IN_FLIGHT, 200)
                 cost, load = await _cost(url, front, traffic.single(url, key, count), IN_FLIGHT, 202)

@@ -105,6 +105,23 @@ async def test_connection_is_closed_when_nothing_comes_behind_a_whole_request(se
     writer.close()
 
 
+async def test_answer_waits_when_its_client_has_not_read_what_came_before(served: Served) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    await eventually(lambda: len(connections(served.server)) == 1)
+    (connection,) = connections(served.server)
+    connection.pause_writing()  # as the transport does over its high-water mark
+    writer.write(TAKEN["structured"])
+    await eventually(lambda: connection._drained is not None)
+    assert connection.transport.get_write_buffer_size() == 0
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(reader.read(1), 0.1)
+    connection.resume_writing()
+    assert (await read_answer(reader))[0] == 202
+    writer.write(TAKEN["structured"])
+    assert (await read_answer(reader))[0] == 202
+    writer.close()
+
+
 async def test_memory_is_bounded_when_a_client_sends_and_never_reads(served: Served) -> None:
     """It stops being read as soon as its answers are not taken."""
     _, writer = await asyncio.open_connection("127.0.0.1", served.port, limit=1024)

@@ -125,6 +125,7 @@ CALLS: dict[str, tuple[tuple[Any, ...], Callable[[Any], Any]]] = {
     "receipts": (OUTCOMES, lambda of: compiled().receipts(of)),
     "receipt": (tuple(of[-1] if isinstance(of, tuple) else of for of in OUTCOMES), lambda of: compiled().receipt(of)),
     "stored_receipts": (STORED, lambda of: compiled().stored_receipts(*of)),
+    "each_stored_receipt": (STORED, lambda of: compiled().each_stored_receipt(*of)),
     "first_batch": (FIRST_BATCHES, lambda of: compiled().first_batch(*of)),
     "add": (ADDED, lambda of: compiled().add(of, {}, [], bytearray(), {}, {})),
     "accepted": (ON_WAYS, lambda of: compiled().accepted(of, WAYS, ACCEPTED.message.revision)),

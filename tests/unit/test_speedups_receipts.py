@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.codec import encode_receipt, encode_receipts
+from shared.codec import encode_each, encode_receipt, encode_receipts
 from shared.domain.errors import Fault, Malformed, NotProcessable, Unavailable
 from shared.domain.in_a_row import ReceiptsInARow, StoredInARow
 from shared.domain.verdict import Delivery, Outcome, Receipt, Refusal, dead_letter
@@ -110,9 +110,17 @@ def told_in_a_row(outcomes: ReceiptsInARow) -> Any:
     stored = outcomes.stored
     made = came_to(compiled().stored_receipts, outcomes.messages, stored.backbone, stored.stream, stored.sequences.start)
     assert made is None or made == came_to(compiled().receipts, list(outcomes))
+    each = came_to(compiled().each_stored_receipt, outcomes.messages, stored.backbone, stored.stream, stored.sequences.start)
+    assert (each is None) == (made is None)
+    assert each is None or each == [came_to(compiled().receipt, outcome) for outcome in outcomes]
     for some in (outcomes, outcomes[1:], outcomes[::2], outcomes[::-1]):
         assert alike(encode_receipts, some) == alike(encode_receipts, list(some))
+        assert alike(encode_each, some) == alike(one_by_one, some)
     return made
+
+
+def one_by_one(outcomes: ReceiptsInARow) -> list[bytes]:
+    return [encode_receipt(outcome) for outcome in outcomes]
 
 
 @pytest.mark.parametrize("first", [1, 2**31, 2**62 - 3])
@@ -147,6 +155,7 @@ def test_answer_in_a_row_is_left_to_python_when_anything_is_odd() -> None:
     usual, odd = message(), msgspec.structs.replace
     for messages in ([None], [usual, odd(usual, id=b"short")], [odd(usual, revision=None)], [odd(usual, topic='a"b'), usual]):
         assert came_to(compiled().stored_receipts, messages, "local", "sb-acme", 1) is None
+        assert came_to(compiled().each_stored_receipt, messages, "local", "sb-acme", 1) is None
     others: list[tuple[Any, ...]] = [
         ((usual,), "local", "sb-acme", 1),
         ([usual], "lo\\cal", "sb-acme", 1),
@@ -156,6 +165,7 @@ def test_answer_in_a_row_is_left_to_python_when_anything_is_odd() -> None:
     ]
     for messages, backbone, stream, first in others:
         assert came_to(compiled().stored_receipts, messages, backbone, stream, first) is None
+        assert came_to(compiled().each_stored_receipt, messages, backbone, stream, first) is None
 
 
 def test_whole_answer_is_python_s_when_one_of_it_is_refused() -> None:
