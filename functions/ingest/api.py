@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence, Set
 from time import perf_counter, time_ns
 
 from functions.door import Each, OneByOne, Submit, Told, handle
+from functions.ingest.answers import Answer, batch_answer, bodies_of, one_answer, send_whole, traced
+from functions.ingest.head import check_head, is_batch
 from functions.ingest.turn import Asked, Turn
 from functions.ingest.webhook import ALLOW, handshake
 from shared.codec import (
@@ -14,57 +16,33 @@ from shared.codec import (
     Context,
     Decoded,
     decode_http,
-    encode_each,
     encode_problem,
-    encode_receipt,
     encode_receipts,
     trace_of,
 )
-from shared.domain.errors import Fault, Malformed, SwitchboardError
-from shared.domain.in_a_row import ReceiptsInARow
+from shared.domain.errors import SwitchboardError
 from shared.domain.message import Message
 from shared.domain.principal import Principal
-from shared.domain.verdict import Outcome, Receipt, Refusal
+from shared.domain.verdict import Outcome
 from shared.edge.app import internal
 from shared.edge.asgi import JSON, Header, Receive, Scope, Send, answer
-from shared.edge.body import Deadlines, Gone, read_body, refuse_unread, too_large
+from shared.edge.body import Deadlines, Gone, read_body, refuse_unread
 from shared.edge.flight import Flight
 from shared.edge.hops import hop_answer, wants_reply
 from shared.edge.logs import log_request, requests
 from shared.edge.metrics import Counters
 from shared.edge.principals import Principals
-from shared.edge.problems import RETRIED, NotAllowed, answer_problem, problem_headers, retry_after
+from shared.edge.problems import NotAllowed, answer_problem, problem_headers
 from shared.edge.vouched import BYTES as VOUCHED_BYTES
 from shared.edge.vouched import PROOF, Vouched
 from shared.edge.whole import Client, Head, response
 
 log = logging.getLogger(__name__)
 
-BATCH_TYPE = b"application/cloudevents-batch"
 SLOW = 1.0  # seconds; a slower answer gets a log line
 UNREAD_BYTES = 64 * 1024  # a refused body up to this is read away behind the answer, and the connection goes on
 TOO_SLOW = 408  # the rest of the body is not waited for
 CLIENT_GONE = 499  # counted only: nobody is there to get an answer
-UNDONE = ((b"content-encoding", b"identity"), (b"transfer-encoding", b"chunked"))  # llhttp takes `gzip, chunked`, and undoes the chunks
-ONCE = frozenset((b"authorization", b"content-type", b"content-encoding", b"content-length", b"prefer", b"transfer-encoding"))
-
-
-def _check_head(fields: dict[bytes, bytes], headers: Sequence[Header], limit: int) -> None:
-    """Raises what the headers alone say against the request; `limit` is in bytes of its body."""
-    if len(fields) != len(headers):
-        _refuse_repeated(headers)
-    if b"upgrade" in fields:  # shared/edge/server.py says why: this request's body may be lost already
-        raise Malformed("send the event without an Upgrade header", faults=[Fault("upgrade", "not on a POST")])
-    for name, coding in UNDONE:
-        if fields.get(name, coding).lower() != coding:
-            fault = Fault(name.decode(), f"only {coding.decode()} is taken")
-            raise Malformed(f"send the event uncompressed: of {name.decode()} only {coding.decode()} is taken", faults=[fault], status=415)
-    length = fields.get(b"content-length")
-    if length is not None and int(length) > limit:
-        raise too_large(limit)
-
-
-Answer = tuple[int, bytes, list[Header]]  # status, body, headers but for `content-length`
 
 
 class Door:
@@ -125,7 +103,7 @@ class Door:
             if unread and (b"transfer-encoding" in fields or int(fields.get(b"content-length", 0)) > UNREAD_BYTES):
                 await refuse_unread(receive, send, status, answer, back)
             else:
-                await _send_whole(send, status, answer, _traced(back, fields))
+                await send_whole(send, status, answer, traced(back, fields))
         finally:
             self._note(scope, status, started)
 
@@ -157,14 +135,14 @@ class Door:
                 self._answer(asked, self._failed(told, asked.head.scope))
             return
         self._counters.count(told)
-        bodies = _bodies(told)
+        bodies = bodies_of(told)
         if bodies is not None:  # nearly always
             for asked, body in zip(some, bodies, strict=True):
                 self._answer(asked, (202, body, [JSON]))
             return
         for asked, outcome in zip(some, told, strict=True):
             try:
-                answer = _one_answer(outcome)
+                answer = one_answer(outcome)
             except Exception as error:  # its neighbours are told all the same
                 answer = self._failed(error, asked.head.scope)
             self._answer(asked, answer)
@@ -181,7 +159,7 @@ class Door:
         head, (status, body, back) = asked.head, answer
         self._note(head.scope, status, asked.started, asked.client)
         try:
-            asked.answer(response(status, body, _traced(back, head.fields)))
+            asked.answer(response(status, body, traced(back, head.fields)))
         except Exception:  # its neighbours are told all the same
             log.exception("a response could not be written")
 
@@ -211,8 +189,8 @@ class Door:
             principal = self._vouched.principal(scope["headers"])
         else:
             principal = self._principals.of_request(scope)
-        limit = MAX_BATCH_BYTES if _is_batch(fields.get(b"content-type")) else MAX_EVENT_BYTES
-        _check_head(fields, scope["headers"], limit)
+        limit = MAX_BATCH_BYTES if is_batch(fields.get(b"content-type")) else MAX_EVENT_BYTES
+        check_head(fields, scope["headers"], limit)
         return principal, limit
 
     def _decode(self, fields: dict[bytes, bytes], headers: Sequence[Header], principal: Principal, body: bytes) -> Decoded:
@@ -242,7 +220,7 @@ class Door:
         self._counters.count(outcomes)
         if b"prefer" in fields and wants_reply(fields[b"prefer"]):
             return self._reply(outcomes)
-        return _one_answer(outcomes[0]) if decoded.single else _batch_answer(outcomes)
+        return one_answer(outcomes[0]) if decoded.single else batch_answer(outcomes)
 
     def _is_vouched(self, fields: dict[bytes, bytes]) -> bool:
         """Whether a source is to speak for the sender."""
@@ -254,58 +232,3 @@ class Door:
         except SwitchboardError as error:
             return error.status, encode_problem(error), problem_headers(error)
         return status, body, headers
-
-
-async def _send_whole(send: Send, status: int, body: bytes, headers: list[Header]) -> None:
-    headers.append((b"content-length", b"%d" % len(body)))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _traced(headers: list[Header], fields: dict[bytes, bytes]) -> list[Header]:
-    """The headers of an answer, with the request's `traceparent`."""
-    traceparent = fields.get(b"traceparent")
-    if traceparent is not None:
-        headers.append((b"traceparent", traceparent))
-    return headers
-
-
-def _is_batch(content_type: bytes | None) -> bool:
-    return content_type is not None and content_type[: len(BATCH_TYPE)].lower() == BATCH_TYPE
-
-
-def _refuse_repeated(headers: Sequence[Header]) -> None:
-    """Two values where one is meant could mean one thing to a proxy before us and another to us. The codec judges `ce-` headers."""
-    seen: set[bytes] = set()
-    for name, _ in headers:
-        if name in ONCE and name in seen:
-            text = name.decode()
-            raise Malformed(f"the header {text} is there more than once", faults=[Fault(text, "more than once")])
-        seen.add(name)
-
-
-def _bodies(told: Sequence[Outcome]) -> list[bytes] | None:
-    """Those of the answers to messages that one stream stored in a row. None for others, and where one can't be written."""
-    try:
-        return encode_each(told) if isinstance(told, ReceiptsInARow) else None
-    except Exception:  # one's own: each is written by itself then
-        return None
-
-
-def _one_answer(outcome: Outcome) -> Answer:
-    if type(outcome) is Receipt:
-        return 202, encode_receipt(outcome), [JSON]
-    assert isinstance(outcome, Refusal)
-    return outcome.error.status, encode_problem(outcome), problem_headers(outcome.error)
-
-
-def _batch_answer(outcomes: Sequence[Outcome]) -> Answer:
-    """202 when all were accepted, 429 or 503 when that is what all were told, else 207."""
-    all_stored = isinstance(outcomes, ReceiptsInARow)
-    refused = [] if all_stored else [outcome.error for outcome in outcomes if isinstance(outcome, Refusal)]
-    headers = [JSON]
-    status = 207 if refused else 202
-    if refused and len(refused) == len(outcomes) and len({error.status for error in refused}) == 1 and refused[0].status in RETRIED:
-        status = refused[0].status
-        headers.append(retry_after(max(refused, key=lambda error: error.retry_after_ms or 0)))
-    return status, encode_receipts(outcomes), headers
