@@ -56,7 +56,8 @@ class WayIn:
     def __init__(self, resources: Resources, open_way: Callable[[Resources], Awaitable[Submitting]] = pipeline_of) -> None:
         self._resources, self._open = resources, open_way
         self._way: Submitting | None = None
-        self._each: Each = OneByOne(self)
+        self._one_by_one = OneByOne(self)  # kept, and with it what came before the way was there
+        self._each: Each = self._one_by_one
 
     def __call__(self, messages: Sequence[Message], principal: Principal) -> Awaitable[Sequence[Outcome]]:
         return self._first(messages, principal) if self._way is None else self._way.submit(messages, principal)
@@ -67,6 +68,6 @@ class WayIn:
 
     async def _first(self, messages: Sequence[Message], principal: Principal) -> Sequence[Outcome]:
         way = self._way = await self._open(self._resources)
-        if isinstance(way, Pipeline) and not isinstance(self._each, Singles):
+        if isinstance(way, Pipeline) and self._each is self._one_by_one:
             self._each = Singles(way)
         return await way.submit(messages, principal)
