@@ -34,6 +34,30 @@ P3_NOTES = ("ours", "literal", "cpu_ratio", "literal_asgi", "x_asgi", "cpu_ratio
 LITERAL_ASGI = [*UVICORN, "--factory", "tests.bench.literal:app"]
 
 
+class Measured:
+    """Slices of one run, together."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.seconds = self.cpu = 0.0
+
+    def add(self, us: float, load: Load) -> None:
+        """One slice, of so many microseconds of CPU a request."""
+        self.requests += load.requests
+        self.seconds += load.seconds
+        self.cpu += us * load.requests
+
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        return self.requests / self.seconds
+
+    @property
+    def cost(self) -> float:
+        """Microseconds of CPU a request."""
+        return self.cpu / self.requests
+
+
 async def _answered(url: str, requests: Any, connections: int, expect: int) -> Load:
     """Send them. Raises RuntimeError when a request was not answered with `expect`."""
     load = await send(url, requests, connections=connections)
@@ -116,7 +140,7 @@ async def batches_of_50(state: Path, runs: int = 3, count: int = 400, document: 
         return await core_seconds("P2", work, 120_000, goal=150_000, runs=runs)
 
 
-async def literal_stack(state: Path, runs: int = 3, count: int = 20_000, literal_count: int = 1_000) -> Figure:
+async def literal_stack(state: Path, runs: int = 3, count: int = 60_000, literal_count: int = 1_000) -> Figure:
     """P3: events a second through the door, over events a second through the literal stack. `x_asgi` is over its ASGI variant; `cpu_ratio`
     compares the CPU of the two processes a request: all else that works on these cores (servers, logger, load) is in neither. `x_echo` and
     `cpu_ratio_echo` are the same of the bare ASGI echo, which stores nothing."""
@@ -130,15 +154,18 @@ async def literal_stack(state: Path, runs: int = 3, count: int = 20_000, literal
                 await send(other, traffic.single(other, key, 200), connections=LITERAL_IN_FLIGHT)
             await send(url, traffic.single(url, key, 4_000), connections=IN_FLIGHT)
             for _ in range(runs):
-                dear, slow = await _cost(*first, traffic.single(first[0], key, literal_count), LITERAL_IN_FLIGHT, 200)
-                cost, load = await _cost(url, front, traffic.single(url, key, count), IN_FLIGHT, 202)
-                asgi_dear, asgi_slow = await _cost(*second, traffic.single(second[0], key, literal_count), LITERAL_IN_FLIGHT, 200)
-                least, fast = await _cost(*echo, traffic.single(echo[0], key, count), IN_FLIGHT, 202)
-                ratios.append(load.per_second / slow.per_second)
+                ours, stock, asgi, bare = Measured(), Measured(), Measured(), Measured()
+                for _ in range(SLICES):
+                    literally = [traffic.single(other, key, literal_count // SLICES) for other, _ in (first, second)]
+                    stock.add(*await _cost(*first, literally[0], LITERAL_IN_FLIGHT, 200))
+                    ours.add(*await _cost(url, front, traffic.single(url, key, count // SLICES), IN_FLIGHT, 202))
+                    asgi.add(*await _cost(*second, literally[1], LITERAL_IN_FLIGHT, 200))
+                    bare.add(*await _cost(*echo, traffic.single(echo[0], key, count // SLICES), IN_FLIGHT, 202))
+                ratios.append(ours.rate / stock.rate)
                 seen = (
-                    load.per_second, slow.per_second, dear / cost,
-                    asgi_slow.per_second, load.per_second / asgi_slow.per_second, asgi_dear / cost,
-                    fast.per_second / slow.per_second, dear / least,
+                    ours.rate, stock.rate, stock.cost / ours.cost,
+                    asgi.rate, ours.rate / asgi.rate, asgi.cost / ours.cost,
+                    bare.rate / stock.rate, stock.cost / bare.cost,
                 )  # fmt: skip
                 for series, value in zip(notes.values(), seen, strict=True):
                     series.append(value)

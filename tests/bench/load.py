@@ -36,7 +36,7 @@ class _Client(asyncio.Protocol):
         self._next()
 
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
+        self._buffer = self._buffer + data if self._buffer else data
         head = self._buffer.find(b"\r\n\r\n")
         if head < 0:
             return
@@ -64,7 +64,8 @@ class _Client(asyncio.Protocol):
 
 
 async def send(url: str, requests: Iterator[bytes], *, connections: int, deadline: float = 120) -> Load:
-    """Send all requests over so many connections. Raises TimeoutError after `deadline` seconds, and what broke a connection."""
+    """Send all requests, which are made before, over so many connections. Raises TimeoutError after `deadline` seconds, and what broke a
+    connection."""
     place = urlsplit(url)
     assert place.hostname is not None
     assert place.port is not None
@@ -82,6 +83,7 @@ async def send(url: str, requests: Iterator[bytes], *, connections: int, deadlin
 
         return _Client(requests, statuses, done)
 
+    requests = iter(list(requests))
     began = time.perf_counter()
     async with asyncio.timeout(deadline):
         for _ in range(connections):
