@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+import pytest
 from nats.aio.client import Client
 
 from shared.adapters.nats.backbones import NatsBackbones
@@ -50,6 +51,21 @@ async def test_group_is_stored_in_a_row_when_the_stream_knows_none_of_it(backbon
     assert isinstance(published.results, InARow)
     assert (sequences(published), published.subjects) == (list(range(1, 1001)), (f"sb.{org}.agent-7.orders.created",) * 1000)
     assert [one.headers["ce-id"] for one in await read_stream(nats_url, org)] == [one.event_id for one in group]
+
+
+@pytest.mark.parametrize("count", [1, 40])
+async def test_small_group_is_stored_in_a_row_when_the_stream_knows_none_of_it(
+    count: int, backbones: NatsBackbones, nats_url: str, org: str
+) -> None:
+    before, group = messages(org, 2), messages(org, count + 2)[2:]
+    await backbones.publish(BACKBONE, org, FirstTime(before))
+    published = await backbones.publish(BACKBONE, org, FirstTime(group))
+    assert isinstance(published.results, InARow)
+    assert (sequences(published), len(published.subjects)) == (list(range(3, 3 + count)), count)
+    assert [one.headers["ce-id"] for one in await read_stream(nats_url, org)][2:] == [one.event_id for one in group]
+    again = await backbones.publish(BACKBONE, org, FirstTime(group))
+    assert not isinstance(again.results, InARow)
+    assert (sequences(again), {result.duplicate for result in again.results}) == (list(range(3, 3 + count)), {True})
 
 
 async def test_group_is_stored_in_its_order_when_it_is_more_than_a_batch(backbones: NatsBackbones, nats_url: str, org: str) -> None:

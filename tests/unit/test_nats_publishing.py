@@ -8,7 +8,7 @@ import pytest
 
 from shared.adapters.nats.framed import MOST_BYTES
 from shared.adapters.nats.frames import Item, apart, content, encode
-from shared.adapters.nats.publishing import BATCH_FROM, IN_PROCESS, Results, Step, plan, publish_step
+from shared.adapters.nats.publishing import BATCH_FROM, IN_PROCESS, Results, Step, first_in_a_row, plan, publish_step
 from shared.adapters.nats.replies import NO_RESPONDERS, Acks, ApiError, PubAck
 from shared.adapters.nats.streams import Stream
 from tests.conformance.backbones import outgoing
@@ -194,3 +194,15 @@ def test_second_answer_changes_nothing_when_a_place_was_answered() -> None:
     acks.take(b"0", b'{"stream":"sb-acme","seq":1}', None)
     assert not acks.take(b"0", b'{"stream":"sb-acme","seq":2}', None)
     assert acks.take(b"1", b'{"stream":"sb-acme","seq":3}', None)
+
+
+def test_acks_are_in_a_row_only_when_every_message_is_new_and_nothing_lies_between() -> None:
+    row = [PubAck("s", seq=sequence) for sequence in (7, 8, 9)]
+    assert [first_in_a_row(row), first_in_a_row(row[1:]), first_in_a_row(row[2:])] == [7, 8, 9]
+    odd: list[PubAck | None] = [
+        None, PubAck("s", seq=8, duplicate=True), PubAck("s", seq=10), PubAck("s", seq=7), PubAck(), PubAck("s", seq=8, error=ApiError()),
+    ]  # fmt: skip
+    for one in odd:
+        assert first_in_a_row([row[0], one, row[2]]) == 0
+    for one in (None, PubAck(error=ApiError()), PubAck("s", seq=7, duplicate=True), PubAck("s")):
+        assert first_in_a_row([one]) == 0
