@@ -29,12 +29,25 @@ class Each(Protocol):
     def __call__(self, messages: Sequence[Message], principal: Principal, tell: Tell) -> None: ...
 
 
-class OneByOne:
+class Running:
+    """Work that nobody waits for: a loop keeps no task alive."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Coroutine[None, None, None]) -> None:
+        """Let it run by itself."""
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+
+class OneByOne(Running):
     """Each message submitted by itself: for a way in that knows no better."""
 
     def __init__(self, submit: Submit) -> None:
+        super().__init__()
         self._submit = submit
-        self._running: set[asyncio.Task[None]] = set()  # a loop keeps no task alive
 
     def __call__(self, messages: Sequence[Message], principal: Principal, tell: Tell) -> None:
         for place, message in enumerate(messages):
@@ -43,12 +56,6 @@ class OneByOne:
     def alone(self, place: int, message: Message, principal: Principal, tell: Tell) -> None:
         """Submit this one by itself."""
         self.start(told((place,), handle((message,), principal, self._submit), tell))
-
-    def start(self, telling: Coroutine[None, None, None]) -> None:
-        """Let it run by itself."""
-        task = asyncio.create_task(telling)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
 
 
 async def told(places: Sequence[int], outcomes: Awaitable[Sequence[Outcome]], tell: Tell) -> None:

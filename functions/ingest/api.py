@@ -1,11 +1,10 @@
 """The events path as raw ASGI: authenticate, read, decode, hand over, answer. What it costs is on every message's bill."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence, Set
 from time import perf_counter, time_ns
 
-from functions.door import Each, OneByOne, Submit, Told, handle
+from functions.door import Each, OneByOne, Running, Submit, Told, handle
 from functions.ingest.answers import Answer, batch_answer, bodies_of, one_answer, send_whole, traced
 from functions.ingest.head import check_head, is_batch
 from functions.ingest.turn import Asked, Turn
@@ -71,7 +70,7 @@ class Door:
         self._webhook_origins = webhook_origins
         self._deadlines = deadlines or Deadlines()
         self._turn = Turn(each or OneByOne(submit), self._told)
-        self._running: set[asyncio.Task[None]] = set()  # a loop keeps no task alive
+        self._running = Running()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer POST, the WebHook handshake, and 405 to anything else."""
@@ -122,9 +121,7 @@ class Door:
             assert isinstance(message, Message)  # what can't be read was raised
             self._turn.add(asked, message, principal)
         else:
-            task = asyncio.create_task(self._alone(asked, decoded, principal))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self._running.start(self._alone(asked, decoded, principal))
 
     def _told(self, together: Sequence[Asked], places: Sequence[int], told: Told) -> None:
         """Answer those of a turn's requests that are at these places."""

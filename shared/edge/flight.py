@@ -51,8 +51,7 @@ class Share:
         """So much came."""
         self.events += events
         self.bytes += size
-        self.flight.events += events
-        self.flight.bytes += size
+        self.flight.enter(events, size)
 
     def leave(self, events: int, size: int) -> None:
         """So much has its answer."""

@@ -1,6 +1,7 @@
 """The way of a message, on memory adapters: what is logged, what is published, what the sender is told."""
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -102,16 +103,21 @@ async def test_nothing_is_published_when_the_log_does_not_answer(product: Produc
     assert product.stream.taken == {}
 
 
+def mixed(make: Callable[..., Message]) -> list[Message]:
+    """Messages of which each comes to something else, where `old` was accepted before."""
+    return [
+        make("good"),
+        make("big", body=b"x" * 1001),
+        make("old"),
+        make("old", body=b'{"sku":"other"}'),
+        make("liar", extensions={"org": "globex"}),
+        make("good2"),
+    ]
+
+
 async def test_every_place_keeps_its_own_outcome_when_a_group_is_mixed(product: Product) -> None:
     await product.submit(message("old"))
-    outcomes = await product.submit(
-        message("good"),
-        message("big", body=b"x" * 1001),
-        message("old"),
-        message("old", body=b'{"sku":"other"}'),
-        message("liar", extensions={"org": "globex"}),
-        message("good2"),
-    )
+    outcomes = await product.submit(*mixed(message))
     assert receipt(outcomes[0]).message.event_id == "good"
     assert isinstance(refusal(outcomes[1]).error, TooLarge)
     assert receipt(outcomes[2]).duplicate

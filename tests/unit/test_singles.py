@@ -22,7 +22,7 @@ from shared.domain.snapshot import Snapshot
 from shared.domain.verdict import Outcome
 from shared.ports import Publish
 from tests.events import message as message_of
-from tests.unit.test_pipeline import ADMIN, SHOP, Product, State, receipt, refusal
+from tests.unit.test_pipeline import ADMIN, SHOP, Product, State, mixed, receipt, refusal
 from tests.unit.test_pipeline_rules import snapshot
 from tests.waiting import eventually
 
@@ -73,19 +73,8 @@ async def test_singles_are_written_down_and_published_together_when_nothing_is_a
 
 async def test_each_has_its_own_outcome_when_singles_are_mixed(product: Product) -> None:
     await product.submit(message("old"))
-    outcomes = await Sent(
-        product,
-        [
-            message("good"),
-            message("big", body=b"x" * 1001),
-            message("old"),
-            message("old", body=b'{"sku":"other"}'),
-            message("liar", extensions={"org": "globex"}),
-            message("good2"),
-            message("good"),
-            message("good2", body=b'{"sku":"b"}'),
-        ],
-    ).all()
+    twins = [message("good"), message("good2", body=b'{"sku":"b"}')]
+    outcomes = await Sent(product, [*mixed(message), *twins]).all()
     assert receipt(outcomes[0]).message.event_id == "good"
     assert isinstance(refusal(outcomes[1]).error, TooLarge)
     assert receipt(outcomes[2]).duplicate
